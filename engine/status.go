@@ -1,0 +1,219 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/castd/castd/engine/wire"
+)
+
+// The types of this file are what castd shows of itself, as JSON, on its API and as events. Absent things are absent keys.
+
+// Status is this peer.
+type Status struct {
+	Peer      string   `json:"peer"`
+	User      string   `json:"user"` // participant id of this peer's user
+	Version   string   `json:"version"`
+	UptimeMs  int64    `json:"uptime_ms"`
+	HTTP      string   `json:"http,omitempty"`
+	Addrs     []string `json:"addrs"`
+	MediaPort int      `json:"media_port"`
+	Rooms     []string `json:"rooms"` // ids
+	Peers     int      `json:"peers"`
+	UploadBps uint64   `json:"upload_bps"`
+	UpBps     uint64   `json:"up_bps"`
+	DownBps   uint64   `json:"down_bps"`
+}
+
+// PeerInfo is a peer that this one is connected to.
+type PeerInfo struct {
+	Peer   string   `json:"peer"`
+	Addrs  []string `json:"addrs,omitempty"`
+	Hop    bool     `json:"hop"`
+	RTTMs  float64  `json:"rtt_ms,omitempty"`
+	Rooms  []string `json:"rooms,omitempty"`
+	Role   string   `json:"role,omitempty"` // "parent", "child", "backup", "publisher"
+	UpBps  uint64   `json:"up_bps,omitempty"`
+	InBps  uint64   `json:"down_bps,omitempty"`
+	LossPm uint32   `json:"loss_permille,omitempty"`
+}
+
+// RoomInfo is a room that this peer is in.
+type RoomInfo struct {
+	Room         string            `json:"room"`
+	Name         string            `json:"name"`
+	Title        string            `json:"title,omitempty"`
+	Mode         string            `json:"mode"`
+	Owner        string            `json:"owner"` // participant id
+	Role         string            `json:"role"`  // "owner", "member"
+	Streams      []StreamInfo      `json:"streams"`
+	Participants []ParticipantInfo `json:"participants"`
+	Audience     int               `json:"audience"`
+}
+
+// StreamInfo is a stream of a room.
+type StreamInfo struct {
+	Stream      string `json:"stream"`
+	Slot        string `json:"slot"`
+	Kind        string `json:"kind"`
+	Codec       string `json:"codec"`
+	Participant string `json:"participant"`
+	State       string `json:"state"` // "live", "ended"
+}
+
+// ParticipantInfo is somebody on the stage.
+type ParticipantInfo struct {
+	Participant string   `json:"participant"`
+	Name        string   `json:"name,omitempty"`
+	Peer        string   `json:"peer"`
+	Roles       []string `json:"roles"`
+	Muted       bool     `json:"muted"`
+}
+
+// TreeInfo is a peer's place in a room's tree.
+type TreeInfo struct {
+	Peer     string      `json:"peer"`
+	Parent   string      `json:"parent,omitempty"`
+	Backup   string      `json:"backup,omitempty"`
+	Depth    int         `json:"depth"`
+	Path     []string    `json:"path"`
+	Children []ChildInfo `json:"children"`
+}
+
+// ChildInfo is a child in a TreeInfo.
+type ChildInfo struct {
+	Peer  string `json:"peer"`
+	Kind  string `json:"kind"` // "ordinary", "backup", "orphan"
+	Depth int    `json:"depth"`
+}
+
+// Event is one line of `--json` and one server-sent event. Only the fields of its kind are set.
+type Event struct {
+	Event string `json:"event"`
+	Time  string `json:"time"` // RFC 3339 with milliseconds
+	Room  string `json:"room,omitempty"`
+
+	// parent, joined
+	Parent string  `json:"parent,omitempty"`
+	Peer   string  `json:"peer,omitempty"`
+	Backup string  `json:"backup,omitempty"`
+	Depth  *int    `json:"depth,omitempty"`
+	Reason string  `json:"reason,omitempty"`
+	Stream string  `json:"stream,omitempty"`
+	Slot   string  `json:"slot,omitempty"`
+	Kind   string  `json:"kind,omitempty"`
+	Codec  string  `json:"codec,omitempty"`
+	State  string  `json:"state,omitempty"`
+	Ms     *int64  `json:"ms,omitempty"`
+	Lost   *uint64 `json:"lost,omitempty"`
+
+	Participant string `json:"participant,omitempty"`
+	Code        string `json:"code,omitempty"`
+	Message     string `json:"message,omitempty"`
+
+	// stats
+	Packets    *uint64 `json:"packets,omitempty"`
+	Bytes      *uint64 `json:"bytes,omitempty"`
+	Repaired   *uint64 `json:"repaired,omitempty"`
+	Duplicates *uint64 `json:"duplicates,omitempty"`
+	Children   *int    `json:"children,omitempty"`
+	UpBps      *uint64 `json:"up_bps,omitempty"`
+	DownBps    *uint64 `json:"down_bps,omitempty"`
+}
+
+// EventTime formats t as events carry it.
+func EventTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
+
+// RoomSpec says which room to add, as a person named it.
+type RoomSpec struct {
+	Room   string `json:"room"` // name, id or invite link
+	Create bool   `json:"create,omitempty"`
+	Title  string `json:"title,omitempty"`
+	WaitMs int64  `json:"wait_ms,omitempty"`
+}
+
+// InviteSpec says what an invite should allow.
+type InviteSpec struct {
+	Speak   bool          `json:"speak,omitempty"`
+	Video   bool          `json:"video,omitempty"`
+	Guest   bool          `json:"guest,omitempty"`
+	Expires time.Duration `json:"expires,omitempty"`
+}
+
+// Access is what a token of the gateway allows.
+type Access struct {
+	Admin   bool
+	Room    wire.RoomID // of a room token
+	Speak   bool        // may publish
+	Listen  bool
+	Subject string // participant id of the guest
+}
+
+// Media is what guests need of a room. *Room implements it.
+type Media interface {
+	ID() wire.RoomID
+	// Mode returns "broadcast" or "conference".
+	Mode() string
+	// Publish opens a slot. Errors for people to read are of type *UserError.
+	Publish(ctx context.Context, c SlotConfig) (Publication, error)
+	// Subscribe adds a sink.
+	Subscribe(s Sink, o SinkOptions) (Subscription, error)
+	// Streams returns the streams that are known now.
+	Streams() []*StreamState
+	// GuestSlot reserves one of this peer's slots for a guest that is not on the loopback; done gives it back.
+	// It fails when the peer is full.
+	GuestSlot() (done func(), err error)
+}
+
+// Service is what the gateway and the command line need of a running peer. engine/node implements it.
+type Service interface {
+	Status() Status
+	Peers() []PeerInfo
+	Rooms() []RoomInfo
+	// Find returns a room that this peer is in, by name or id; ErrNoRoom if there is none, ErrAmbiguous if a name fits several.
+	Find(room string) (Media, error)
+	RoomInfo(id wire.RoomID) (RoomInfo, error)
+	Tree(id wire.RoomID) (TreeInfo, error)
+	// RoomTree returns every place that is known; only the origin knows them.
+	RoomTree(id wire.RoomID) ([]TreeInfo, error)
+	// AddRoom joins or creates a room.
+	AddRoom(ctx context.Context, s RoomSpec) (RoomInfo, error)
+	// Invite makes an invite link.
+	Invite(id wire.RoomID, s InviteSpec) (string, error)
+	// Authorize says what a bearer token allows; ok is false for an unknown or expired one. Comparison takes constant time.
+	Authorize(token string) (a Access, ok bool)
+	// RoomToken makes a token that lets a guest into one room.
+	RoomToken(id wire.RoomID, speak bool, valid time.Duration) (string, error)
+	// Events delivers events until ctx ends, statistics every so often where stats is positive. A reader that is too slow
+	// loses events.
+	Events(ctx context.Context, stats time.Duration) <-chan Event
+}
+
+// GuestService serves browsers and encoders that offer by SDP. engine/guest implements it.
+type GuestService interface {
+	// Publish takes an offer of a source (WHIP), Watch one of a viewer (WHEP). The answer is complete. Errors that the guest
+	// caused are of type *UserError.
+	Publish(ctx context.Context, m Media, offer string, o GuestOptions) (GuestSession, error)
+	Watch(ctx context.Context, m Media, offer string, o GuestOptions) (GuestSession, error)
+	Close() error
+}
+
+// GuestOptions tell who the guest is and what he asked for.
+type GuestOptions struct {
+	Slot        string
+	Participant string
+	Name        string
+	Remote      string // address that the request came from
+}
+
+// GuestSession is one browser's or encoder's media connection.
+type GuestSession interface {
+	ID() string
+	Answer() string // SDP
+	ETag() string   // names the ICE generation, quoted as in the HTTP header
+	// Patch takes a trickle ICE fragment (RFC 8840); where it restarts ICE the answer is a fragment too, else empty.
+	Patch(ctx context.Context, fragment string) (answer string, err error)
+	Done() <-chan struct{}
+	Err() error
+	Close() error
+}
