@@ -1,0 +1,64 @@
+# castd: `make start` runs a peer, `make test` tests all of it. Both install what is missing first.
+
+GO        ?= go
+TAGS      ?= nolibopusfile
+TIME      ?= 30s
+ROOM      ?= lobby
+TESTFLAGS ?=
+
+# Packages without sockets and processes run under the race detector as well. Those that link libp2p or pion/webrtc are
+# left to `make race`: the detector makes them several times slower.
+PURE := $(wildcard ./tree ./tree/treesim) $(wildcard $(addprefix ./engine/,wire relay seal room uplink container codec store gateway))
+
+# Without libopus or a C compiler castd is built without cgo.
+export CGO_ENABLED ?= $(shell { command -v $${CC:-cc} && pkg-config --exists opus; } >/dev/null 2>&1 && echo 1 || echo 0)
+
+.PHONY: start build test race fuzz generate lint deps test-deps clean
+
+# The two steps are separate makes so that CGO_ENABLED is looked up after the installation.
+start: deps
+	@$(MAKE) --no-print-directory build
+	./castd start --room $(ROOM)
+
+build:
+	$(GO) build -tags $(TAGS) -o castd ./cmd/castd
+
+test: test-deps
+	@$(MAKE) --no-print-directory test-all
+
+.PHONY: test-all
+test-all: build
+	$(GO) vet -tags $(TAGS) ./...
+	$(GO) test -tags $(TAGS) -timeout 20m $(TESTFLAGS) $$($(GO) list -tags $(TAGS) ./... | grep -v '/e2e$$')
+	$(GO) test -tags $(TAGS) -timeout 20m $(TESTFLAGS) ./cmd/castd/e2e
+	@if [ "$(CGO_ENABLED)" = 1 ]; then $(MAKE) --no-print-directory race-pure; fi
+	$(MAKE) --no-print-directory fuzz TIME=5s
+
+.PHONY: race-pure
+race-pure:
+	$(GO) test -race -short -tags $(TAGS) -timeout 10m $(PURE)
+
+race:
+	$(GO) test -race -tags $(TAGS) -timeout 60m $(TESTFLAGS) ./...
+
+fuzz:
+	@GO="$(GO)" .ci/fuzz $(TIME) $(TAGS)
+
+generate:
+	$(GO) generate -tags $(TAGS) ./...
+
+lint:
+	@unformatted=$$(gofmt -l cmd engine $(wildcard tree mixer plugins)); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w): $$unformatted"; exit 1; fi
+	$(GO) vet -tags $(TAGS) ./...
+	@if command -v golangci-lint >/dev/null 2>&1; then golangci-lint run --build-tags $(TAGS); \
+	else echo "golangci-lint is not installed: only gofmt and go vet have looked"; fi
+
+deps:
+	@.ci/deps build
+
+test-deps:
+	@.ci/deps test
+
+clean:
+	rm -rf castd dist cmd/castd/e2e/node_modules
