@@ -1,0 +1,202 @@
+package tree
+
+import "time"
+
+// ID names a peer: the octets of a libp2p peer id. The router compares ids and never looks into them.
+type ID string
+
+// Candidate is a peer that may take a child, as it or somebody else described it.
+type Candidate struct {
+	Peer  ID
+	Addrs [][]byte // multiaddrs, for the engine; at most 8 of 256 octets each are kept
+	Depth uint32   // 0 is the origin
+	Free  uint32   // ordinary slots
+}
+
+// ChildKind says what a child is to its parent.
+type ChildKind int
+
+// Kinds of children, with the numbers they have on the wire.
+const (
+	Ordinary ChildKind = iota // fed, on one of the slots
+	Backup                    // connected and idle
+	Orphan                    // fed, lost its parent, may sit on the reserve
+)
+
+// String returns the word that status and events show.
+func (k ChildKind) String() string {
+	switch k {
+	case Ordinary:
+		return "ordinary"
+	case Backup:
+		return "backup"
+	case Orphan:
+		return "orphan"
+	}
+	return "unknown"
+}
+
+// Child is a child of this peer.
+type Child struct {
+	Peer  ID
+	Kind  ChildKind
+	Depth int // its depth: this peer's plus one, 0 while this peer has no place
+}
+
+// Status is a snapshot of a router. Its slices are not changed afterwards and must not be.
+type Status struct {
+	Parent     ID // "" for the origin and while there is none
+	Backup     ID // "" while there is none
+	Depth      int
+	Path       []ID    // origin first, self last; nil while not placed
+	Children   []Child // sorted by id
+	Free       int     // ordinary slots that a joiner could have now
+	Placed     bool    // there is a path from the origin to this peer
+	Repairing  bool    // this peer had a place, and it or a peer above it looks for a new one: for the pulses to its children
+	Origin     bool
+	Candidates int // how many are known that may take a child
+}
+
+// Input is something that happened. The slices in it belong to the router from then on.
+type Input interface{ input() }
+
+// Inputs.
+type (
+	// Start begins: as the origin of the room, or as a peer that looks for a place. It may be given again after Leave.
+	Start struct{ Origin bool }
+	// Promote makes this peer the origin; its children stay. Demote makes an origin a peer that looks for a place.
+	Promote struct{}
+	Demote  struct{}
+	// SetAddrs tells under which addresses this peer can be reached; it goes into adverts and joins.
+	SetAddrs struct{ Addrs [][]byte }
+	// SetSlots tells how many ordinary children this peer can feed. Where it is fewer than there are, nobody is thrown out.
+	SetSlots struct{ Slots int }
+	// Candidates are peers heard of: adverts, beacons, answers about the room.
+	Candidates struct{ List []Candidate }
+	// Recv is a message from a peer, whose identity the caller has verified.
+	Recv struct {
+		From ID
+		Msg  Message
+	}
+	// Unreachable says that a message to a peer could not be delivered or that a hop to it could not be opened.
+	Unreachable struct{ Peer ID }
+	// HopUp says that there is a hop to the peer, whoever opened it. It answers every OpenHop, at once where there is one.
+	HopUp struct{ Peer ID }
+	// HopDown says that there is none any more.
+	HopDown struct{ Peer ID }
+	// Pulse is this room's part of a pulse heard on a hop.
+	Pulse struct {
+		From      ID
+		Depth     int           // of the sender; 0 also where it has no place
+		MediaAge  time.Duration // since the sender got its newest packet
+		Repairing bool          // Status.Repairing of the sender
+		Feeding   bool          // the sender counts this peer among those it sends media to
+	}
+	// Alive tells when the last packet of any kind came from a peer. The caller gives it for parent and backup before each Tick.
+	Alive struct {
+		Peer ID
+		At   time.Time
+	}
+	// Distrust says that a peer sent forged media: it is left, and not chosen for Config.DistrustFor.
+	Distrust struct {
+		Peer   ID
+		Reason string
+	}
+	// Leave says goodbye to children and parent. The router is silent afterwards.
+	Leave struct{}
+	// Tick is given when NextDeadline has come; more often does no harm.
+	Tick struct{}
+)
+
+func (Start) input()       {}
+func (Promote) input()     {}
+func (Demote) input()      {}
+func (SetAddrs) input()    {}
+func (SetSlots) input()    {}
+func (Candidates) input()  {}
+func (Recv) input()        {}
+func (Unreachable) input() {}
+func (HopUp) input()       {}
+func (HopDown) input()     {}
+func (Pulse) input()       {}
+func (Alive) input()       {}
+func (Distrust) input()    {}
+func (Leave) input()       {}
+func (Tick) input()        {}
+
+// Action is something for the caller to do. What it points to is not changed afterwards and must not be.
+type Action interface{ action() }
+
+// Actions.
+type (
+	// Send asks to deliver a message, at most once. Where that is known to fail, the caller gives Unreachable.
+	Send struct {
+		To  ID
+		Msg Message
+	}
+	// OpenHop asks for a hop. HopUp or Unreachable answers it.
+	OpenHop struct{ To ID }
+	// CloseHop says that this room needs the hop no longer.
+	CloseHop struct{ To ID }
+	// SetFeeds says from whom media is accepted, and whom to ask for what is missing: Primary first. "" is nobody.
+	SetFeeds struct{ Primary, Backup ID }
+	// SetChildren replaces the list of children, sorted by id: Ordinary and Orphan ones are fed, Backup ones are idle.
+	SetChildren struct{ Children []Child }
+	// Advertise asks to tell the room of this peer's free slots.
+	Advertise struct {
+		Candidate Candidate
+		Path      []ID
+	}
+	// Notify tells what happened.
+	Notify struct{ Event Event }
+)
+
+func (Send) action()        {}
+func (OpenHop) action()     {}
+func (CloseHop) action()    {}
+func (SetFeeds) action()    {}
+func (SetChildren) action() {}
+func (Advertise) action()   {}
+func (Notify) action()      {}
+
+// Event is what Notify tells.
+type Event interface{ event() }
+
+// Events.
+type (
+	// Joined: the first place is taken.
+	Joined struct {
+		Parent ID
+		Depth  int
+	}
+	// ParentChanged: parent, backup or depth changed. Reason is one of the Reason constants below.
+	ParentChanged struct {
+		Peer, Backup ID
+		Depth        int
+		Reason       string
+	}
+	// ChildJoined: a child took its place.
+	ChildJoined struct {
+		Peer ID
+		Kind ChildKind
+	}
+	// ChildLeft: a child is gone.
+	ChildLeft struct{ Peer ID }
+	// Alone: no place was found at any candidate known. The router goes on trying.
+	Alone struct{}
+)
+
+func (Joined) event()        {}
+func (ParentChanged) event() {}
+func (ChildJoined) event()   {}
+func (ChildLeft) event()     {}
+func (Alone) event()         {}
+
+// Reasons of a ParentChanged.
+const (
+	ReasonJoin      = "join"
+	ReasonRepair    = "repair"
+	ReasonDisplaced = "displaced"
+	ReasonOptimize  = "optimize"
+	ReasonGoodbye   = "goodbye"
+)

@@ -1,0 +1,82 @@
+package tree
+
+// Message is what routers say to each other; engine/wire carries them as TreeMessage. What comes from others is clamped to
+// the limits of this package before it is looked at.
+type Message interface{ message() }
+
+// Messages.
+type (
+	// MsgProbe goes from a peer that looks for a parent to a candidate.
+	MsgProbe struct{ Nonce uint64 }
+	// MsgProbeReply is its answer. Path ends with the sender and is nil where the sender has no place.
+	MsgProbeReply struct {
+		Nonce         uint64
+		Free, Reserve uint32
+		Path          []ID
+		Candidates    []Candidate
+	}
+	// MsgJoin asks to become a child. From a child it asks to become one of another kind.
+	MsgJoin struct {
+		Nonce uint64
+		Kind  ChildKind
+		Slots uint32   // what the sender itself can give
+		Addrs [][]byte // where the sender can be reached
+		Avoid []ID     // peers that must not be in the parent's path
+	}
+	// MsgAccept is the answer of a parent. A further one with the same nonce tells the child that its kind changed.
+	MsgAccept struct {
+		Nonce      uint64
+		Kind       ChildKind
+		Path       []ID // of the parent, itself last
+		PathSeq    uint64
+		Candidates []Candidate
+	}
+	// MsgRefuse is the answer of a parent that cannot. Reason is one of the Refuse constants.
+	MsgRefuse struct {
+		Nonce      uint64
+		Reason     string
+		Candidates []Candidate
+	}
+	// MsgConfirm takes the place.
+	MsgConfirm struct{ Nonce uint64 }
+	// MsgLeave ends it, from either side; with reason "displaced" the parent goes on feeding until the child has found another.
+	MsgLeave struct {
+		Reason     string
+		Candidates []Candidate
+	}
+	// MsgPath goes from a parent to its children when its own path changes. A nil Path says that it has none for now.
+	MsgPath struct {
+		Path       []ID
+		PathSeq    uint64
+		Candidates []Candidate
+	}
+)
+
+func (*MsgProbe) message()      {}
+func (*MsgProbeReply) message() {}
+func (*MsgJoin) message()       {}
+func (*MsgAccept) message()     {}
+func (*MsgRefuse) message()     {}
+func (*MsgConfirm) message()    {}
+func (*MsgLeave) message()      {}
+func (*MsgPath) message()       {}
+
+// Reasons of a MsgRefuse.
+const (
+	RefuseFull    = "full"     // no slot of that kind
+	RefuseLoop    = "loop"     // the asker, or one it avoids, stands in the path
+	RefuseNoPath  = "no_path"  // the asked has no place itself
+	RefuseTooDeep = "too_deep" // the path would be longer than MaxPath
+	RefuseLeaving = "leaving"
+)
+
+// Reasons of a MsgLeave.
+const (
+	LeaveGoodbye   = "goodbye"   // the sender leaves the room
+	LeaveMoved     = "moved"     // the child has another parent
+	LeaveDisplaced = "displaced" // somebody who gives more takes the slot
+	LeaveUnknown   = "unknown"   // the sender knows of no such child
+	LeaveDistrust  = "distrust"
+	LeaveLoop      = "loop"    // the child stands in the parent's path
+	LeaveNoPath    = "no_path" // the parent lost its place before the child took one
+)
