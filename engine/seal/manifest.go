@@ -1,0 +1,82 @@
+package seal
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/castd/castd/engine/wire"
+)
+
+// Bounds of what a manifest may hold; what fits in a packet is always below the first.
+const (
+	maxRuns    = 128
+	maxEntries = 128 // skips, clocks
+)
+
+// Errors of VerifyManifest.
+var (
+	// ErrManifest says that a record packet is not well formed.
+	ErrManifest = errors.New("seal: malformed record packet")
+	// ErrManifestSignature says that a record packet was not signed by the device, or was changed on its way.
+	ErrManifestSignature = errors.New("seal: record packet's signature does not verify")
+)
+
+// VerifyManifest checks a record packet against the publishing device's key and returns its content, which aliases nothing
+// of pkt. Afterwards: hashes of a run are whole and at least one, numbers lie within 48 bits, skips are not empty. A skip may
+// be wide: treat it as a range. The caller checks that the header's stream is the record stream of a slot of this device, and
+// that the manifest's streams belong to that slot.
+func VerifyManifest(device ed25519.PublicKey, pkt []byte) (*wire.Header, *wire.Manifest, error) {
+	if len(pkt) > wire.MaxPacket {
+		return nil, nil, fmt.Errorf("%w: %d octets", ErrManifest, len(pkt))
+	}
+	h, n, err := wire.ParseHeader(pkt)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrManifest, err)
+	}
+	if h.Kind != wire.KindRecord || len(pkt) < n+ed25519.SignatureSize {
+		return nil, nil, ErrManifest
+	}
+	if len(device) != ed25519.PublicKeySize {
+		return nil, nil, ErrManifestSignature
+	}
+	end := len(pkt) - ed25519.SignatureSize
+	signed := append(append(make([]byte, 0, len(wire.ManifestDomain)+end), wire.ManifestDomain...), pkt[:end]...)
+	if !ed25519.Verify(device, signed, pkt[end:]) {
+		return nil, nil, ErrManifestSignature
+	}
+	var m wire.Manifest
+	if err := proto.Unmarshal(pkt[n:end], &m); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrManifest, err)
+	}
+	if err := checkManifest(&m); err != nil {
+		return nil, nil, err
+	}
+	h.Ext = append([]byte(nil), h.Ext...)
+	return &h, &m, nil
+}
+
+func checkManifest(m *wire.Manifest) error {
+	if len(m.Runs) > maxRuns || len(m.Skips) > maxEntries || len(m.Clocks) > maxEntries {
+		return fmt.Errorf("%w: too many entries", ErrManifest)
+	}
+	if len(m.Previous) != 0 && len(m.Previous) != HashSize {
+		return fmt.Errorf("%w: hash of %d octets", ErrManifest, len(m.Previous))
+	}
+	for _, r := range m.Runs {
+		if len(r.Hashes) == 0 || len(r.Hashes)%HashSize != 0 {
+			return fmt.Errorf("%w: run of %d octets", ErrManifest, len(r.Hashes))
+		}
+		if r.First > wire.MaxNumber || r.First+uint64(len(r.Hashes)/HashSize)-1 > wire.MaxNumber {
+			return fmt.Errorf("%w: run ends beyond the largest number", ErrManifest)
+		}
+	}
+	for _, s := range m.Skips {
+		if s.First > s.Last || s.Last > wire.MaxNumber {
+			return fmt.Errorf("%w: skip from %d to %d", ErrManifest, s.First, s.Last)
+		}
+	}
+	return nil
+}
