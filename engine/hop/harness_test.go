@@ -43,7 +43,7 @@ type signals struct {
 	delay  time.Duration
 	mu     sync.Mutex
 	nodes  map[peer.ID]*node
-	change func(from, to peer.ID, o *wire.HopOffer) // before it is carried
+	change func(from, to peerID, o *wire.HopOffer) // before it is carried
 	answer func(a *wire.HopAnswer)
 }
 
@@ -224,3 +224,5 @@ func describe(b []byte) string {
 	h, _, err := wire.ParseHeader(b)
 	return fmt.Sprintf("%v %d (%d octets, %v)", h.Kind, h.Number, len(b), err)
 }
+
+type peerID = peer.ID
