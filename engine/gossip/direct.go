@@ -75,6 +75,8 @@ func (p *Plane) Request(ctx context.Context, to peer.ID, msg []byte) ([]byte, er
 		p.suspect(s.Conn(), err)
 		if ctx.Err() != nil {
 			err = ctx.Err()
+		} else if isTimeout(err) {
+			err = context.DeadlineExceeded // the stream's deadline came a moment before the context's
 		}
 		return nil, fmt.Errorf("ask %s: %w", to, err)
 	}

@@ -77,6 +77,16 @@ func (s *sourceIP) PreferredSourceIPForDestination(*net.UDPAddr) (net.IP, error)
 // start starts the peer with the n-th key at the host-th address.
 func (n *lab) start(key, host int, change func(*Config)) *node {
 	n.t.Helper()
+	x := n.prepare(key, host, change)
+	if err := x.Start(x.recorder); err != nil {
+		n.t.Fatal(err)
+	}
+	return x
+}
+
+// prepare is start without the call of Start.
+func (n *lab) prepare(key, host int, change func(*Config)) *node {
+	n.t.Helper()
 	x := &node{recorder: newRecorder()}
 	ip := simnet.IntToPublicIPv4(host)
 	link := simnet.NodeBiDiLinkSettings{
@@ -109,9 +119,6 @@ func (n *lab) start(key, host int, change func(*Config)) *node {
 		n.t.Fatalf("start peer %d: %v", key, err)
 	}
 	x.Plane = p
-	if err := p.Start(x.recorder); err != nil {
-		n.t.Fatal(err)
-	}
 	return x
 }
 
