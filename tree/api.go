@@ -102,7 +102,7 @@ type (
 		Peer   ID
 		Reason string
 	}
-	// Leave says goodbye to children and parent. The router is silent afterwards.
+	// Leave says goodbye to children and parent. Afterwards the router only refuses those who ask.
 	Leave struct{}
 	// Tick is given when NextDeadline has come; more often does no harm.
 	Tick struct{}
@@ -136,7 +136,7 @@ type (
 	}
 	// OpenHop asks for a hop. HopUp or Unreachable answers it.
 	OpenHop struct{ To ID }
-	// CloseHop says that this room needs the hop no longer.
+	// CloseHop says that this room needs the hop no longer; the router takes it for closed, whether it is or not.
 	CloseHop struct{ To ID }
 	// SetFeeds says from whom media is accepted, and whom to ask for what is missing: Primary first. "" is nobody.
 	SetFeeds struct{ Primary, Backup ID }

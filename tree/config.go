@@ -54,8 +54,9 @@ type Config struct {
 	Dwell time.Duration
 	// Patience is how long a child waits for its parent to repair before it looks elsewhere itself.
 	Patience time.Duration
-	// DisplaceTimeout is how long a displaced child is fed on, and the least time between two displacements.
-	DisplaceTimeout time.Duration
+	// DisplaceTimeout is how long a displaced child is fed on; DisplaceGap the least time between two displacements: shorter
+	// builds a flat tree sooner, longer moves fewer peers.
+	DisplaceTimeout, DisplaceGap time.Duration
 	// DistrustFor is how long a peer that sent forged media is not chosen.
 	DistrustFor time.Duration
 	// AdvertEvery is the mean time between adverts of free slots, +-50 %; AdvertGap the least.
@@ -74,7 +75,7 @@ func DefaultConfig(self ID) Config {
 		ConfirmTimeout: 2 * time.Second, JoinTimeout: 1500 * time.Millisecond, ProbeWindow: 50 * time.Millisecond,
 		BackoffMin: 50 * time.Millisecond, BackoffMax: 5 * time.Second,
 		Settle: time.Second, Dwell: 5 * time.Second, Patience: 1500 * time.Millisecond,
-		DisplaceTimeout: 5 * time.Second, DistrustFor: 10 * time.Minute,
+		DisplaceTimeout: 5 * time.Second, DisplaceGap: time.Second, DistrustFor: 10 * time.Minute,
 		AdvertEvery: 10 * time.Second, AdvertGap: time.Second, PathEvery: 10 * time.Second,
 		MaxDepth: MaxPath - 1,
 	}
@@ -101,7 +102,7 @@ func (c Config) Validate() error {
 		{"PulseSilence", c.PulseSilence}, {"BackupSilence", c.BackupSilence}, {"ChildSilence", c.ChildSilence},
 		{"ConfirmTimeout", c.ConfirmTimeout}, {"JoinTimeout", c.JoinTimeout}, {"ProbeWindow", c.ProbeWindow},
 		{"BackoffMin", c.BackoffMin}, {"BackoffMax", c.BackoffMax}, {"Settle", c.Settle}, {"Dwell", c.Dwell},
-		{"Patience", c.Patience}, {"DisplaceTimeout", c.DisplaceTimeout}, {"DistrustFor", c.DistrustFor},
+		{"Patience", c.Patience}, {"DisplaceTimeout", c.DisplaceTimeout}, {"DisplaceGap", c.DisplaceGap}, {"DistrustFor", c.DistrustFor},
 		{"AdvertEvery", c.AdvertEvery}, {"AdvertGap", c.AdvertGap}, {"PathEvery", c.PathEvery},
 	} {
 		if d.d <= 0 {

@@ -6,9 +6,13 @@ type Message interface{ message() }
 
 // Messages.
 type (
-	// MsgProbe goes from a peer that looks for a parent to a candidate.
-	MsgProbe struct{ Nonce uint64 }
-	// MsgProbeReply is its answer. Path ends with the sender and is nil where the sender has no place.
+	// MsgProbe goes from a peer that looks for a parent to a candidate. Slots is what the sender itself can give.
+	MsgProbe struct {
+		Nonce uint64
+		Slots uint32
+	}
+	// MsgProbeReply is its answer. Free is what the asker could have: where a smaller child would make room for it, that
+	// counts. Path ends with the sender and is nil where the sender has no place.
 	MsgProbeReply struct {
 		Nonce         uint64
 		Free, Reserve uint32

@@ -1,26 +1,359 @@
 package tree
 
-import "time"
+import (
+	"hash/fnv"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// phase is how far a router's life has gone.
+type phase int
+
+const (
+	idle phase = iota
+	running
+	left
+)
 
 // Router is one peer's part of a tree. It is not safe for concurrent use: one goroutine owns it.
 type Router struct {
-	cfg Config // constant
+	// Constant after New.
+	cfg Config
+	rng *rand.Rand
+
+	// This Step.
+	now  time.Time
+	acts []Action
+
+	phase  phase
+	origin bool
+	slots  int
+	addrs  [][]byte
+	hops   map[ID]struct{} // those that are up; looked up only, so that its order never shows
+	cache  cache
+	shuns  []shun
+
+	// The place.
+	parent, backup *link
+	path           []ID   // origin first, self last; nil while there is no place. Never changed in place
+	pathSeq        uint64 // grows with each change of path
+	seek           *search
+	spareSeek      *search
+	improveAt      time.Time // when an orphan looks for an ordinary place
+	improveTries   int
+	spareAt        time.Time // when to look for a backup
+	spareTries     int
+	joined         bool   // had a place since Start
+	alone          bool   // said so
+	moved          string // reason of a change of parent in this Step
+
+	children    []*child // sorted by id
+	displacedAt time.Time
+
+	said said
 }
+
+// shun is a peer that is not chosen until then.
+type shun struct {
+	peer  ID
+	until time.Time
+}
+
+// maxShuns bounds the distrusted; the oldest is forgotten first.
+const maxShuns = 64
 
 // New returns a router that has not started. It panics where c.Validate fails.
 func New(c Config) *Router {
 	if err := c.Validate(); err != nil {
 		panic(err.Error())
 	}
-	return &Router{cfg: c}
+	h := fnv.New64a()
+	h.Write([]byte(c.Self))
+	return &Router{cfg: c, rng: rand.New(rand.NewPCG(c.Seed, h.Sum64())), slots: c.Slots, addrs: clampAddrs(c.Addrs), hops: make(map[ID]struct{})}
 }
 
 // Step takes what happened at now and returns what is to be done, in order. The slice is valid until the next Step. now never
-// goes back.
-func (r *Router) Step(now time.Time, in Input) []Action { return nil }
+// goes back; where it does, the time of the Step before counts.
+func (r *Router) Step(now time.Time, in Input) []Action {
+	clear(r.acts)
+	r.acts = r.acts[:0]
+	if now.Before(r.now) {
+		now = r.now
+	}
+	if !r.now.IsZero() && now.Sub(r.now) > 2*r.cfg.PulseSilence {
+		r.slept(now)
+	}
+	r.now = now
+	r.handle(in)
+	if r.phase == running {
+		_, tick := in.(Tick)
+		r.timers(tick)
+		r.advance(r.seek)
+		r.advance(r.spareSeek)
+		r.settle()
+	}
+	r.finish()
+	return r.acts
+}
 
-// NextDeadline returns when to give Tick; false while there is nothing to wait for.
-func (r *Router) NextDeadline() (time.Time, bool) { return time.Time{}, false }
+// slept allows for this process having been stopped: deadlines come much closer than this, so the silence since the last Step
+// is not the others' fault.
+func (r *Router) slept(now time.Time) {
+	for _, l := range []*link{r.parent, r.backup} {
+		if l != nil {
+			l.alive = later(l.alive, now.Add(-r.cfg.PulseSilence/2))
+		}
+	}
+	for _, c := range r.children {
+		c.alive = later(c.alive, now.Add(-r.cfg.ChildSilence/2))
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (r *Router) act(a Action) { r.acts = append(r.acts, a) }
+
+func (r *Router) notify(e Event) { r.act(Notify{Event: e}) }
+
+func (r *Router) send(to ID, m Message) { r.act(Send{To: to, Msg: m}) }
+
+// handle takes the input itself; what follows from it with time is the timers' and searches'.
+func (r *Router) handle(in Input) {
+	switch in := in.(type) {
+	case SetAddrs:
+		r.addrs = clampAddrs(in.Addrs)
+		return
+	case SetSlots:
+		r.slots = min(max(in.Slots, 0), MaxSlots)
+		return
+	case Candidates:
+		r.merge(clampAll(r.cfg.Self, in.List))
+		return
+	case Start:
+		r.start(in.Origin)
+		return
+	case HopUp:
+		r.hopUp(in.Peer)
+		return
+	}
+	if r.phase != running {
+		switch in := in.(type) {
+		case HopDown:
+			delete(r.hops, in.Peer)
+		case Recv:
+			if j, ok := in.Msg.(*MsgJoin); ok && r.phase == left {
+				r.refuse(in.From, j.Nonce, RefuseLeaving)
+			}
+		}
+		return
+	}
+	switch in := in.(type) {
+	case Recv:
+		r.recv(in.From, in.Msg)
+	case Pulse:
+		r.recvPulse(in)
+	case Alive:
+		r.heardFrom(in.Peer, in.At)
+	case HopDown:
+		r.hopDown(in.Peer)
+	case Unreachable:
+		r.unreachable(in.Peer)
+	case Distrust:
+		r.distrust(in.Peer)
+	case Promote:
+		r.promote()
+	case Demote:
+		if r.origin {
+			r.origin = false
+			r.joined = true
+			r.updatePath()
+			r.seek = &search{kind: Orphan, reason: ReasonRepair, urgent: true, width: 1}
+		}
+	case Leave:
+		r.leave()
+	}
+}
+
+func (r *Router) start(origin bool) {
+	if r.phase == running {
+		return
+	}
+	r.phase, r.origin, r.joined, r.alone = running, origin, false, false
+	if !origin {
+		r.seek = &search{kind: Ordinary, reason: ReasonJoin, urgent: true, width: 1}
+	}
+	r.updatePath()
+}
+
+func (r *Router) promote() {
+	if r.origin {
+		return
+	}
+	r.cancel(r.seek)
+	r.cancel(r.spareSeek)
+	for _, l := range []*link{r.parent, r.backup} {
+		if l != nil {
+			r.send(l.peer, &MsgLeave{Reason: LeaveMoved})
+		}
+	}
+	r.parent, r.backup, r.origin = nil, nil, true
+	r.updatePath()
+}
+
+// leave says goodbye: to the children first, naming the own parent as the one to ask, since a slot becomes free there.
+func (r *Router) leave() {
+	list := r.candidates("", MaxCandidates)
+	if p := r.parent; p != nil {
+		c := Candidate{Peer: p.peer, Depth: uint32(max(0, len(p.path)-1)), Free: 1}
+		if e := r.cache.find(p.peer); e != nil {
+			c.Addrs = e.Addrs
+		}
+		list = append([]Candidate{c}, slices.DeleteFunc(list, func(o Candidate) bool { return o.Peer == p.peer })...)
+	}
+	for _, c := range r.children {
+		mine := slices.DeleteFunc(slices.Clone(list), func(o Candidate) bool { return o.Peer == c.peer })
+		r.send(c.peer, &MsgLeave{Reason: LeaveGoodbye, Candidates: mine[:min(len(mine), maxProbes)]})
+	}
+	r.children = nil
+	r.cancel(r.spareSeek)
+	if r.backup != nil {
+		r.dropBackup(LeaveGoodbye)
+	}
+	r.cancel(r.seek)
+	if r.parent != nil {
+		r.send(r.parent.peer, &MsgLeave{Reason: LeaveGoodbye})
+	}
+	r.parent, r.origin, r.phase = nil, false, left
+	r.updatePath()
+}
+
+func (r *Router) recv(from ID, m Message) {
+	if from == "" || from == r.cfg.Self || len(from) > maxIDLen {
+		return
+	}
+	switch m := m.(type) {
+	case *MsgProbe:
+		r.recvProbe(from, m)
+	case *MsgProbeReply:
+		r.recvProbeReply(from, m)
+	case *MsgJoin:
+		r.recvJoin(from, m)
+	case *MsgAccept:
+		r.recvAccept(from, m)
+	case *MsgRefuse:
+		r.recvRefuse(from, m)
+	case *MsgConfirm:
+		r.recvConfirm(from, m)
+	case *MsgLeave:
+		r.recvLeave(from, m)
+	case *MsgPath:
+		r.recvPath(from, m)
+	}
+}
+
+// recvLeave ends a tie. Two peers may be each other's backups, so the reason tells which of the ties is meant: that of a child
+// that goes, of a parent that sends away, or both.
+func (r *Router) recvLeave(from ID, m *MsgLeave) {
+	list := clampCandidates(r.cfg.Self, m.Candidates)
+	r.merge(list)
+	asChild, asParent := true, true
+	switch m.Reason {
+	case LeaveMoved, LeaveLoop, LeaveDistrust:
+		asParent = false
+	case LeaveDisplaced, LeaveUnknown, LeaveNoPath:
+		asChild = false
+	}
+	if c := r.child(from); c != nil && asChild {
+		r.removeChild(c, "")
+	}
+	if !asParent {
+		return
+	}
+	var prefer []ID
+	for _, c := range list {
+		prefer = append(prefer, c.Peer)
+	}
+	if s, i := r.attemptAt(from); s != nil {
+		r.fail(s, i, "")
+	}
+	if b := r.backup; b != nil && b.peer == from && m.Reason != LeaveDisplaced {
+		r.dropBackup("")
+	}
+	p := r.parent
+	if p == nil || p.peer != from {
+		return
+	}
+	switch m.Reason {
+	case LeaveDisplaced:
+		p.displaced = true
+		if r.seek == nil || !r.seek.urgent {
+			r.seekPlace(Ordinary, ReasonDisplaced, prefer)
+		}
+	case LeaveGoodbye:
+		r.lose(ReasonGoodbye, prefer)
+	default:
+		r.lose(ReasonRepair, prefer)
+	}
+}
+
+func (r *Router) hopDown(peer ID) {
+	delete(r.hops, peer)
+	if c := r.child(peer); c != nil && c.shown() {
+		r.removeChild(c, "")
+	}
+	if r.backup != nil && r.backup.peer == peer {
+		r.dropBackup("")
+	}
+	if r.parent != nil && r.parent.peer == peer {
+		r.lose(ReasonRepair, nil)
+	}
+}
+
+func (r *Router) distrust(peer ID) {
+	if peer == "" {
+		return
+	}
+	if len(r.shuns) == maxShuns {
+		r.shuns = slices.Delete(r.shuns, 0, 1)
+	}
+	r.shuns = append(r.shuns, shun{peer, r.now.Add(r.cfg.DistrustFor)})
+	r.cache.remove(peer)
+	if s, i := r.attemptAt(peer); s != nil {
+		r.fail(s, i, LeaveDistrust)
+	}
+	if r.backup != nil && r.backup.peer == peer {
+		r.dropBackup(LeaveDistrust)
+	}
+	if r.parent != nil && r.parent.peer == peer {
+		r.send(peer, &MsgLeave{Reason: LeaveDistrust})
+		r.lose(ReasonRepair, nil)
+	}
+}
+
+func (r *Router) distrusted(peer ID) bool {
+	return slices.ContainsFunc(r.shuns, func(s shun) bool { return s.peer == peer && r.now.Before(s.until) })
+}
 
 // Status returns a snapshot.
-func (r *Router) Status() Status { return Status{} }
+func (r *Router) Status() Status {
+	s := Status{
+		Depth: r.depth(), Path: r.path, Free: r.free(), Placed: r.path != nil, Origin: r.origin, Candidates: len(r.cache.list),
+		Repairing: r.joined && r.path == nil, Children: r.shownChildren(),
+	}
+	if r.parent != nil {
+		s.Parent = r.parent.peer
+	}
+	if r.backup != nil {
+		s.Backup = r.backup.peer
+	}
+	return s
+}
+
+// depth is that of this peer, 0 while it has no place.
+func (r *Router) depth() int { return max(0, len(r.path)-1) }

@@ -1,0 +1,201 @@
+package tree
+
+import "slices"
+
+// What comes back to a search: answers to probes and joins, and hops.
+
+func (r *Router) recvProbeReply(from ID, m *MsgProbeReply) {
+	for _, s := range r.searches() {
+		if s == nil {
+			continue
+		}
+		i := s.asked(from)
+		if i < 0 || !s.asks[i].waiting || s.asks[i].nonce != m.Nonce {
+			continue
+		}
+		a := &s.asks[i]
+		a.waiting = false
+		path := goodPath(from, m.Path)
+		rtt := r.now.Sub(a.sent)
+		r.cache.answered(from)
+		if e := r.cache.find(from); e != nil && path != nil {
+			e.Depth, e.Free, e.rtt, e.seen = uint32(len(path)-1), min(m.Free, MaxSlots), rtt, r.now
+		}
+		if r.fits(s, from, path) {
+			if s.spare() {
+				a.quality = spareQuality(r.cfg.Self, r.parent.peer, r.path, path)
+			}
+			a.depth = uint32(len(path) - 1)
+			a.cost, a.usable = offer{path, m.Free, m.Reserve, rtt}.cost(s.kind, r.slots, a.quality)
+			if s.spare() && r.backup != nil && a.quality <= r.backup.quality {
+				a.usable = false
+			}
+		}
+		if s.window.IsZero() {
+			s.window = r.now.Add(r.cfg.ProbeWindow)
+		}
+		r.learn(s, m.Candidates)
+		return
+	}
+}
+
+// fits tells whether a peer with this path may become what s looks for, as far as this side can tell.
+func (r *Router) fits(s *search, peer ID, path []ID) bool {
+	if path == nil || len(path) > r.cfg.MaxDepth || slices.Contains(path, r.cfg.Self) || r.distrusted(peer) {
+		return false
+	}
+	if s.spare() && (r.parent == nil || r.path == nil || r.parent.peer == peer) {
+		return false
+	}
+	return !slices.ContainsFunc(s.avoid, func(id ID) bool { return slices.Contains(path, id) })
+}
+
+// learn merges candidates that a peer named; they come first in the rest of the round.
+func (r *Router) learn(s *search, list []Candidate) {
+	list = clampCandidates(r.cfg.Self, list)
+	r.merge(list)
+	for _, c := range list {
+		if len(s.prefer) < maxPrefer && !slices.Contains(s.prefer, c.Peer) {
+			s.prefer = append(s.prefer, c.Peer)
+		}
+	}
+}
+
+// merge puts candidates into the cache and wakes a search for a parent that pauses.
+func (r *Router) merge(list []Candidate) {
+	for _, c := range list {
+		if r.cache.add(r.now, c) {
+			r.heard(r.seek)
+		}
+	}
+}
+
+// byNonce finds the attempt that an answer belongs to.
+func (r *Router) byNonce(from ID, nonce uint64) (*search, int) {
+	for _, s := range r.searches() {
+		if s != nil {
+			if i := s.attempt(from); i >= 0 && s.attempts[i].nonce == nonce {
+				return s, i
+			}
+		}
+	}
+	return nil, -1
+}
+
+func (r *Router) recvRefuse(from ID, m *MsgRefuse) {
+	list := clampCandidates(r.cfg.Self, m.Candidates)
+	s, i := r.byNonce(from, m.Nonce)
+	if s == nil {
+		if r.backup != nil && r.backup.peer == from && r.backup.nonce == m.Nonce { // it would not become idle again
+			r.dropBackup(LeaveMoved)
+		}
+		r.merge(list)
+		return
+	}
+	if e := r.cache.find(from); e != nil && m.Reason == RefuseFull {
+		e.Free = 0
+	}
+	r.fail(s, i, "")
+	r.learn(s, list)
+}
+
+func (r *Router) recvAccept(from ID, m *MsgAccept) {
+	s, i := r.byNonce(from, m.Nonce)
+	if s == nil {
+		r.acceptedAgain(from, m)
+		return
+	}
+	a := &s.attempts[i]
+	if a.accepted != nil {
+		return
+	}
+	r.merge(clampCandidates(r.cfg.Self, m.Candidates))
+	path := goodPath(from, m.Path)
+	if !r.fits(s, from, path) || s.spare() && spareQuality(r.cfg.Self, r.parent.peer, r.path, path) == 0 {
+		r.fail(s, i, LeaveLoop)
+		return
+	}
+	a.accepted = &MsgAccept{Nonce: m.Nonce, Kind: m.Kind, Path: path, PathSeq: m.PathSeq}
+	if _, up := r.hops[from]; up {
+		r.take(s, i)
+		return
+	}
+	a.deadline = r.now.Add(r.cfg.JoinTimeout)
+	r.act(OpenHop{To: from})
+}
+
+// acceptedAgain takes an Accept that belongs to no attempt: a change of kind from a parent, or one that comes too late.
+func (r *Router) acceptedAgain(from ID, m *MsgAccept) {
+	switch {
+	case r.parent != nil && r.parent.peer == from:
+		if r.parent.nonce != m.Nonce {
+			return
+		}
+		r.parent.kind = m.Kind
+		if m.Kind == Ordinary && r.seek != nil && !r.seek.urgent {
+			r.cancel(r.seek) // it may stay after all
+		}
+		r.parent.displaced = false
+		r.recvPath(from, &MsgPath{Path: m.Path, PathSeq: m.PathSeq})
+	case r.backup != nil && r.backup.peer == from:
+		if r.backup.nonce == m.Nonce {
+			r.recvPath(from, &MsgPath{Path: m.Path, PathSeq: m.PathSeq})
+		}
+	default:
+		r.send(from, &MsgLeave{Reason: LeaveMoved})
+	}
+}
+
+// take confirms an accepted attempt, now that there is a hop.
+func (r *Router) take(s *search, i int) {
+	a := s.attempts[i]
+	s.attempts = slices.Delete(s.attempts, i, i+1)
+	r.send(a.peer, &MsgConfirm{Nonce: a.nonce})
+	l := &link{peer: a.peer, nonce: a.nonce, kind: a.accepted.Kind, path: a.accepted.Path, seq: a.accepted.PathSeq, since: r.now, alive: r.now}
+	if s.spare() {
+		r.takeBackup(s, l)
+	} else {
+		r.takeParent(s, l)
+	}
+}
+
+func (r *Router) hopUp(peer ID) {
+	r.hops[peer] = struct{}{}
+	for _, s := range r.searches() {
+		if s == nil {
+			continue
+		}
+		if i := s.attempt(peer); i >= 0 && s.attempts[i].accepted != nil {
+			r.take(s, i)
+			return
+		}
+	}
+}
+
+// unreachable gives up all that waits for a peer.
+func (r *Router) unreachable(peer ID) {
+	r.cache.failed(r.now, peer)
+	for _, s := range r.searches() {
+		if s == nil {
+			continue
+		}
+		if i := s.asked(peer); i >= 0 {
+			s.asks[i].waiting = false
+		}
+		if i := s.attempt(peer); i >= 0 {
+			r.fail(s, i, LeaveMoved)
+		}
+	}
+	if _, up := r.hops[peer]; up {
+		return // only the message was lost; the hop tells when the peer is gone
+	}
+	if r.backup != nil && r.backup.peer == peer {
+		r.dropBackup("")
+	}
+	if c := r.child(peer); c != nil {
+		r.removeChild(c, "")
+	}
+	if r.parent != nil && r.parent.peer == peer {
+		r.lose(ReasonRepair, nil)
+	}
+}

@@ -1,0 +1,68 @@
+package tree
+
+// The backup is a second parent whose hop is open and idle, and whose path shares no peer with this one's, so that what breaks the
+// one spares the other. It is looked for once a place has settled, checked whenever a path changes, and replaced
+// when a better one may be had.
+
+// bestQuality is that of a backup whose path is disjoint.
+const bestQuality = 3
+
+func (r *Router) takeBackup(s *search, l *link) {
+	if old := r.backup; old != nil && old.peer != l.peer {
+		r.send(old.peer, &MsgLeave{Reason: LeaveMoved})
+	}
+	r.backup = l
+	l.quality = 1
+	r.cancel(s)
+	r.spareTries = 0
+	r.spareAt = r.now.Add(spread(maxSpareGap, r.rng))
+	r.recheckBackup() // paths may have changed while the hop was opened
+}
+
+// dropBackup ends the tie to the backup; with a reason, it is told.
+func (r *Router) dropBackup(reason string) {
+	b := r.backup
+	r.backup = nil
+	if s := r.seek; s != nil {
+		if i := s.attempt(b.peer); i >= 0 {
+			r.fail(s, i, reason)
+			reason = ""
+		}
+	}
+	if reason != "" {
+		r.send(b.peer, &MsgLeave{Reason: reason})
+	}
+	r.spareAt = r.now.Add(spread(r.cfg.Settle, r.rng))
+	r.spareTries = 0
+}
+
+// recheckBackup judges the backup by the present paths. While either side has none, the old verdict stands.
+func (r *Router) recheckBackup() {
+	b := r.backup
+	if b == nil || r.path == nil || r.parent == nil || b.path == nil {
+		return
+	}
+	q := spareQuality(r.cfg.Self, r.parent.peer, r.path, b.path)
+	if q == 0 {
+		r.dropBackup(LeaveMoved)
+		return
+	}
+	if q < b.quality {
+		r.spareTries = 0
+		r.spareAt = r.now.Add(spread(r.cfg.Settle, r.rng))
+	}
+	b.quality = q
+}
+
+// wantBackup tells whether to look for a backup, or for a better one.
+func (r *Router) wantBackup() bool {
+	return r.path != nil && r.parent != nil && r.spareSeek == nil && r.seek == nil &&
+		(r.backup == nil || r.backup.quality < bestQuality)
+}
+
+// backupTimers looks for a backup when it is time.
+func (r *Router) backupTimers() {
+	if r.wantBackup() && !r.now.Before(r.spareAt) {
+		r.spareSeek = &search{kind: Backup, reason: ReasonOptimize, width: 1}
+	}
+}

@@ -1,0 +1,152 @@
+package tree
+
+import (
+	"slices"
+	"time"
+)
+
+// said is what the caller was told last. What it is told of the place, children and hops is derived from the state at the
+// end of each Step and compared with this, so that no path through the code can forget to say something.
+type said struct {
+	feeds    SetFeeds
+	children []Child
+	backup   ID
+	hops     []ID // sorted: peers whose hop this room needs
+
+	advertised bool
+	free       int // of the last advert
+	advert     time.Time
+	next       time.Time // of the next advert
+}
+
+func (r *Router) finish() {
+	var f SetFeeds
+	if r.parent != nil {
+		f.Primary = r.parent.peer
+	}
+	if r.backup != nil {
+		f.Backup = r.backup.peer
+	}
+	if f != r.said.feeds {
+		r.said.feeds = f
+		r.act(f)
+	}
+	r.sayEvents(f)
+	if !r.sameChildren() {
+		r.said.children = r.shownChildren()
+		r.act(SetChildren{Children: r.said.children})
+	}
+	for _, c := range r.children {
+		if c.shown() && c.pathSeq != r.pathSeq {
+			r.sendPath(c)
+		}
+	}
+	r.closeHops()
+	r.advertise()
+}
+
+func (r *Router) sayEvents(f SetFeeds) {
+	if r.path == nil || r.parent == nil {
+		return
+	}
+	if r.moved != "" {
+		if !r.joined {
+			r.joined = true
+			r.notify(Joined{Parent: f.Primary, Depth: r.depth()})
+		}
+		r.notify(ParentChanged{Peer: f.Primary, Backup: f.Backup, Depth: r.depth(), Reason: r.moved})
+	} else if f.Backup != r.said.backup {
+		r.notify(ParentChanged{Peer: f.Primary, Backup: f.Backup, Depth: r.depth(), Reason: ReasonOptimize})
+	}
+	r.moved, r.said.backup = "", f.Backup
+}
+
+// childDepth is the depth of this peer's children.
+func (r *Router) childDepth() int { return len(r.path) }
+
+func (r *Router) shownChildren() []Child {
+	var out []Child
+	for _, c := range r.children {
+		if c.shown() {
+			out = append(out, Child{Peer: c.peer, Kind: c.kind, Depth: r.childDepth()})
+		}
+	}
+	return out
+}
+
+func (r *Router) sameChildren() bool {
+	i := 0
+	for _, c := range r.children {
+		if !c.shown() {
+			continue
+		}
+		if i == len(r.said.children) || r.said.children[i] != (Child{Peer: c.peer, Kind: c.kind, Depth: r.childDepth()}) {
+			return false
+		}
+		i++
+	}
+	return i == len(r.said.children)
+}
+
+// closeHops tells which hops are not needed any more.
+func (r *Router) closeHops() {
+	need := make([]ID, 0, 16)
+	for _, l := range []*link{r.parent, r.backup} {
+		if l != nil {
+			need = append(need, l.peer)
+		}
+	}
+	for _, c := range r.children {
+		need = append(need, c.peer)
+	}
+	for _, s := range r.searches() {
+		if s == nil {
+			continue
+		}
+		for _, a := range s.attempts {
+			if a.accepted != nil {
+				need = append(need, a.peer)
+			}
+		}
+	}
+	slices.Sort(need)
+	need = slices.Compact(need)
+	for _, p := range r.said.hops {
+		if _, found := slices.BinarySearch(need, p); !found {
+			delete(r.hops, p) // whoever needs it again asks for it again
+			r.act(CloseHop{To: p})
+		}
+	}
+	r.said.hops = append(r.said.hops[:0], need...)
+}
+
+// advertAt returns when the next advert is due: at once where free slots have come or gone, but for a gap, else from time to
+// time; who is full says so more seldom, for orphans that look for a reserve.
+func (r *Router) advertAt() (time.Time, bool) {
+	if r.slots == 0 || r.path == nil || r.moving() {
+		return time.Time{}, false
+	}
+	s := &r.said
+	if had := s.advertised && s.free > 0; had != (r.free() > 0) {
+		return later(r.now, s.advert.Add(r.cfg.AdvertGap)), true
+	}
+	if s.next.IsZero() {
+		return r.now, true
+	}
+	return s.next, true
+}
+
+func (r *Router) advertise() {
+	at, ok := r.advertAt()
+	if !ok || r.phase != running || r.now.Before(at) {
+		return
+	}
+	s := &r.said
+	s.advertised, s.free, s.advert = true, r.free(), r.now
+	every := r.cfg.AdvertEvery
+	if s.free == 0 {
+		every *= 3
+	}
+	s.next = r.now.Add(max(r.cfg.AdvertGap, spread(every, r.rng)))
+	r.act(Advertise{Candidate: Candidate{Peer: r.cfg.Self, Addrs: r.addrs, Depth: uint32(r.depth()), Free: uint32(s.free)}, Path: r.path})
+}

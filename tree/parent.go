@@ -1,0 +1,268 @@
+package tree
+
+import (
+	"slices"
+	"time"
+)
+
+// link is what is known of a parent or backup.
+type link struct {
+	peer  ID
+	nonce uint64
+	kind  ChildKind // what this peer is to it
+	path  []ID      // its own, itself last; nil while it has none
+	seq   uint64    // of path
+	since time.Time // confirmed
+	alive time.Time // last packet of any kind
+
+	quality   int       // of a backup
+	suspect   bool      // silent; still fed from should it come back
+	displaced bool      // it asked to find another place
+	pathless  time.Time // since when path is nil
+	patience  time.Duration
+	unfed     time.Time // since when its pulses say that it does not feed this peer; zero if it does
+	confirmed time.Time // when the confirmation was repeated last
+	pulse     Pulse
+	pulseAt   time.Time
+}
+
+// atOrigin tells whether a peer is the origin, as far as this peer's path tells.
+func (r *Router) atOrigin(p ID) bool { return len(r.path) > 0 && r.path[0] == p }
+
+// updatePath derives this peer's path from its parent's. Everything that changes the one calls it.
+func (r *Router) updatePath() {
+	var path []ID
+	switch {
+	case r.origin:
+		path = []ID{r.cfg.Self}
+	case r.parent != nil && !r.parent.suspect && r.parent.path != nil:
+		path = append(slices.Clip(r.parent.path), r.cfg.Self)
+	}
+	if slices.Equal(path, r.path) {
+		return
+	}
+	r.path = path
+	r.pathSeq++
+	if path == nil {
+		r.cancel(r.spareSeek)
+		return
+	}
+	r.recheckBackup()
+}
+
+// takeParent places this peer below l.
+func (r *Router) takeParent(s *search, l *link) {
+	old := r.parent
+	r.parent = l
+	r.moved = s.reason
+	r.alone = false
+	if r.backup != nil && r.backup.peer == l.peer {
+		r.backup = nil
+	}
+	r.cancel(s)
+	if sp := r.spareSeek; sp != nil {
+		if i := sp.attempt(l.peer); i >= 0 {
+			sp.attempts = slices.Delete(sp.attempts, i, i+1)
+		}
+		r.cancel(sp)
+	}
+	if old != nil && old.peer != l.peer {
+		r.send(old.peer, &MsgLeave{Reason: LeaveMoved})
+	}
+	r.updatePath()
+	r.recheckBackup()
+	r.spareAt = r.now.Add(spread(r.cfg.Settle, r.rng))
+	r.spareTries = 0
+	r.improveAt = r.now.Add(r.cfg.Dwell + spread(r.cfg.Dwell, r.rng)/2)
+	r.improveTries = 0
+}
+
+// lose ends the tie to the parent and looks for another, those in prefer first.
+func (r *Router) lose(reason string, prefer []ID) {
+	p := r.parent
+	r.parent = nil
+	r.updatePath()
+	r.repair(reason, p.peer, prefer)
+}
+
+// repair looks for a new parent at once, the old one being lost or silent: at the backup, and in parallel at the two best
+// candidates known. A search under way goes on as an urgent one.
+func (r *Router) repair(reason string, lost ID, prefer []ID) {
+	s := r.seek
+	switch {
+	case s == nil:
+		s = &search{kind: Orphan}
+		r.seek = s
+	case s.direct && s.retryAt.IsZero():
+		s.reason = reason
+		return
+	}
+	s.kind, s.reason, s.urgent, s.direct, s.prefer, s.rounds = Orphan, reason, true, true, prefer, 0
+	s.avoid, s.retryAt, s.asks, s.window = []ID{lost}, time.Time{}, nil, time.Time{}
+	s.width = 1 + hedges
+	if b := r.backup; b != nil && b.path != nil && s.attempt(b.peer) < 0 && b.peer != lost {
+		if _, up := r.hops[b.peer]; up {
+			s.asks = append(s.asks, ask{peer: b.peer})
+			r.join(s, b.peer, 0)
+		}
+	}
+	for _, c := range r.next(s, max(0, s.width-len(s.attempts))) {
+		s.asks = append(s.asks, ask{peer: c.Peer})
+		r.join(s, c.Peer, 0)
+	}
+}
+
+// seekPlace looks for a parent without haste.
+func (r *Router) seekPlace(kind ChildKind, reason string, prefer []ID) {
+	r.cancel(r.seek)
+	r.seek = &search{kind: kind, reason: reason, width: 1, prefer: prefer}
+}
+
+// searchEnded notes that a search that was not needed has found nothing; the next one comes later and later.
+func (r *Router) searchEnded(s *search) {
+	if s.spare() {
+		r.spareTries++
+		r.spareAt = r.now.Add(backoff(r.spareTries, r.cfg.Settle, maxSpareGap, r.rng))
+		return
+	}
+	r.improveTries++
+	r.improveAt = r.now.Add(backoff(r.improveTries, r.cfg.Dwell, maxSpareGap, r.rng))
+}
+
+// maxSpareGap is the longest pause between two searches for a better place or backup.
+const maxSpareGap = 30 * time.Second
+
+// heardFrom notes that a peer is alive at t.
+func (r *Router) heardFrom(peer ID, t time.Time) {
+	if t.After(r.now) {
+		t = r.now
+	}
+	if c := r.child(peer); c != nil && t.After(c.alive) {
+		c.alive = t
+	}
+	if b := r.backup; b != nil && b.peer == peer && t.After(b.alive) {
+		b.alive = t
+	}
+	if p := r.parent; p != nil && p.peer == peer && t.After(p.alive) {
+		p.alive = t
+		if p.suspect && r.now.Sub(t) < r.cfg.PulseSilence { // false alarm: stay
+			p.suspect = false
+			if p.path != nil {
+				r.cancel(r.seek)
+			}
+			r.updatePath()
+		}
+	}
+}
+
+// recvPulse takes what a parent, backup or child tells on the hop.
+func (r *Router) recvPulse(p Pulse) {
+	r.heardFrom(p.From, r.now)
+	if b := r.backup; b != nil && b.peer == p.From {
+		b.pulse, b.pulseAt = p, r.now
+	}
+	if c := r.child(p.From); c != nil && c.confirmed && p.Depth != len(r.path) && c.kind != Backup && r.now.Sub(c.pathAt) >= r.cfg.AdvertGap {
+		r.sendPath(c)
+	}
+	l := r.parent
+	if l == nil || l.peer != p.From {
+		return
+	}
+	l.pulse, l.pulseAt = p, r.now
+	switch {
+	case p.Feeding:
+		l.unfed = time.Time{}
+	case l.unfed.IsZero():
+		l.unfed = r.now
+	case r.now.Sub(l.unfed) >= unfedLimit:
+		r.send(l.peer, &MsgLeave{Reason: LeaveMoved})
+		r.lose(ReasonRepair, nil)
+	case r.now.Sub(l.since) >= unfedLimit/2 && r.now.Sub(l.confirmed) >= unfedLimit/2:
+		l.confirmed = r.now
+		r.send(l.peer, &MsgConfirm{Nonce: l.nonce}) // it may not have got the first
+	}
+}
+
+// unfedLimit is how long a parent may say that it does not feed this peer.
+const unfedLimit = time.Second
+
+// stalled tells whether a backup gets media while the parent, whose pulses come, does not: a peer above it hangs, or it
+// withholds them.
+func stalled(now time.Time, parent, backup *link) bool {
+	const fresh, old, recent = 2 * time.Second, time.Second, 500 * time.Millisecond
+	return parent != nil && backup != nil && !parent.pulseAt.IsZero() && !backup.pulseAt.IsZero() &&
+		now.Sub(parent.pulseAt) < fresh && now.Sub(backup.pulseAt) < fresh &&
+		!parent.pulse.Repairing && !backup.pulse.Repairing &&
+		parent.pulse.MediaAge > old && backup.pulse.MediaAge < recent && now.Sub(parent.since) > fresh
+}
+
+// recvPath takes a new path of a parent or backup.
+func (r *Router) recvPath(from ID, m *MsgPath) {
+	path := goodPath(from, m.Path)
+	for _, s := range r.searches() {
+		if s == nil {
+			continue
+		}
+		if i := s.attempt(from); i >= 0 && s.attempts[i].accepted != nil && m.PathSeq > s.attempts[i].accepted.PathSeq {
+			if !r.fits(s, from, path) {
+				r.fail(s, i, LeaveLoop)
+				return
+			}
+			a := *s.attempts[i].accepted
+			a.Path, a.PathSeq = path, m.PathSeq
+			s.attempts[i].accepted = &a
+		}
+	}
+	r.merge(clampCandidates(r.cfg.Self, m.Candidates))
+	switch {
+	case r.parent != nil && r.parent.peer == from:
+		if m.PathSeq < r.parent.seq {
+			return
+		}
+		r.parentPath(path, m.PathSeq)
+	case r.backup != nil && r.backup.peer == from:
+		if m.PathSeq >= r.backup.seq {
+			r.backup.path, r.backup.seq = path, m.PathSeq
+			r.recheckBackup()
+		}
+	default:
+		if s, _ := r.attemptAt(from); s == nil {
+			r.send(from, &MsgLeave{Reason: LeaveMoved}) // it takes this peer for its child
+		}
+	}
+}
+
+// attemptAt returns the search that has an attempt at a peer.
+func (r *Router) attemptAt(peer ID) (*search, int) {
+	for _, s := range r.searches() {
+		if s != nil {
+			if i := s.attempt(peer); i >= 0 {
+				return s, i
+			}
+		}
+	}
+	return nil, -1
+}
+
+func (r *Router) parentPath(path []ID, seq uint64) {
+	p := r.parent
+	p.seq = seq
+	if slices.Contains(path, r.cfg.Self) { // a loop: two peers moved below each other at once
+		r.send(p.peer, &MsgLeave{Reason: LeaveLoop})
+		r.lose(ReasonRepair, nil)
+		return
+	}
+	if len(path) > r.cfg.MaxDepth {
+		path = nil // too deep: look elsewhere, but stay until there is another place
+	}
+	if path == nil && p.path != nil {
+		p.pathless = r.now
+		p.patience = r.cfg.Patience + spread(r.cfg.Patience, r.rng)
+	}
+	had := p.path != nil
+	p.path = path
+	if path != nil && !had && !p.suspect && r.seek != nil && r.seek.reason == ReasonRepair {
+		r.cancel(r.seek)
+	}
+	r.updatePath()
+}

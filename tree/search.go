@@ -1,0 +1,306 @@
+package tree
+
+import (
+	"slices"
+	"time"
+)
+
+// A search looks for a parent or a backup, in rounds. A round probes up to maxProbes candidates at a time, takes the best
+// answer a short while after the first one came, asks that peer for a place, opens the hop, and confirms. What is refused
+// brings other candidates, which are tried in the same round. A round that has nobody left to ask has failed; the next one
+// follows after a pause that doubles.
+//
+// An urgent search (the parent is lost or silent) does not probe first: it asks the backup, whose hop is up, and the two best
+// candidates at once. Whoever is confirmed first wins, the others are told.
+const (
+	maxProbes = 8  // waiting at a time
+	maxAsked  = 32 // in a round
+	maxPrefer = 16
+	hedges    = 2 // cold candidates that an urgent search asks besides the backup
+	maxRounds = 2 // of a search that is not needed: for an ordinary place, for a better backup
+)
+
+type search struct {
+	kind   ChildKind
+	reason string // for ParentChanged
+	urgent bool   // there is no path: go on until one is found
+	direct bool   // the backup and the best candidates were asked without a probe
+	width  int    // attempts at a time
+	prefer []ID   // to be asked first, in this order
+	avoid  []ID   // must not be in the new parent's path; dropped after the first round
+
+	asks     []ask
+	attempts []attempt
+	window   time.Time // when the best answer so far is taken; zero before the first
+	retryAt  time.Time // zero while a round runs
+	rounds   int       // failed
+}
+
+// ask is a probe of a round. Peers that were asked for a place without a probe have one too, already used.
+type ask struct {
+	peer    ID
+	nonce   uint64
+	sent    time.Time
+	depth   uint32 // by hearsay
+	waiting bool
+	usable  bool
+	cost    time.Duration
+	quality int
+}
+
+// attempt is a join on its way.
+type attempt struct {
+	peer     ID
+	nonce    uint64
+	deadline time.Time
+	accepted *MsgAccept // the hop is being opened
+	quality  int
+}
+
+func (s *search) attempt(peer ID) int {
+	return slices.IndexFunc(s.attempts, func(a attempt) bool { return a.peer == peer })
+}
+
+func (s *search) asked(peer ID) int {
+	return slices.IndexFunc(s.asks, func(a ask) bool { return a.peer == peer })
+}
+
+// spare tells whether the search is for a backup.
+func (s *search) spare() bool { return s.kind == Backup }
+
+// searches lists those that run.
+func (r *Router) searches() [2]*search { return [2]*search{r.seek, r.spareSeek} }
+
+// drop ends a search that is done or has no use any more.
+func (r *Router) drop(s *search) {
+	if s.spare() {
+		r.spareSeek = nil
+	} else {
+		r.seek = nil
+	}
+}
+
+// cancel ends a search and releases the places it asked for. A backup that was asked to feed becomes idle again.
+func (r *Router) cancel(s *search) {
+	if s == nil {
+		return
+	}
+	r.drop(s)
+	for _, a := range s.attempts {
+		if r.backup != nil && a.peer == r.backup.peer && !s.spare() {
+			r.backup.nonce = r.rng.Uint64()
+			r.send(a.peer, r.joinMessage(r.backup.nonce, Backup, nil))
+			continue
+		}
+		if !r.tiedTo(a.peer) {
+			r.send(a.peer, &MsgLeave{Reason: LeaveMoved})
+		}
+	}
+}
+
+// tiedTo tells whether a peer is parent or backup, so that a Leave meant for a stale attempt would hit the living tie.
+func (r *Router) tiedTo(p ID) bool {
+	return r.parent != nil && r.parent.peer == p || r.backup != nil && r.backup.peer == p
+}
+
+// advance moves a search on as far as it goes now.
+func (r *Router) advance(s *search) {
+	if s == nil {
+		return
+	}
+	r.expire(s)
+	if !s.retryAt.IsZero() {
+		if r.now.Before(s.retryAt) {
+			return
+		}
+		s.retryAt, s.asks, s.window = time.Time{}, nil, time.Time{}
+	}
+	for len(s.attempts) < s.width && !r.frozen(s) {
+		i := r.best(s)
+		if i < 0 || !s.ready(r.now, s.asks[i].depth) {
+			break
+		}
+		s.asks[i].usable = false
+		r.join(s, s.asks[i].peer, s.asks[i].quality)
+	}
+	if len(s.attempts) > 0 || r.best(s) >= 0 {
+		return
+	}
+	if r.probe(s) > 0 || s.waiting() > 0 {
+		return
+	}
+	r.roundFailed(s)
+}
+
+// expire gives up what was not answered in time.
+func (r *Router) expire(s *search) {
+	for i := range s.asks {
+		a := &s.asks[i]
+		if a.waiting && r.now.Sub(a.sent) >= r.cfg.JoinTimeout {
+			a.waiting = false
+			r.cache.failed(r.now, a.peer)
+		}
+	}
+	for i := len(s.attempts) - 1; i >= 0; i-- {
+		if a := s.attempts[i]; !r.now.Before(a.deadline) {
+			r.cache.failed(r.now, a.peer)
+			r.fail(s, i, LeaveMoved)
+		}
+	}
+}
+
+// fail ends an attempt; with a reason, the peer is told, as it may have kept a place.
+func (r *Router) fail(s *search, i int, reason string) {
+	a := s.attempts[i]
+	s.attempts = slices.Delete(s.attempts, i, i+1)
+	if r.backup != nil && r.backup.peer == a.peer && !s.spare() {
+		if reason != "" { // it did not answer, so it is no backup either
+			r.dropBackup(reason)
+		}
+		return
+	}
+	if reason != "" && (r.parent == nil || r.parent.peer != a.peer) {
+		r.send(a.peer, &MsgLeave{Reason: reason})
+	}
+}
+
+// frozen tells whether a search must not ask for places now: between accepting a child and its confirmation a parent keeps its
+// own place unless it must, or two peers could move below each other at once.
+func (r *Router) frozen(s *search) bool {
+	if s.urgent || s.spare() {
+		return false
+	}
+	return slices.ContainsFunc(r.children, func(c *child) bool { return !c.confirmed && c.kind != Backup })
+}
+
+// best returns the index of the best usable answer, or -1.
+func (r *Router) best(s *search) int {
+	best := -1
+	for i, a := range s.asks {
+		if a.usable && (best < 0 || a.cost < s.asks[best].cost || a.cost == s.asks[best].cost && a.peer < s.asks[best].peer) {
+			best = i
+		}
+	}
+	return best
+}
+
+// ready tells whether to stop waiting for further answers: all came, the window is over, or none could be less deep.
+func (s *search) ready(now time.Time, depth uint32) bool {
+	if !s.window.IsZero() && !now.Before(s.window) {
+		return true
+	}
+	for _, a := range s.asks {
+		if a.waiting && a.depth < depth {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *search) waiting() int {
+	n := 0
+	for _, a := range s.asks {
+		if a.waiting {
+			n++
+		}
+	}
+	return n
+}
+
+// probe asks further candidates and returns how many.
+func (r *Router) probe(s *search) int {
+	room := min(maxProbes-s.waiting(), maxAsked-len(s.asks))
+	if room <= 0 {
+		return 0
+	}
+	next := r.next(s, room)
+	for _, c := range next {
+		a := ask{peer: c.Peer, nonce: r.rng.Uint64(), sent: r.now, depth: c.Depth, waiting: true}
+		s.asks = append(s.asks, a)
+		r.send(a.peer, &MsgProbe{Nonce: a.nonce, Slots: uint32(r.slots)})
+	}
+	return len(next)
+}
+
+// next returns up to n candidates that were not asked in this round, preferred ones first.
+func (r *Router) next(s *search, n int) []Candidate {
+	skip := func(id ID) bool {
+		return s.asked(id) >= 0 || r.barred(s, id)
+	}
+	var out []Candidate
+	for _, id := range s.prefer {
+		if e := r.cache.find(id); len(out) < n && e != nil && !skip(id) {
+			out = append(out, e.Candidate)
+		}
+	}
+	for _, e := range r.cache.order(r.now, r.rng, skip) {
+		if len(out) >= n {
+			break
+		}
+		if !slices.ContainsFunc(out, func(c Candidate) bool { return c.Peer == e.Peer }) {
+			out = append(out, e.Candidate)
+		}
+	}
+	return out
+}
+
+// barred tells whether a search has no business with a peer.
+func (r *Router) barred(s *search, id ID) bool {
+	if id == r.cfg.Self || r.distrusted(id) || slices.Contains(s.avoid, id) {
+		return true
+	}
+	for _, t := range r.searches() {
+		if t != nil && t.attempt(id) >= 0 {
+			return true
+		}
+	}
+	if r.parent != nil && r.parent.peer == id {
+		return true
+	}
+	if s.spare() && r.backup != nil && r.backup.peer == id {
+		return true
+	}
+	c := r.child(id)
+	return c != nil && c.kind != Backup
+}
+
+func (r *Router) roundFailed(s *search) {
+	s.rounds++
+	s.prefer, s.avoid = nil, nil
+	if !s.urgent && s.rounds >= maxRounds && s.reason != ReasonDisplaced {
+		r.drop(s)
+		r.searchEnded(s)
+		return
+	}
+	if s.urgent && !r.alone {
+		r.alone = true
+		r.notify(Alone{})
+	}
+	s.retryAt = r.now.Add(backoff(s.rounds, r.cfg.BackoffMin, r.cfg.BackoffMax, r.rng))
+}
+
+// heard wakes a search that pauses, because somebody new was heard of; a little later, as others have heard the same.
+func (r *Router) heard(s *search) {
+	if s == nil || s.retryAt.IsZero() {
+		return
+	}
+	soon := r.now.Add(time.Duration(r.rng.Int64N(int64(r.cfg.BackoffMin)*int64(min(s.rounds, 8)) + 1)))
+	if soon.Before(s.retryAt) {
+		s.retryAt = soon
+	}
+}
+
+// join asks a peer for a place.
+func (r *Router) join(s *search, peer ID, quality int) {
+	a := attempt{peer: peer, nonce: r.rng.Uint64(), deadline: r.now.Add(r.cfg.JoinTimeout), quality: quality}
+	s.attempts = append(s.attempts, a)
+	avoid := s.avoid
+	if s.spare() && r.parent != nil && !r.atOrigin(r.parent.peer) {
+		avoid = []ID{r.parent.peer}
+	}
+	r.send(peer, r.joinMessage(a.nonce, s.kind, avoid))
+}
+
+func (r *Router) joinMessage(nonce uint64, kind ChildKind, avoid []ID) *MsgJoin {
+	return &MsgJoin{Nonce: nonce, Kind: kind, Slots: uint32(r.slots), Addrs: r.addrs, Avoid: avoid}
+}

@@ -1,0 +1,457 @@
+package tree
+
+import (
+	"container/heap"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// The simulated network: routers with latency between them, messages that may be lost, hops that take two round trips to open,
+// and pulses. Virtual time; everything random comes from the seed.
+
+var simStart = time.Unix(1_000_000, 0)
+
+type simEvent struct {
+	at  time.Duration
+	seq uint64
+	do  func()
+}
+
+type simQueue []simEvent
+
+func (q simQueue) Len() int { return len(q) }
+func (q simQueue) Less(i, j int) bool {
+	return q[i].at < q[j].at || q[i].at == q[j].at && q[i].seq < q[j].seq
+}
+func (q simQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *simQueue) Push(x any)   { *q = append(*q, x.(simEvent)) }
+func (q *simQueue) Pop() any {
+	old := *q
+	e := old[len(old)-1]
+	old[len(old)-1] = simEvent{}
+	*q = old[:len(old)-1]
+	return e
+}
+
+type simNode struct {
+	i        int
+	id       ID
+	r        *Router
+	alive    bool
+	feeds    SetFeeds
+	children []Child
+	heard    map[ID]time.Duration
+	tick     uint64 // of the tick that counts
+	sameTick int
+	lastTick time.Duration
+	slots    int
+	muted    map[int]bool // who does not hear this node on the hop
+	placedAt time.Duration
+	events   []Event
+}
+
+type simHop struct{ closed [2]bool }
+
+type sim struct {
+	t       testing.TB
+	now     time.Duration
+	q       simQueue
+	seq     uint64
+	nodes   []*simNode
+	byID    map[ID]*simNode
+	rng     *rand.Rand
+	seed    uint64
+	hops    map[[2]int]*simHop
+	pos     [][2]float64
+	trace   hash.Hash
+	loss    float64 // of messages
+	loops   map[int]time.Duration
+	looped  int // seen at all
+	msgs    int
+	refused int
+	config  func(c *Config)
+}
+
+func newSim(t testing.TB, seed uint64) *sim {
+	return &sim{t: t, byID: map[ID]*simNode{}, rng: rand.New(rand.NewPCG(seed, 7)), seed: seed, hops: map[[2]int]*simHop{},
+		trace: sha256.New(), loops: map[int]time.Duration{}}
+}
+
+func (s *sim) after(d time.Duration, do func()) {
+	s.seq++
+	heap.Push(&s.q, simEvent{s.now + d, s.seq, do})
+}
+
+func (s *sim) run(until time.Duration) {
+	for len(s.q) > 0 && s.q[0].at <= until {
+		e := heap.Pop(&s.q).(simEvent)
+		s.now = e.at
+		e.do()
+	}
+	s.now = until
+}
+
+// latency is 2 to 80 ms, by distance.
+func (s *sim) latency(a, b int) time.Duration {
+	dx, dy := s.pos[a][0]-s.pos[b][0], s.pos[a][1]-s.pos[b][1]
+	return 2*time.Millisecond + time.Duration((dx*dx+dy*dy)*39*float64(time.Millisecond))
+}
+
+// add starts a node; the first is the origin. It knows the origin and a few others.
+func (s *sim) add(slots int) *simNode {
+	i := len(s.nodes)
+	c := DefaultConfig(ID(fmt.Sprintf("n%04d", i)))
+	c.Slots, c.Seed = slots, s.seed
+	if s.config != nil {
+		s.config(&c)
+	}
+	n := &simNode{i: i, id: c.Self, r: New(c), alive: true, heard: map[ID]time.Duration{}, slots: slots, muted: map[int]bool{}}
+	s.nodes = append(s.nodes, n)
+	s.byID[n.id] = n
+	s.pos = append(s.pos, [2]float64{s.rng.Float64(), s.rng.Float64()})
+	if i > 0 {
+		list := []Candidate{{Peer: "n0000", Depth: 0, Free: 1}}
+		for range min(i-1, 6) {
+			list = append(list, Candidate{Peer: s.nodes[s.rng.IntN(i)].id, Depth: 4})
+		}
+		s.step(n, Candidates{list})
+	}
+	s.step(n, Start{Origin: i == 0})
+	s.after(time.Duration(s.rng.IntN(100))*time.Millisecond, func() { s.pulse(n) })
+	return n
+}
+
+func (s *sim) step(n *simNode, in Input) {
+	if !n.alive {
+		return
+	}
+	s.apply(n, n.r.Step(simStart.Add(s.now), in))
+	s.schedule(n)
+}
+
+func (s *sim) schedule(n *simNode) {
+	n.tick++
+	at, ok := n.r.NextDeadline()
+	if !ok {
+		return
+	}
+	mine := n.tick
+	s.after(max(0, at.Sub(simStart)-s.now), func() {
+		if n.tick != mine || !n.alive {
+			return
+		}
+		if n.lastTick != s.now {
+			n.lastTick, n.sameTick = s.now, 0
+		}
+		if n.sameTick++; n.sameTick > 20 {
+			s.t.Fatalf("%s: ticks without end at %v: %s", n.id, s.now, dump(n.r))
+		}
+		now := simStart.Add(s.now)
+		for _, p := range []ID{n.feeds.Primary, n.feeds.Backup} {
+			if at, ok := n.heard[p]; ok {
+				s.apply(n, n.r.Step(now, Alive{p, simStart.Add(at)}))
+			}
+		}
+		s.step(n, Tick{})
+	})
+}
+
+func key(a, b int) [2]int { return [2]int{min(a, b), max(a, b)} }
+
+func (h *simHop) side(a, b int) *bool {
+	if a < b {
+		return &h.closed[0]
+	}
+	return &h.closed[1]
+}
+
+func (s *sim) apply(n *simNode, acts []Action) {
+	for _, a := range slices.Clone(acts) {
+		fmt.Fprintf(s.trace, "%d %s %s\n", s.now, n.id, describe(a, func(n uint64) string { return fmt.Sprint(n) }))
+		switch a := a.(type) {
+		case Send:
+			s.msgs++
+			if _, ok := a.Msg.(*MsgRefuse); ok {
+				s.refused++
+			}
+			s.sendMsg(n, a)
+		case OpenHop:
+			s.open(n, s.byID[a.To])
+		case CloseHop:
+			m := s.byID[a.To]
+			h := s.hops[key(n.i, m.i)]
+			if h == nil {
+				continue
+			}
+			*h.side(n.i, m.i) = true
+			if h.closed[0] && h.closed[1] {
+				s.cut(n, m)
+			}
+		case SetFeeds:
+			n.feeds = a
+		case SetChildren:
+			n.children = a.Children
+			for _, c := range a.Children {
+				if m := s.byID[c.Peer]; s.hops[key(n.i, m.i)] != nil {
+					*s.hops[key(n.i, m.i)].side(n.i, m.i) = false
+				}
+			}
+			s.checkSlots(n)
+		case Advertise:
+			s.advertise(n, a.Candidate)
+		case Notify:
+			n.events = append(n.events, a.Event)
+			if _, ok := a.Event.(Joined); ok {
+				n.placedAt = s.now
+			}
+		}
+	}
+}
+
+func (s *sim) sendMsg(n *simNode, a Send) {
+	m := s.byID[a.To]
+	if m == nil || !m.alive {
+		s.after(time.Second, func() { s.step(n, Unreachable{a.To}) })
+		return
+	}
+	if s.rng.Float64() < s.loss {
+		return
+	}
+	d := s.latency(n.i, m.i)
+	s.after(d+time.Duration(s.rng.Int64N(int64(d)/5+1)), func() { s.step(m, Recv{n.id, a.Msg}) })
+}
+
+func (s *sim) open(n, m *simNode) {
+	k := key(n.i, m.i)
+	if h := s.hops[k]; h != nil {
+		*h.side(n.i, m.i) = false
+		s.after(0, func() {
+			if s.hops[k] == h {
+				s.step(n, HopUp{m.id})
+			}
+		})
+		return
+	}
+	s.after(4*s.latency(n.i, m.i), func() {
+		if !m.alive {
+			s.after(time.Second, func() { s.step(n, Unreachable{m.id}) })
+			return
+		}
+		if s.hops[k] == nil && n.alive {
+			s.hops[k] = &simHop{}
+			s.step(m, HopUp{n.id})
+			s.step(n, HopUp{m.id})
+		}
+	})
+}
+
+func (s *sim) cut(n, m *simNode) {
+	k := key(n.i, m.i)
+	delete(s.hops, k)
+	s.after(0, func() { s.step(n, HopDown{m.id}) })
+	s.after(0, func() { s.step(m, HopDown{n.id}) })
+}
+
+// advertise tells everybody in a small room, a sample in a large one.
+func (s *sim) advertise(n *simNode, c Candidate) {
+	tell := s.nodes
+	if len(tell) > 100 {
+		tell = nil
+		for range 40 {
+			tell = append(tell, s.nodes[s.rng.IntN(len(s.nodes))])
+		}
+	}
+	for _, m := range tell {
+		if m != n && m.alive {
+			s.after(s.latency(n.i, m.i), func() { s.step(m, Candidates{[]Candidate{c}}) })
+		}
+	}
+}
+
+func (s *sim) pulse(n *simNode) {
+	if !n.alive {
+		return
+	}
+	st := n.r.Status()
+	to := map[ID]bool{}
+	say := func(p ID, feeding bool) {
+		m := s.byID[p]
+		if m == nil || to[p] || s.hops[key(n.i, m.i)] == nil || n.muted[m.i] {
+			return
+		}
+		to[p] = true
+		in := Pulse{From: n.id, Depth: st.Depth, Repairing: st.Repairing, Feeding: feeding}
+		s.after(s.latency(n.i, m.i), func() {
+			m.heard[n.id] = s.now
+			s.step(m, in)
+		})
+	}
+	for _, c := range n.children {
+		say(c.Peer, c.Kind != Backup)
+	}
+	say(n.feeds.Primary, false)
+	say(n.feeds.Backup, false)
+	if s.seek(n) != "" {
+		say(s.seek(n), false)
+	}
+	s.after(100*time.Millisecond, func() { s.pulse(n) })
+}
+
+func (s *sim) seek(*simNode) ID { return "" }
+
+// kill stops a node. With noise its hops go down at once, as when a process dies; else there is only silence.
+func (s *sim) kill(n *simNode, noise bool) {
+	n.alive = false
+	for _, m := range s.nodes {
+		k := key(n.i, m.i)
+		if m == n || s.hops[k] == nil {
+			continue
+		}
+		delete(s.hops, k)
+		d := 5 * time.Second
+		if noise {
+			d = s.latency(n.i, m.i)
+		}
+		s.after(d, func() {
+			if s.hops[k] == nil {
+				s.step(m, HopDown{n.id})
+			}
+		})
+	}
+}
+
+func (s *sim) leave(n *simNode) {
+	s.step(n, Leave{})
+	s.after(200*time.Millisecond, func() { s.kill(n, true) })
+}
+
+// checkSlots holds after every Step.
+func (s *sim) checkSlots(n *simNode) {
+	var k [3]int
+	for _, c := range n.children {
+		k[c.Kind]++
+	}
+	c := n.r.cfg
+	if k[Ordinary] > n.slots || k[Orphan] > c.reserve(n.slots) || k[Backup] > c.backups(n.slots)+1 {
+		s.t.Fatalf("%v %s: %d slots, children %v", s.now, n.id, n.slots, n.children)
+	}
+}
+
+// watch looks for loops among those who feed each other; none may live for a second.
+func (s *sim) watch(every time.Duration) {
+	seen := map[int]bool{}
+	for _, n := range s.nodes {
+		m, hops := n, 0
+		for m != nil && m.alive && m.feeds.Primary != "" && hops <= len(s.nodes) {
+			p := s.byID[m.feeds.Primary]
+			fed := slices.ContainsFunc(p.children, func(c Child) bool { return c.Peer == m.id && c.Kind != Backup })
+			if !fed || !p.alive {
+				m = nil
+				break
+			}
+			m = p
+			if hops++; m == n {
+				seen[n.i] = true
+				break
+			}
+		}
+	}
+	for i := range s.nodes {
+		if !seen[i] {
+			delete(s.loops, i)
+		} else if since, ok := s.loops[i]; !ok {
+			s.loops[i] = s.now
+			s.looped++
+		} else if s.now-since > time.Second {
+			s.t.Fatalf("%v: a loop through %s lives on", s.now, s.nodes[i].id)
+		}
+	}
+	s.after(every, func() { s.watch(every) })
+}
+
+// check holds once the network is quiet: everybody has a place, and both ends of each tie agree.
+func (s *sim) check() {
+	s.t.Helper()
+	bad := 0
+	for _, n := range s.nodes {
+		if !n.alive {
+			continue
+		}
+		st := n.r.Status()
+		why := ""
+		if !st.Placed {
+			why = "no place"
+		} else if !st.Origin {
+			p := s.byID[st.Parent]
+			ps := p.r.Status()
+			switch {
+			case !p.alive:
+				why = "dead parent"
+			case !slices.ContainsFunc(p.children, func(c Child) bool { return c.Peer == n.id && c.Kind != Backup }):
+				why = "not fed"
+			case !slices.Equal(append(slices.Clone(ps.Path), n.id), st.Path):
+				why = fmt.Sprintf("path %v, parent's %v", st.Path, ps.Path)
+			}
+		}
+		if st.Placed && st.Path[0] != "n0000" {
+			why = "not below the origin"
+		}
+		for _, c := range n.children {
+			m := s.byID[c.Peer]
+			if f := m.feeds; c.Kind != Backup && f.Primary != n.id || c.Kind == Backup && f.Backup != n.id {
+				why = fmt.Sprintf("child %v has feeds %v", c, f)
+			}
+		}
+		if why != "" {
+			bad++
+			if bad < 10 {
+				s.t.Errorf("%v %s: %s: %s", s.now, n.id, why, dump(n.r))
+			}
+		}
+	}
+	if bad > 0 {
+		s.t.Fatalf("%d of %d are not right", bad, len(s.nodes))
+	}
+}
+
+// settled tells how many live nodes have a place.
+func (s *sim) settled() (placed, live int) {
+	for _, n := range s.nodes {
+		if n.alive {
+			live++
+			if n.r.Status().Placed {
+				placed++
+			}
+		}
+	}
+	return placed, live
+}
+
+func (s *sim) hash() string { return hex.EncodeToString(s.trace.Sum(nil)) }
+
+func (s *sim) depths() (p50, p95, most int) {
+	var d []int
+	for _, n := range s.nodes {
+		if n.alive {
+			d = append(d, n.r.Status().Depth)
+		}
+	}
+	slices.Sort(d)
+	return d[len(d)/2], d[len(d)*95/100], d[len(d)-1]
+}
+
+func dump(r *Router) string {
+	s := fmt.Sprintf("%+v", r.Status())
+	for _, k := range r.searches() {
+		if k != nil {
+			s += fmt.Sprintf("\n  search %s %s urgent=%v rounds=%d asks=%d attempts=%+v retry=%v", k.kind, k.reason, k.urgent, k.rounds, len(k.asks), k.attempts, k.retryAt.Sub(simStart))
+		}
+	}
+	return s
+}
