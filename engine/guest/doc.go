@@ -1,0 +1,23 @@
+// Package guest is the media side of WHIP (RFC 9725) and WHEP: it lets browsers and encoders that negotiate by SDP publish
+// into a room and watch it. It implements engine.GuestService over pion/webrtc; HTTP is the gateway's affair.
+//
+// Terms: a guest is the browser or encoder; a publishing session feeds one engine.Publication (one slot), a watching session
+// is one engine.Sink. A section is a media description (m-line) of an offer; a tame offer is the part of an offer that this
+// package understood and accepted, written anew: pion sees nothing else.
+//
+// Invariants:
+//   - Payload bytes, marker, order and the differences of timestamps are the publisher's. Two exceptions, both without loss
+//     of data: an Opus packet inside a stream of RED gets RED's one-octet header, and a viewer that cannot take RED gets the
+//     primary Opus frame out of it.
+//   - Towards a viewer there is one SSRC for audio and one for video for as long as the session lives; numbers and timestamps
+//     on them never go back, whatever slot, incarnation or codec is being played.
+//   - What the source lost stays a hole in the viewer's RTP numbers.
+//   - Nothing that a guest sends can make memory or goroutines grow beyond fixed bounds.
+//
+// Concurrency: each session owns its PeerConnection and its goroutines, and waits for all of them before Done is closed. A
+// watching session's RTP state (sequence numbers, timestamps, sender reports, retransmission history) belongs to its one
+// writing goroutine; the room's goroutine only appends to a bounded queue.
+//
+// Simulcast: of several encodings of an offer only the first is accepted, which is the one that the guest prefers; the answer
+// names no other.
+package guest

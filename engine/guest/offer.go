@@ -1,0 +1,289 @@
+package guest
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pion/sdp/v3"
+
+	"github.com/castd/castd/engine"
+)
+
+// Limits of what a guest may offer.
+const (
+	maxOffer      = 64 << 10 // octets
+	maxSections   = 8
+	maxCandidates = 32 // in each ICE generation, trickled ones included
+	maxSSRCLines  = 64 // in a section
+	maxFormats    = 128
+)
+
+// Kinds of sections.
+const (
+	kindAudio = "audio"
+	kindVideo = "video"
+)
+
+// purpose is what an offer is for.
+type purpose uint8
+
+const (
+	publishing purpose = iota
+	watching
+)
+
+// section is one media description of an offer.
+type section struct {
+	source   *sdp.MediaDescription
+	kind     string
+	mid      string
+	accepted bool
+	codecs   []codec          // what the room and the guest have in common, in the guest's order, without RTX
+	ext      map[string]uint8 // ids of RTP header extensions that the answer accepts, by URI
+	rid      string           // of the encoding that was chosen, where there are several
+}
+
+// offer is a checked offer.
+type offer struct {
+	purpose  purpose
+	source   *sdp.SessionDescription
+	sections []section // all of them, in the offer's order
+	setup    string    // "actpass", "active", "passive"
+	ufrag    string
+	pwd      string
+	grouped  bool // has a BUNDLE group
+	mixed    bool // takes one- and two-octet header extensions mixed (RFC 8285)
+	// candidates are those of the section whose transport is used.
+	candidates []string
+}
+
+func badOffer(format string, args ...any) error {
+	return engine.NewUserError(engine.CodeBadOffer, fmt.Sprintf(format, args...))
+}
+
+// parseOffer reads and checks an offer. Errors are of type *engine.UserError.
+func parseOffer(text string, p purpose) (*offer, error) {
+	if len(text) > maxOffer {
+		return nil, badOffer("The offer has %d octets; send at most %d.", len(text), maxOffer)
+	}
+	if strings.TrimSpace(text) == "" {
+		return nil, badOffer("The request has no body; send an SDP offer.")
+	}
+	o := &offer{purpose: p, source: &sdp.SessionDescription{}}
+	if err := o.source.UnmarshalString(text); err != nil {
+		return nil, badOffer("The body is not a session description; send the SDP of an offer as the browser or encoder made it.")
+	}
+	if n := len(o.source.MediaDescriptions); n == 0 || n > maxSections {
+		return nil, badOffer("The offer has %d media sections; send 1 to %d.", n, maxSections)
+	}
+	_, o.mixed = o.source.Attribute(sdp.AttrKeyExtMapAllowMixed)
+	o.sections = make([]section, len(o.source.MediaDescriptions))
+	for i, m := range o.source.MediaDescriptions {
+		s := &o.sections[i]
+		s.source, s.kind = m, strings.ToLower(m.MediaName.Media)
+		s.mid, _ = m.Attribute(sdp.AttrKeyMID)
+	}
+	if err := o.selectSections(); err != nil {
+		return nil, err
+	}
+	if err := o.readTransport(); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// selectSections accepts at most one audio and one video section: the first of each that has the right direction and a codec
+// in common with rooms.
+func (o *offer) selectSections() error {
+	var usable, codecless int
+	taken := map[string]bool{}
+	mids := map[string]bool{}
+	for i := range o.sections {
+		s := &o.sections[i]
+		if s.mid != "" && mids[s.mid] || len(s.mid) > 64 {
+			return badOffer("Two media sections have the same a=mid, or one is too long; give each its own of at most 64 characters.")
+		}
+		mids[s.mid] = true
+		if s.kind != kindAudio && s.kind != kindVideo || !o.wants(s) || taken[s.kind] {
+			continue
+		}
+		usable++
+		if s.mid == "" || strings.ContainsAny(s.mid, " \t") {
+			return badOffer("A media section has no usable a=mid; give each section one.")
+		}
+		if err := s.readCodecs(o.purpose); err != nil {
+			return err
+		}
+		if len(s.codecs) == 0 {
+			codecless++
+			continue
+		}
+		if _, ok := s.source.Attribute("rtcp-mux"); !ok {
+			return badOffer("A media section has no a=rtcp-mux; offer RTP and RTCP on one port.")
+		}
+		s.readExtensions(o.purpose)
+		if o.purpose == publishing {
+			s.rid = firstEncoding(s.source)
+		}
+		s.accepted, taken[s.kind] = true, true
+	}
+	switch {
+	case len(taken) > 0:
+		return nil
+	case codecless > 0 && codecless == usable:
+		return engine.NewUserError(engine.CodeNoCommonCodec,
+			"None of the offered codecs can be used; offer Opus for audio, and VP8, VP9, H264 with packetization-mode=1, or AV1 for video.")
+	case o.purpose == publishing:
+		return badOffer("Nothing in the offer sends media; offer an audio or video section with a=sendonly.")
+	}
+	return badOffer("Nothing in the offer receives media; offer an audio or video section with a=recvonly.")
+}
+
+// wants reports whether the guest wants to use the section in the direction that the offer is for.
+func (o *offer) wants(s *section) bool {
+	_, bundleOnly := s.source.Attribute("bundle-only")
+	if s.source.MediaName.Port.Value == 0 && !bundleOnly {
+		return false
+	}
+	direction := "sendrecv"
+	for _, list := range [][]sdp.Attribute{o.source.Attributes, s.source.Attributes} {
+		for _, a := range list {
+			switch a.Key {
+			case "sendrecv", "sendonly", "recvonly", "inactive":
+				direction = a.Key
+			}
+		}
+	}
+	if o.purpose == publishing {
+		return direction == "sendrecv" || direction == "sendonly"
+	}
+	return direction == "sendrecv" || direction == "recvonly"
+}
+
+// firstEncoding returns the rid of the first encoding of a simulcast offer (RFC 8853), or "".
+func firstEncoding(m *sdp.MediaDescription) string {
+	rids := map[string]bool{}
+	var first string
+	for _, a := range m.Attributes {
+		if a.Key != "rid" {
+			continue
+		}
+		if id, direction, _ := strings.Cut(a.Value, " "); strings.HasPrefix(direction, "send") && id != "" && len(id) <= 255 {
+			rids[id] = true
+			if first == "" {
+				first = id
+			}
+		}
+	}
+	list, ok := m.Attribute("simulcast")
+	if !ok {
+		return first
+	}
+	list = strings.TrimPrefix(list, "send ")
+	for id := range strings.FieldsFuncSeq(list, func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
+		if rids[id] { // a paused one begins with '~'
+			return id
+		}
+	}
+	return first
+}
+
+// readTransport finds the ICE credentials, the DTLS role and the candidates of the transport that all accepted sections share.
+func (o *offer) readTransport() error {
+	group, ok := o.source.Attribute("group")
+	var members []string
+	if fields := strings.Fields(group); ok && len(fields) > 0 && fields[0] == "BUNDLE" {
+		o.grouped, members = true, fields[1:]
+	}
+	var tag *section // carries the transport: the first accepted one in the group's order (RFC 9143 section 7.3.1)
+	accepted, best := 0, 0
+	for i := range o.sections {
+		s := &o.sections[i]
+		if !s.accepted {
+			continue
+		}
+		accepted++
+		place := slices.Index(members, s.mid)
+		if o.grouped && place < 0 {
+			return badOffer("The BUNDLE group does not name all media sections; offer all of them on one transport.")
+		}
+		if tag == nil || place < best {
+			tag, best = s, place
+		}
+	}
+	if !o.grouped && accepted > 1 {
+		return badOffer("The offer has no BUNDLE group; offer all media sections on one transport (a=group:BUNDLE).")
+	}
+	look := func(key string) string {
+		if v, ok := tag.source.Attribute(key); ok {
+			return v
+		}
+		if v, ok := o.source.Attribute(key); ok {
+			return v
+		}
+		for i := range o.sections { // sections of a group may leave to one what is common to all
+			if v, ok := o.sections[i].source.Attribute(key); ok {
+				return v
+			}
+		}
+		return ""
+	}
+	o.ufrag, o.pwd, o.setup = look("ice-ufrag"), look("ice-pwd"), look("setup")
+	if !validCredentials(o.ufrag, o.pwd) {
+		return badOffer("The offer has no valid a=ice-ufrag and a=ice-pwd; send an offer for WebRTC.")
+	}
+	if len(strings.Fields(look("fingerprint"))) != 2 {
+		return badOffer("The offer has no a=fingerprint; send an offer with DTLS-SRTP.")
+	}
+	switch o.setup {
+	case "actpass", "active", "passive":
+	case "":
+		o.setup = "actpass"
+	default:
+		return badOffer("The offer has an unknown a=setup; send a=setup:actpass.")
+	}
+	for _, a := range tag.source.Attributes {
+		if a.Key == "candidate" && !slices.Contains(o.candidates, a.Value) {
+			o.candidates = append(o.candidates, a.Value)
+		}
+	}
+	if len(o.candidates) > maxCandidates {
+		return badOffer("The offer has %d candidates; send at most %d.", len(o.candidates), maxCandidates)
+	}
+	return nil
+}
+
+// validCredentials applies the lengths and characters of RFC 8839 section 5.4.
+func validCredentials(ufrag, pwd string) bool {
+	return len(ufrag) >= 4 && len(ufrag) <= 256 && len(pwd) >= 22 && len(pwd) <= 256 && iceChars(ufrag) && iceChars(pwd)
+}
+
+func iceChars(s string) bool {
+	for _, r := range s {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '+', r == '/':
+		case r == '-', r == '_', r == '=': // outside the grammar, but in use
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// accepted returns the accepted section of the kind, or nil.
+func (o *offer) accepted(kind string) *section {
+	for i := range o.sections {
+		if o.sections[i].accepted && o.sections[i].kind == kind {
+			return &o.sections[i]
+		}
+	}
+	return nil
+}
+
+// payloadType reads a payload type of an offer.
+func payloadType(s string) (uint8, bool) {
+	n, err := strconv.ParseUint(s, 10, 7)
+	return uint8(n), err == nil
+}

@@ -1,0 +1,88 @@
+package guest
+
+import (
+	"strings"
+
+	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/wire"
+)
+
+// defaultSlot is what an empty slot name means.
+const defaultSlot = "main"
+
+// slotKey names a slot of a publishing device.
+type slotKey struct {
+	device, participant, slot string
+}
+
+func keyOf(st *engine.StreamState) slotKey {
+	return slotKey{device: st.Device, participant: st.Participant, slot: st.Slot}
+}
+
+// programme is what a viewer is being shown: one slot's audio and video. Values are immutable.
+type programme struct {
+	key   slotKey
+	audio *engine.StreamState // nil if there is none, or none that the viewer can take
+	video *engine.StreamState
+	// misfit is set when the slot has streams that the viewer asked for, but none in a codec that he offered.
+	misfit bool
+}
+
+// choosePlaying returns what to show of the streams: the slot that is being shown while it lives, else the one that has been
+// live longest; named "want" if that is not empty. fits reports whether the viewer can take a stream, wants whether he asked
+// for its kind. It returns nil while nothing is live.
+func choosePlaying(all []*engine.StreamState, want string, now *programme, fits func(*engine.StreamState) bool) *programme {
+	var best *engine.StreamState
+	for _, st := range all {
+		if !st.Live || st.Kind != wire.KindAudio && st.Kind != wire.KindVideo || want != "" && !sameSlot(st.Slot, want) {
+			continue
+		}
+		if now != nil && keyOf(st) == now.key {
+			best = st
+			break
+		}
+		if best == nil || before(st, best) {
+			best = st
+		}
+	}
+	if best == nil {
+		return nil
+	}
+	p := &programme{key: keyOf(best)}
+	some := false
+	for _, st := range all {
+		if !st.Live || keyOf(st) != p.key || st.Kind != wire.KindAudio && st.Kind != wire.KindVideo {
+			continue
+		}
+		some = true
+		if !fits(st) {
+			continue
+		}
+		switch {
+		case st.Kind == wire.KindAudio && (p.audio == nil || st.Label < p.audio.Label):
+			p.audio = st
+		case st.Kind == wire.KindVideo && (p.video == nil || st.Label < p.video.Label):
+			p.video = st
+		}
+	}
+	p.misfit = some && p.audio == nil && p.video == nil
+	return p
+}
+
+// before orders streams by when they became live; ties are broken by name, so that all peers choose alike.
+func before(a, b *engine.StreamState) bool {
+	if a.StartedMs != b.StartedMs {
+		return a.StartedMs < b.StartedMs
+	}
+	return a.ID < b.ID
+}
+
+func sameSlot(a, b string) bool {
+	if a == "" {
+		a = defaultSlot
+	}
+	if b == "" {
+		b = defaultSlot
+	}
+	return strings.EqualFold(a, b)
+}

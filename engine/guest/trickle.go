@@ -1,0 +1,77 @@
+package guest
+
+import (
+	"context"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/castd/castd/engine"
+)
+
+// Patch implements engine.GuestSession: it adds candidates, or restarts ICE where the fragment has new credentials.
+func (s *session) Patch(ctx context.Context, text string) (string, error) {
+	f, err := parseFragment(text)
+	if err != nil {
+		return "", err
+	}
+	s.negotiation.Lock()
+	defer s.negotiation.Unlock()
+	if s.ended() {
+		return "", engine.ErrClosed
+	}
+	s.mu.Lock()
+	same := f.ufrag == "" || f.ufrag == s.ufrag && (f.pwd == "" || f.pwd == s.pwd)
+	tooMany := same && s.candidates+len(f.candidates) > maxCandidates
+	s.mu.Unlock()
+	switch {
+	case tooMany:
+		return "", badOffer("This session has had %d candidates; restart ICE to send others.", maxCandidates)
+	case same:
+		return "", s.trickle(f)
+	case f.pwd == "":
+		return "", badOffer("The fragment has a new a=ice-ufrag without a=ice-pwd; send both to restart ICE.")
+	}
+	return s.restart(ctx, f)
+}
+
+// trickle adds candidates to this ICE generation.
+func (s *session) trickle(f *fragment) error {
+	for _, c := range f.candidates {
+		if _, err := ice.UnmarshalCandidate(c); err != nil {
+			s.log.Debug("candidate skipped", "error", err)
+			continue
+		}
+		if err := s.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: c}); err != nil {
+			s.log.Debug("candidate skipped", "error", err)
+			continue
+		}
+		s.mu.Lock()
+		s.candidates++
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// restart begins a new ICE generation (RFC 9725 section 4.3.3). DTLS and media go on.
+func (s *session) restart(ctx context.Context, f *fragment) (string, error) {
+	s.mu.Lock()
+	s.generation++
+	s.candidates, s.ufrag, s.pwd = len(f.candidates), f.ufrag, f.pwd
+	version := s.generation
+	s.mu.Unlock()
+	s.selected.Store(false)
+	var usable []string
+	for _, c := range f.candidates {
+		if _, err := ice.UnmarshalCandidate(c); err == nil {
+			usable = append(usable, c)
+		}
+	}
+	fromPion, err := s.exchange(ctx, f.ufrag, f.pwd, usable, version)
+	if err != nil {
+		// The connection is between two generations and of no use any more.
+		s.end(engine.NewUserError(engine.CodeBadOffer, "ICE could not be restarted; connect again."))
+		return "", userError(err, engine.CodeBadOffer, "ICE could not be restarted; connect again.")
+	}
+	return s.offer.restartFragment(fromPion)
+}
