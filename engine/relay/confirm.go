@@ -138,6 +138,7 @@ func (s *Store) vouchLocked(n uint64) {
 				s.recountLocked(s.vouched+1, n, -1)
 			}
 			s.vouched = n
+			s.trimLocked()
 		}
 		return
 	}
@@ -150,6 +151,18 @@ func (s *Store) vouchLocked(n uint64) {
 	}
 	if s.hasHighest && !s.credibleLocked(s.highest) {
 		s.findHighestLocked()
+	}
+	s.trimLocked()
+}
+
+// trimLocked gives up what is beyond Ring now that more is vouched for.
+func (s *Store) trimLocked() {
+	for s.packets-s.ahead > s.cfg.Ring {
+		low, ok := s.lowestLocked()
+		if !ok || low >= s.keepFromLocked() {
+			return
+		}
+		s.giveUpLocked(low + 1)
 	}
 }
 

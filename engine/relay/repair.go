@@ -3,6 +3,8 @@ package relay
 import (
 	"slices"
 	"time"
+
+	"github.com/castd/castd/engine/wire"
 )
 
 // When to ask for what is missing.
@@ -11,15 +13,23 @@ import (
 // as well. The receiver asks its parent Reorder after it saw the gap, or as soon as Later packets have come behind it.
 // A pulse that names the newest number uncovers losses at the end of a burst, which no later packet would.
 //
-// Then it asks again every interval, and after Tries times and the time for a last answer it gives the number up.
-// Interval is half of the round trip, not all of it: one in ten of the exchanges fails where a line loses 5 % each way, and
-// a listener at depth five has little more than one repair's time to spare. The price is an answer too many for most
-// repairs, which only what was lost costs. It is at least 15 ms, because packets come every 20 ms and timers are coarse.
+// Then it asks again every interval, and after Tries times and the time for a last answer it gives the number up. Interval
+// is half of the round trip, not all of it: one in ten of the exchanges fails where a line loses 5 % each way, and a listener
+// at depth five has little more than one repair's time to spare. TestDepthFive's chain (five hops of 25 ms, 5 % loss each
+// way) brings this share of the packets within 250 ms, and this many more packets over each hop:
+//
+//	                     interval = RTT/2        3 RTT/4              RTT
+//	audio                99.3 %   +33 %      99.3 %   +22 %      97.0 %   +13 %
+//	audio, each twice    99.99 %   +2 %      99.98 %   +2 %      99.97 %   +1 %
+//	video                99.9 %   +37 %      99.2 %   +25 %      99.0 %   +15 %
+//	video, with parity   99.99 %  +21 %      99.8 %   +15 %      99.8 %   +11 %
+//
+// (besides the redundancy itself). A fifth try brings nothing within that time. Three times the patience with gaps saves a
+// few per cent of the packets, and leaves 0.1 to 0.3 % more of the video late. The interval is at least 15 ms: timers are
+// coarse, and on a line that short there is time.
 //
 // A hole at the top of the tree is a hole for everyone below; all of them ask, and relays pass the packet on when it comes,
 // asked again or not. A number that was given up and comes after all is taken: only the counters differ.
-//
-// The constants were chosen with TestDepthFive.
 
 // RepairConfig describes a Repair. Zero values mean the defaults.
 type RepairConfig struct {
@@ -129,7 +139,7 @@ func (r *Repair) SetReorder(d time.Duration) {
 // SetStart says that n is the next number to come: what is before it is not asked for. Lower than what is expected
 // already, it has no effect.
 func (r *Repair) SetStart(n uint64) {
-	if r.started && n <= r.next {
+	if n > wire.MaxNumber || r.started && n <= r.next {
 		return
 	}
 	r.started, r.start, r.next, r.backlog = true, n, n, false
@@ -152,6 +162,9 @@ func (r *Repair) Retry(now time.Time) {
 
 // Arrived notes that a packet with the number came. It reports whether it was missing.
 func (r *Repair) Arrived(number uint64, now time.Time) bool {
+	if number > wire.MaxNumber {
+		return false
+	}
 	if !r.started {
 		r.started, r.start, r.next = true, number, number
 	}
@@ -164,8 +177,7 @@ func (r *Repair) Arrived(number uint64, now time.Time) bool {
 		r.next = number + 1
 		return false
 	case number < r.start:
-		r.arrivedBacklog(number, now)
-		return false
+		return r.arrivedBacklog(number, now)
 	}
 	r.top = max(r.top, number)
 	return r.fill(number)
@@ -188,8 +200,8 @@ func (r *Repair) fill(number uint64) bool {
 	return false
 }
 
-// arrivedBacklog notes a packet from before the start.
-func (r *Repair) arrivedBacklog(number uint64, now time.Time) {
+// arrivedBacklog notes a packet from before the start and reports whether it was missing.
+func (r *Repair) arrivedBacklog(number uint64, now time.Time) (wanted bool) {
 	switch {
 	case !r.backlog:
 		r.backlog, r.backlogFirst, r.backlogNext = true, number, number+1
@@ -197,12 +209,13 @@ func (r *Repair) arrivedBacklog(number uint64, now time.Time) {
 		r.lack(r.backlogNext, number, now, now.Add(r.cfg.Reorder), r.fresh)
 		r.backlogNext = number + 1
 	default:
-		r.fill(number)
+		wanted = r.fill(number)
 	}
 	r.backlogDue = now.Add(backlogGap)
 	if r.backlogNext >= r.start {
 		r.start, r.backlog = r.backlogFirst, false
 	}
+	return wanted
 }
 
 // Highest notes that the parent has sent number: what has not come up to it is missing. Marks that are implausibly far
@@ -211,7 +224,7 @@ func (r *Repair) Highest(number uint64, now time.Time) {
 	if !r.started || number < r.next {
 		return
 	}
-	number = min(number, r.top+maxLeap)
+	number = min(number, r.top+maxLeap, wire.MaxNumber)
 	if number >= r.next {
 		r.lack(r.next, number+1, now, now.Add(r.cfg.Reorder), r.fresh)
 		r.next = number + 1
@@ -240,7 +253,7 @@ func (r *Repair) Wanted(number uint64, now time.Time) {
 
 // Skip says that numbers first to last never come.
 func (r *Repair) Skip(first, last uint64) {
-	if first > last {
+	if last = min(last, wire.MaxNumber); first > last {
 		return
 	}
 	r.skips.add(first, last)

@@ -172,7 +172,7 @@ func (s *Store) Stream() wire.StreamID {
 	return s.stream
 }
 
-// Put takes a copy of a packet whose parsed header is h. A trusted packet, one that this peer made itself, is confirmed
+// Put takes a copy of a packet whose parsed header is h. A trusted packet, which this peer made or verified itself, is confirmed
 // at once.
 func (s *Store) Put(h *wire.Header, pkt []byte, trusted bool) Verdict {
 	v := Invalid

@@ -1,0 +1,67 @@
+package relay
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/castd/castd/engine/wire"
+)
+
+func benchmarkForward(b *testing.B, kind wire.Kind, size, children int) {
+	s := NewStore(Config{Kind: kind})
+	var queues []*Queue
+	for range children {
+		queues = append(queues, NewQueue(0))
+	}
+	f := NewFanout(queues)
+	h := wire.Header{Kind: kind, Stream: 1, FrameStart: true, KeyFrame: true}
+	pkt := h.Append(make([]byte, 0, size))[:size]
+	items := make([]Item, 64)
+	buf := make([]byte, wire.MaxPacket)
+	b.ReportAllocs()
+	for n := uint64(0); b.Loop(); n++ {
+		h.Number = n
+		h.Append(pkt[:0])
+		f.Push(s.Item(&h, size, s.Put(&h, pkt, false)), nil)
+		if n%16 != 15 {
+			continue
+		}
+		for _, q := range queues {
+			for _, it := range items[:q.Pop(items)] {
+				it.Store.Read(it, buf)
+			}
+		}
+	}
+}
+
+// One packet put, pushed to all children, popped and copied for each.
+func BenchmarkForward(b *testing.B) {
+	for _, children := range []int{8, 64} {
+		b.Run(fmt.Sprintf("audio/%d", children), func(b *testing.B) { benchmarkForward(b, wire.KindAudio, 100, children) })
+		b.Run(fmt.Sprintf("video/%d", children), func(b *testing.B) { benchmarkForward(b, wire.KindVideo, 1200, children) })
+	}
+}
+
+func BenchmarkPut(b *testing.B) {
+	s := NewStore(Config{Kind: wire.KindVideo})
+	h := wire.Header{Kind: wire.KindVideo, Stream: 1}
+	pkt := h.Append(make([]byte, 0, 1200))[:1200]
+	b.ReportAllocs()
+	for n := uint64(0); b.Loop(); n++ {
+		h.Number = n
+		h.Append(pkt[:0])
+		s.Put(&h, pkt, false)
+	}
+}
+
+func BenchmarkGet(b *testing.B) {
+	s := NewStore(Config{Kind: wire.KindVideo})
+	h := wire.Header{Kind: wire.KindVideo, Stream: 1}
+	pkt := h.Append(make([]byte, 0, 1200))[:1200]
+	s.Put(&h, pkt, false)
+	buf := make([]byte, wire.MaxPacket)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Get(0, buf)
+	}
+}
