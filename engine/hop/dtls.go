@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/big"
@@ -120,20 +121,73 @@ type feed struct {
 	deadline *deadline.Deadline
 	done     chan struct{}
 	closed   atomic.Bool
+	phase    atomic.Int32
 	dropped  atomic.Uint64
+	known    map[string]struct{} // types and contents of the records in clear that came while anything might
 }
+
+const (
+	recordHeader    = 13 // octets (RFC 6347 section 4.1)
+	recordAlert     = 21
+	recordHandshake = 22
+	maxKnown        = 64 // records; a handshake has about ten
+)
+
+// Phases of a handshake, as far as records without protection are concerned. Whoever can write the peer's address into a
+// packet can send those, and some would end the connection. A peer who repeats a flight repeats its contents.
+const (
+	phaseOpen       = 0 // anything may come
+	phaseLastFlight = 1 // this side is done, the peer may still repeat his last flight
+	phaseProtected  = 2 // the peer is done as well
+)
 
 func newFeed(conn net.Conn) *feed {
-	return &feed{in: make(chan []byte, 32), conn: conn, deadline: deadline.New(), done: make(chan struct{})}
+	return &feed{in: make(chan []byte, 32), conn: conn, deadline: deadline.New(), done: make(chan struct{}),
+		known: make(map[string]struct{})}
 }
 
-// put copies a record in.
+// put copies a datagram in, unless it does not belong into the phase. It is called by the hop's goroutine only.
 func (f *feed) put(b []byte) {
+	if !f.admissible(b) {
+		f.dropped.Add(1)
+		return
+	}
 	select {
 	case f.in <- append([]byte(nil), b...):
 	default:
 		f.dropped.Add(1)
 	}
+}
+
+// admissible reports whether all records of a datagram belong into the phase. While anything may come, it remembers what came.
+func (f *feed) admissible(b []byte) bool {
+	phase := f.phase.Load()
+	for len(b) > 0 {
+		if len(b) < recordHeader || b[1] != 0xfe {
+			return phase == phaseOpen // DTLS knows what to do with it
+		}
+		n := recordHeader + int(binary.BigEndian.Uint16(b[11:]))
+		if len(b) < n {
+			return phase == phaseOpen
+		}
+		epoch := binary.BigEndian.Uint16(b[3:])
+		body := string(b[recordHeader:n])
+		switch {
+		case phase == phaseOpen:
+			if epoch == 0 && len(f.known) < maxKnown {
+				f.known[string(b[:1])+body] = struct{}{}
+			}
+		case epoch == 1 && (b[0] == recordAlert || b[0] == recordHandshake): // DTLS authenticates it
+		case epoch == 0 && phase == phaseLastFlight:
+			if _, ok := f.known[string(b[:1])+body]; !ok {
+				return false
+			}
+		default:
+			return false
+		}
+		b = b[n:]
+	}
+	return true
 }
 
 func (f *feed) ReadFrom(p []byte) (int, net.Addr, error) {

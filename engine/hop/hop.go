@@ -160,6 +160,11 @@ func (h *Hop) secure() error {
 		defer close(h.handshook)
 		var err error
 		local, remote, err = handshake(h.connecting, d, h.dialer)
+		if err == nil && h.dialer {
+			f.phase.Store(phaseProtected) // the server's last flight was the last of all
+		} else if err == nil {
+			f.phase.Store(phaseLastFlight)
+		}
 		h.wake() // the read loop below; before the result, after which it resets the deadline
 		result <- err
 		if err != nil {

@@ -144,6 +144,9 @@ func (h *Hop) inControl(b []byte) {
 
 // heard counts a packet that authenticated.
 func (h *Hop) heard(now time.Time, n int) {
+	if h.receive.feed.phase.Load() != phaseProtected {
+		h.receive.feed.phase.Store(phaseProtected) // he has keys, so he has heard this side's last flight
+	}
 	h.counters.bytesReceived.Add(uint64(n))
 	h.counters.lastReceived.Store(now.UnixNano())
 }
