@@ -1,0 +1,44 @@
+package store
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+)
+
+// The test binary also plays a process that dies: with castdStoreHelper set it opens that folder and reports on standard
+// output what it was given, until somebody kills it.
+const helperVariable = "CASTD_STORE_TEST_HELPER"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(helperVariable); dir != "" {
+		if err := helper(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func helper(dir string) error {
+	s, err := Open(dir)
+	if err != nil {
+		return err
+	}
+	sequence := s.Sequence()
+	out := bufio.NewWriter(os.Stdout)
+	for i := 0; ; i++ {
+		first, err := s.Reserve("stream", 1000)
+		if err != nil {
+			return err
+		}
+		// One line at a time reaches the pipe whole: what the parent has read was given before the kill.
+		out.WriteString(strconv.FormatUint(first, 10) + " " + strconv.FormatUint(sequence(), 10) + "\n")
+		if err := out.Flush(); err != nil {
+			return err
+		}
+	}
+}
