@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
+
+	"github.com/castd/castd/engine/store"
 )
 
 // What a peer listens on unless told otherwise. A busy default falls back to a free port, a port that was asked for does not.
@@ -64,27 +64,16 @@ type Options struct {
 	Version string
 }
 
-// DefaultOptions returns what `castd start` without flags uses.
+// DefaultOptions returns what `castd start` without flags uses. DataDir is empty where there is no home to put it.
 func DefaultOptions() Options {
+	dir, _ := store.DefaultDir() // Validate says what to do without
 	return Options{
-		DataDir:     DefaultDataDir(),
+		DataDir:     dir,
 		HTTP:        DefaultHTTP,
 		MediaPort:   DefaultMediaPort,
 		Upload:      DefaultUpload,
 		MaxChildren: -1,
 	}
-}
-
-// DefaultDataDir returns $XDG_DATA_HOME/castd, by default ~/.local/share/castd; "" when there is no home.
-func DefaultDataDir() string {
-	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "castd")
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return ""
-	}
-	return filepath.Join(home, ".local", "share", "castd")
 }
 
 // Validate checks what can be checked without touching anything. Its errors are for people.

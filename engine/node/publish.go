@@ -1,0 +1,218 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/codec"
+	"github.com/castd/castd/engine/container"
+	"github.com/castd/castd/engine/wire"
+)
+
+// How long a file's sending waits around its media.
+const (
+	waitForReceiver = 3 * time.Second // for somebody to send to, before the first packet
+	pollReceivers   = 20 * time.Millisecond
+	drainRepairs    = time.Second // after the last packet: receivers ask again for what they miss for less than that
+	drainEnd        = 500 * time.Millisecond
+	lateBy          = 500 * time.Millisecond // input later than this moves the rest of the file; it is not sent in a burst
+	frameBurst      = 32                     // packets of a frame that are handed over at once, 1 ms apart
+	readAhead       = 32                     // frames
+	clockEvery      = time.Second
+)
+
+// Labels of the streams of a slot that a file opens.
+const (
+	audioLabel = "audio"
+	videoLabel = "video"
+)
+
+// States of Progress.
+const (
+	StateWaiting  = "waiting" // for a first receiver
+	StateSending  = "sending"
+	StateDraining = "draining" // all is sent, receivers may still ask for repairs
+)
+
+// Progress tells how far PublishFile has come.
+type Progress struct {
+	State   string
+	Sent    time.Duration // of media
+	Packets uint64
+	Bytes   uint64 // of RTP payload
+}
+
+// PublishOptions say what PublishFile does with a file.
+type PublishOptions struct {
+	// Source names the file in errors; "" leaves it out.
+	Source string
+	// Slot, Participant and Name are those of engine.SlotConfig.
+	Slot, Participant, Name string
+	// Again opens the file once more when its end is reached; nil sends it once. It is called from another goroutine, never
+	// concurrently.
+	Again func() (io.Reader, error)
+	// Progress is told of each new state; nil for nobody.
+	Progress func(Progress)
+}
+
+// PublishFile sends a media file from a slot of the room, in real time as its timestamps say: the first Opus track and the
+// first video track in a codec that rooms carry. It waits up to 3 s until somebody receives, and stays for repairs when all is
+// sent. A file that is cut or damaged is sent up to there; then the error, for people, tells file, place and reason.
+//
+// It returns when ctx ends, with its cause. A read of r that blocks then is left behind; closing r ends it.
+func PublishFile(ctx context.Context, m engine.Media, r io.Reader, o PublishOptions) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	file, err := container.Open(r)
+	if err != nil {
+		return mediaError(o.Source, err)
+	}
+	s, config, err := newFileSender(file.Tracks(), &o)
+	if err != nil {
+		return err
+	}
+	pub, err := m.Publish(ctx, config)
+	if err != nil {
+		return err
+	}
+	s.pub = pub
+	defer pub.Close()
+	if err := s.await(ctx); err != nil {
+		return err
+	}
+	s.report(StateSending)
+	sendErr := s.send(ctx, s.read(ctx, file, &o))
+	if sendErr != nil && (ctx.Err() != nil || errors.Is(sendErr, errEnded)) {
+		return sendErr
+	}
+	s.report(StateDraining)
+	if err := s.drain(ctx); err != nil {
+		return err
+	}
+	return sendErr
+}
+
+// errEnded says that the publication ended before the file did.
+var errEnded = errors.New("the slot was closed")
+
+// mediaError makes an error for people of what a container's reader said.
+func mediaError(source string, err error) error {
+	var format *container.FormatError
+	var user *engine.UserError
+	if errors.As(err, &user) {
+		return err
+	}
+	message := err.Error()
+	if errors.As(err, &format) {
+		message = format.Error()
+	}
+	if source != "" {
+		message = source + ": " + message
+	}
+	return engine.NewUserError(engine.CodeBadMedia, message)
+}
+
+// fileSender is one file on its way. It belongs to PublishFile's goroutine.
+type fileSender struct {
+	pub      engine.Publication
+	tracks   map[int]*outTrack // by container.Track.ID
+	progress func(Progress)
+	start    time.Time // when media time zero is due
+	done     Progress
+}
+
+// outTrack is a track of the file that is sent.
+type outTrack struct {
+	label     string
+	codec     string
+	rate      uint32
+	packets   *codec.Packetizer
+	sequence  int64
+	opus      opusClock
+	nextClock time.Duration // media time of the next clock record
+}
+
+// newFileSender chooses tracks and describes the slot for them.
+func newFileSender(tracks []container.Track, o *PublishOptions) (*fileSender, engine.SlotConfig, error) {
+	s := &fileSender{tracks: make(map[int]*outTrack), progress: o.Progress}
+	config := engine.SlotConfig{Slot: o.Slot, Participant: o.Participant, Name: o.Name}
+	chosen := chooseTracks(tracks)
+	if len(chosen) == 0 {
+		return nil, config, mediaError(o.Source, unusable(tracks))
+	}
+	for _, t := range chosen {
+		p, err := codec.NewPacketizer(t.Codec, 0, t.Private)
+		if err != nil {
+			return nil, config, mediaError(o.Source, err)
+		}
+		out := &outTrack{label: videoLabel, codec: t.Codec, rate: codec.VideoClock, packets: p}
+		stream := engine.StreamConfig{Kind: t.Kind, Codec: t.Codec, Fmtp: formatParameters(&t)}
+		if t.Kind == wire.KindAudio {
+			out.label, out.rate, stream.Channels = audioLabel, codec.AudioClock, t.Channels
+		}
+		stream.Label, stream.ClockRate = out.label, out.rate
+		s.tracks[t.ID] = out
+		config.Streams = append(config.Streams, stream)
+	}
+	return s, config, nil
+}
+
+func (s *fileSender) report(state string) {
+	s.done.State = state
+	if s.progress != nil {
+		s.progress(s.done)
+	}
+}
+
+// await waits for a first receiver, but not for ever: who comes later hears the rest.
+func (s *fileSender) await(ctx context.Context) error {
+	if s.pub.Receivers() > 0 {
+		return nil
+	}
+	s.report(StateWaiting)
+	for limit := time.Now().Add(waitForReceiver); s.pub.Receivers() == 0 && time.Now().Before(limit); {
+		if err := s.wait(ctx, pollReceivers); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drain lets receivers ask for what they miss, ends the slot, and lets that arrive as well.
+func (s *fileSender) drain(ctx context.Context) error {
+	if s.pub.Receivers() == 0 {
+		return nil
+	}
+	if err := s.wait(ctx, drainRepairs); err != nil {
+		return err
+	}
+	if err := s.pub.Close(); err != nil {
+		return fmt.Errorf("close slot: %w", err)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(drainEnd):
+	}
+	return nil
+}
+
+// wait returns after d, or earlier with an error when there is nothing left to do.
+func (s *fileSender) wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.pub.Done():
+		if err := s.pub.Err(); err != nil {
+			return err
+		}
+		return errEnded
+	case <-t.C:
+		return nil
+	}
+}

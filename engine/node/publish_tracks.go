@@ -1,0 +1,112 @@
+package node
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/castd/castd/engine/codec"
+	"github.com/castd/castd/engine/container"
+	"github.com/castd/castd/engine/wire"
+)
+
+// chooseTracks returns the first audio and the first video track that rooms carry.
+func chooseTracks(tracks []container.Track) []container.Track {
+	var chosen []container.Track
+	taken := make(map[wire.Kind]bool)
+	for _, t := range tracks {
+		if !taken[t.Kind] && carried(&t) {
+			taken[t.Kind] = true
+			chosen = append(chosen, t)
+		}
+	}
+	return chosen
+}
+
+// carried reports whether rooms carry the track's codec. RTP's Opus has one or two channels.
+func carried(t *container.Track) bool {
+	switch t.Kind {
+	case wire.KindAudio:
+		return t.Codec == codec.Opus && t.Channels >= 1 && t.Channels <= 2
+	case wire.KindVideo:
+		switch t.Codec {
+		case codec.VP8, codec.VP9, codec.H264, codec.AV1:
+			return true
+		}
+	case wire.KindRecord:
+	}
+	return false
+}
+
+// unusable says why a file has nothing to send.
+func unusable(tracks []container.Track) error {
+	const remedy = "rooms carry Opus of one or two channels, VP8, VP9, H264 and AV1; use ffmpeg -i IN -c:v libvpx -c:a libopus -ac 2 OUT.webm"
+	if len(tracks) == 0 {
+		return fmt.Errorf("the file has no audio and no video; %s", remedy)
+	}
+	var names []string
+	for _, t := range tracks {
+		names = append(names, t.Codec)
+	}
+	return fmt.Errorf("the file holds %s, but %s", strings.Join(names, " and "), remedy)
+}
+
+// formatParameters returns a track's codec parameters as in SDP.
+func formatParameters(t *container.Track) string {
+	switch t.Codec {
+	case codec.Opus:
+		if t.Channels == 2 {
+			return "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1"
+		}
+		return "minptime=10;useinbandfec=1"
+	case codec.H264:
+		if len(t.Private) >= 4 { // AVCDecoderConfigurationRecord: version, profile, constraints, level
+			return fmt.Sprintf("level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=%x", t.Private[1:4])
+		}
+		return "level-asymmetry-allowed=1;packetization-mode=1"
+	}
+	return ""
+}
+
+// timestamp returns the RTP timestamp of a frame at a media time; ok is false for Opus that is malformed.
+func (t *outTrack) timestamp(at time.Duration, data []byte) (timestamp uint32, ok bool) {
+	if t.codec == codec.Opus {
+		d := codec.OpusDuration(data)
+		return uint32(t.opus.next(at, ticks(d, codec.AudioClock))), d > 0
+	}
+	return uint32(ticks(at, t.rate)), true
+}
+
+// ticks converts a time to units of a clock, rounded to the nearest. Clock rates are below 2^20, times below days.
+func ticks(t time.Duration, rate uint32) int64 {
+	seconds, rest := int64(t/time.Second), int64(t%time.Second)
+	half := int64(time.Second / 2)
+	if rest < 0 {
+		half = -half
+	}
+	return seconds*int64(rate) + (rest*int64(rate)+half)/int64(time.Second)
+}
+
+// opusGrid is the shortest Opus frame, 2.5 ms: gaps between packets are multiples of it.
+const opusGrid = codec.AudioClock / 400
+
+// opusClock counts the timestamps of Opus packets by their durations, which is exact; containers round to milliseconds. Only
+// where the file says that there is a gap does it jump, and it never goes back.
+type opusClock struct {
+	at    int64 // where the next packet begins if there is no gap, in samples
+	begun bool
+}
+
+// next returns where a packet of a duration in samples begins that the container places at the media time.
+func (c *opusClock) next(at time.Duration, duration int64) int64 {
+	want := ticks(at, codec.AudioClock)
+	if !c.begun {
+		c.at, c.begun = want, true
+	}
+	if gap := want - c.at; gap > 2*opusGrid {
+		c.at += (gap + opusGrid/2) / opusGrid * opusGrid
+	}
+	begin := c.at
+	c.at += duration
+	return begin
+}

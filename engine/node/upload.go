@@ -1,0 +1,123 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/castd/castd/engine"
+)
+
+// MediaUpload serves POST /api/v1/rooms/{room}/media for the gateway: the body is a media file, which is sent into the room as
+// PublishFile does while it arrives. `?loop=N` says that the body is a file of N octets again and again, without an end. The answer
+// comes when all is sent. The gateway has authorized the request; it is the administrator's.
+func MediaUpload(svc engine.Service, log *slog.Logger) http.Handler {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m, err := svc.Find(r.PathValue("room"))
+		if err != nil {
+			mediaProblem(w, err)
+			return
+		}
+		body, again, err := uploadBody(r)
+		if err != nil {
+			mediaProblem(w, err)
+			return
+		}
+		noDeadlines(w)
+		var done Progress
+		err = PublishFile(r.Context(), m, body, PublishOptions{Again: again, Progress: func(p Progress) { done = p }})
+		if err != nil {
+			log.Info("upload ended early", "room", m.ID(), "err", err)
+			mediaProblem(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		// Whoever has gone by now does not want the answer.
+		_ = json.NewEncoder(w).Encode(struct {
+			Packets uint64 `json:"packets"`
+			Bytes   uint64 `json:"bytes"`
+			Ms      int64  `json:"ms"`
+		}{done.Packets, done.Bytes, done.Sent.Milliseconds()})
+	})
+}
+
+// uploadBody returns the file in a request's body, and how to get it again where it is sent in a loop.
+func uploadBody(r *http.Request) (io.Reader, func() (io.Reader, error), error) {
+	loop := r.URL.Query().Get("loop")
+	if loop == "" {
+		return r.Body, nil, nil
+	}
+	size, err := strconv.ParseInt(loop, 10, 64)
+	if err != nil || size <= 0 {
+		return nil, nil, engine.NewUserError(engine.CodeBadMedia, "loop must be the size of the file in octets")
+	}
+	round := &io.LimitedReader{R: r.Body, N: size}
+	again := func() (io.Reader, error) {
+		// The reader may have stopped before the file's last octets.
+		if _, err := io.Copy(io.Discard, round); err != nil {
+			return nil, err
+		}
+		round.N = size
+		return round, nil
+	}
+	return round, again, nil
+}
+
+// noDeadlines lifts the gateway's time limits from a request that lasts as long as its media.
+func noDeadlines(w http.ResponseWriter) {
+	c := http.NewResponseController(w)
+	// Where deadlines are not supported there are none to lift.
+	_ = c.SetReadDeadline(time.Time{})
+	_ = c.SetWriteDeadline(time.Time{})
+}
+
+// mediaStatus returns the HTTP status and code that belong to an error.
+func mediaStatus(err error) (status int, code string) {
+	var user *engine.UserError
+	switch {
+	case errors.As(err, &user):
+		switch code = user.Code; code {
+		case engine.CodeNotAllowed:
+			return http.StatusForbidden, code
+		case engine.CodeNoRoom:
+			return http.StatusNotFound, code
+		case engine.CodeWrongMode, engine.CodeAmbiguous:
+			return http.StatusConflict, code
+		case engine.CodeFull:
+			return http.StatusServiceUnavailable, code
+		}
+		return http.StatusBadRequest, code
+	case errors.Is(err, engine.ErrNoRoom):
+		return http.StatusNotFound, engine.CodeNoRoom
+	case errors.Is(err, engine.ErrAmbiguous):
+		return http.StatusConflict, engine.CodeAmbiguous
+	case errors.Is(err, engine.ErrClosed), errors.Is(err, context.Canceled), errors.Is(err, errEnded):
+		return http.StatusServiceUnavailable, ""
+	}
+	return http.StatusInternalServerError, ""
+}
+
+// mediaProblem answers with a problem document (RFC 9457).
+func mediaProblem(w http.ResponseWriter, err error) {
+	status, code := mediaStatus(err)
+	detail := http.StatusText(status)
+	if code != "" || status == http.StatusServiceUnavailable {
+		detail = err.Error()
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(struct {
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
+		Code   string `json:"code,omitempty"`
+	}{http.StatusText(status), status, detail, code})
+}
