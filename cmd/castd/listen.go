@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/container"
+	"github.com/castd/castd/engine/node"
+)
+
+// listenFlags are the flags of listen besides those of the peer.
+type listenFlags struct {
+	peer     peerFlags
+	out      string
+	limit    span
+	untilEnd bool
+	wait     span
+	stats    span
+}
+
+func (a *app) listenCommand() *cobra.Command {
+	flags := listenFlags{wait: span(10 * time.Second)}
+	cmd := &cobra.Command{
+		Use:   "listen ROOM",
+		Short: "Joins a room's audience and relays for others; --out keeps what it receives",
+		Long: "Joins the audience of a room, and carries it to others as far as --upload allows, until it is stopped or --for or --until-end\n" +
+			"ends it. --out writes what comes: .ogg audio; .webm and .mkv audio and video; - Ogg on standard output (JSON then goes to\n" +
+			"standard error). A file that exists is overwritten. Whatever happens, it is usable up to its last second.",
+		Example: "  castd listen lobby --out lobby.webm --for 10m\n  castd listen lobby --out - | ffplay -nodisp -",
+		Args:    exactly(1, "a ROOM: a name, an id or an invite link"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return ending(cmd.Context(), a.listen(cmd.Context(), args[0], &flags))
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&flags.out, "out", "", "`FILE` to write: .ogg, .webm, .mkv, or - for Ogg on standard output")
+	f.Var(&flags.limit, "for", "end after this time, like 90s or 2h")
+	f.BoolVar(&flags.untilEnd, "until-end", false, "end when what came has ended")
+	f.Var(&flags.wait, "wait", "how long to look for a room that nobody has yet")
+	f.Var(&flags.stats, "stats", "print statistics so often, like 1s")
+	f.Lookup("for").DefValue, f.Lookup("stats").DefValue = "", ""
+	a.jsonFlag(f)
+	flags.peer.register(f, node.NoHTTP)
+	return cmd
+}
+
+func (a *app) listen(ctx context.Context, room string, flags *listenFlags) error {
+	format, err := formatOf(flags.out)
+	if err != nil {
+		return err
+	}
+	// The file comes first: a folder that is not there should not cost a join.
+	w, closeFile, err := a.output(flags.out)
+	if err != nil {
+		return err
+	}
+	p, err := a.join(ctx, &flags.peer)
+	if err != nil {
+		return errors.Join(err, closeFile())
+	}
+	defer p.Close()
+
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	out := &printer{json: a.json, w: a.out, broken: cancel}
+	if flags.out == "-" {
+		out.w = a.err
+	}
+	s, rooms, err := open(ctx, p, out, flags.stats.duration(),
+		[]engine.RoomSpec{{Room: room, WaitMs: flags.wait.duration().Milliseconds()}})
+	if err != nil {
+		return errors.Join(err, closeFile())
+	}
+	var broken error
+	err = p.Record(ctx, rooms[0].Room, w, node.RecordOptions{
+		Format:   format,
+		For:      flags.limit.duration(),
+		UntilEnd: flags.untilEnd,
+		Log:      a.log,
+		Failed: func(cause error) {
+			broken = outputError(flags.out, cause)
+			code := "output_failed"
+			if errors.Is(cause, syscall.ENOSPC) {
+				code = "disk_full"
+			}
+			s.fail(rooms[0].Room, code, broken.Error())
+			if flags.out == "-" {
+				cancel(broken) // the reader has gone, and with it the purpose
+			}
+		},
+	})
+	if err := closeFile(); err != nil && broken == nil {
+		broken = outputError(flags.out, err)
+	}
+	if broken != nil {
+		return broken
+	}
+	return err
+}
+
+// formatOf returns the format that a file's name asks for.
+func formatOf(out string) (node.Format, error) {
+	if out == "" {
+		return node.FormatNone, nil
+	}
+	if out == "-" {
+		return node.FormatOgg, nil
+	}
+	switch ext := strings.ToLower(filepath.Ext(out)); ext {
+	case ".ogg", ".oga", ".opus":
+		return node.FormatOgg, nil
+	case ".webm":
+		return node.FormatWebM, nil
+	case ".mkv", ".mka":
+		return node.FormatMatroska, nil
+	default:
+		return "", usagef("--out %s: the name says how to write; use .ogg for audio, .webm or .mkv for audio and video, or -", out)
+	}
+}
+
+// output opens what --out names.
+func (a *app) output(out string) (io.Writer, func() error, error) {
+	nothing := func() error { return nil }
+	switch out {
+	case "":
+		return io.Discard, nothing, nil
+	case "-":
+		return a.out, nothing, nil
+	}
+	f, err := container.Create(out)
+	if err != nil {
+		return nil, nil, outputError(out, err)
+	}
+	return f, f.Close, nil
+}
+
+func outputError(out string, err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("the disk of %s is full: what was written before is usable, the rest is lost", out)
+	case out == "-":
+		return fmt.Errorf("standard output cannot be written: %w", err)
+	}
+	return fmt.Errorf("%s cannot be written: %w", out, err)
+}

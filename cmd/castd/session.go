@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/castd/castd/engine"
+)
+
+// session is what start, listen and publish have in common: a peer, the rooms it was asked for, and events on their way to
+// the printer.
+type session struct {
+	peer  peer
+	out   *printer
+	ended chan struct{} // closed when no more events come
+}
+
+// open subscribes to the peer's events, adds the rooms, and prints the ready lines; events follow, those of other rooms are
+// left out. ctx ends the session; its owner closes the peer.
+func open(ctx context.Context, p peer, out *printer, stats time.Duration, specs []engine.RoomSpec) (*session, []engine.RoomInfo, error) {
+	// Subscribed first, so that nothing is missed between joining a room and listening.
+	events, err := p.Events(ctx, stats)
+	if err != nil {
+		return nil, nil, err
+	}
+	var rooms []engine.RoomInfo
+	mine := make(map[string]bool)
+	for _, spec := range specs {
+		info, err := p.AddRoom(ctx, spec)
+		if err != nil {
+			return nil, nil, err
+		}
+		rooms = append(rooms, info)
+		mine[info.Room] = true
+	}
+	status, err := p.Status(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &session{peer: p, out: out, ended: make(chan struct{})}
+	line := ready{Event: "ready", Peer: status.Peer, HTTP: status.HTTP, Addrs: status.Addrs, MediaPort: status.MediaPort}
+	if line.HTTP != "" {
+		line.Token = p.Token()
+	}
+	for _, info := range rooms {
+		line.Room, line.Name, line.Mode, line.Role, line.Invite = info.Room, info.Name, info.Mode, info.Role, ""
+		// A member may not be able to invite; that is no reason not to listen.
+		if link, err := p.Invite(ctx, info.Room, engine.InviteSpec{}); err == nil {
+			line.Invite = link
+		}
+		out.ready(line)
+	}
+	if len(rooms) == 0 {
+		out.ready(line)
+	}
+	all := !p.Remote() // this process's own peer is only in rooms that it was asked for
+	go func() {
+		defer close(s.ended)
+		for ev := range events {
+			if all || ev.Room == "" || mine[ev.Room] {
+				out.event(&ev)
+			}
+		}
+	}()
+	return s, rooms, nil
+}
+
+// fail prints an error as an event.
+func (s *session) fail(room, code, message string) {
+	s.out.event(&engine.Event{Event: "error", Time: engine.EventTime(time.Now()), Room: room, Code: code, Message: message})
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/node"
+)
+
+func (a *app) startCommand() *cobra.Command {
+	var flags peerFlags
+	var rooms []string
+	var title string
+	var stats span
+	cmd := &cobra.Command{
+		Use:   "start --room ROOM",
+		Short: "Runs a peer until it is stopped: creates or joins rooms, serves the page and the API",
+		Long: "Runs a peer until it is stopped. A room is a name, a room id or an invite link; a name that nobody in reach knows becomes\n" +
+			"a room of yours. The page and the API are at http://127.0.0.1:8470.",
+		Example: "  castd start --room lobby\n  castd start --room lobby --room stage --upload 20M --json",
+		Args:    between(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o, err := flags.options(a)
+			if err != nil {
+				return err
+			}
+			var specs []engine.RoomSpec
+			for _, r := range rooms {
+				specs = append(specs, engine.RoomSpec{Room: r, Create: true, Title: title})
+			}
+			return ending(cmd.Context(), a.runPeer(cmd.Context(), o, stats, specs))
+		},
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&rooms, "room", nil, "`ROOM` to create or join: a name, an id or an invite link; repeatable")
+	f.StringVar(&title, "title", "", "what the rooms that are created are called for people")
+	f.Var(&stats, "stats", "print statistics so often, like 1s")
+	f.Lookup("stats").DefValue = ""
+	a.jsonFlag(f)
+	flags.register(f, node.DefaultHTTP)
+	return cmd
+}
+
+// runPeer is `castd start`. It returns when ctx ends, after the goodbye.
+func (a *app) runPeer(ctx context.Context, o node.Options, stats span, specs []engine.RoomSpec) error {
+	p, err := a.run(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s, _, err := open(ctx, p, &printer{json: a.json, w: a.out, broken: cancel}, stats.duration(), specs)
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	<-s.ended
+	return context.Cause(ctx)
+}
+
+// ending returns the error of a command that ran until it was stopped: being stopped is none.
+func ending(ctx context.Context, err error) error {
+	if stopped(ctx) {
+		return nil
+	}
+	return err
+}
