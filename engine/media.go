@@ -20,6 +20,7 @@ type StreamState struct {
 	StartedMs   int64  // Unix time at which the slot became live
 	Live        bool
 	Incarnation uint16
+	First       uint64 // first number of this incarnation
 }
 
 // MediaPacket is one RTP packet of a publisher, on its way into the room.
@@ -60,6 +61,7 @@ type Sink interface {
 // SinkOptions say what a sink wants.
 type SinkOptions struct {
 	Backlog bool                    // begin with the cached group of pictures
+	Guest   bool                    // counts as a listener of the room
 	Select  func(*StreamState) bool // nil: all streams
 }
 

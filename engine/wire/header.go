@@ -71,6 +71,7 @@ const LevelUnknown = 0xFF
 const (
 	ExtOrientation          = 1 // video orientation, one octet as in 3GPP TS 26.114
 	ExtDependencyDescriptor = 2 // AV1 dependency descriptor, as in the RTP header extension
+	ExtDiscontinuity        = 3 // no data: first packet after the publisher was away; the source's clock began anew
 )
 
 // Errors of ParseHeader.

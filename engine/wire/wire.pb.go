@@ -922,11 +922,13 @@ func (x *Candidate) GetFree() uint32 {
 	return 0
 }
 
-// Advert tells a room of free slots.
+// Advert tells a room of free slots, and of the sender's place.
 type Advert struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Self          *Candidate             `protobuf:"bytes,1,opt,name=self,proto3" json:"self,omitempty"`
 	Path          [][]byte               `protobuf:"bytes,2,rep,name=path,proto3" json:"path,omitempty"` // peer ids, origin first, self last
+	Backup        []byte                 `protobuf:"bytes,3,opt,name=backup,proto3" json:"backup,omitempty"`
+	Children      []*PlacedChild         `protobuf:"bytes,4,rep,name=children,proto3" json:"children,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -975,6 +977,73 @@ func (x *Advert) GetPath() [][]byte {
 	return nil
 }
 
+func (x *Advert) GetBackup() []byte {
+	if x != nil {
+		return x.Backup
+	}
+	return nil
+}
+
+func (x *Advert) GetChildren() []*PlacedChild {
+	if x != nil {
+		return x.Children
+	}
+	return nil
+}
+
+// PlacedChild is a child as its parent tells of it.
+type PlacedChild struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Peer          []byte                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	Kind          ChildKind              `protobuf:"varint,2,opt,name=kind,proto3,enum=castd.wire.v1.ChildKind" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlacedChild) Reset() {
+	*x = PlacedChild{}
+	mi := &file_wire_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlacedChild) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlacedChild) ProtoMessage() {}
+
+func (x *PlacedChild) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlacedChild.ProtoReflect.Descriptor instead.
+func (*PlacedChild) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *PlacedChild) GetPeer() []byte {
+	if x != nil {
+		return x.Peer
+	}
+	return nil
+}
+
+func (x *PlacedChild) GetKind() ChildKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ChildKind_ORDINARY
+}
+
 // Beacon says that a room lives and where its hub is.
 type Beacon struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -982,13 +1051,14 @@ type Beacon struct {
 	Addrs         [][]byte               `protobuf:"bytes,2,rep,name=addrs,proto3" json:"addrs,omitempty"`
 	Marks         []*StreamMark          `protobuf:"bytes,3,rep,name=marks,proto3" json:"marks,omitempty"`
 	Audience      uint32                 `protobuf:"varint,4,opt,name=audience,proto3" json:"audience,omitempty"`
+	SinceMs       uint64                 `protobuf:"varint,5,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"` // Unix time at which the sender became the hub: of two hubs the older stays
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Beacon) Reset() {
 	*x = Beacon{}
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1000,7 +1070,7 @@ func (x *Beacon) String() string {
 func (*Beacon) ProtoMessage() {}
 
 func (x *Beacon) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[12]
+	mi := &file_wire_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,7 +1083,7 @@ func (x *Beacon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Beacon.ProtoReflect.Descriptor instead.
 func (*Beacon) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{12}
+	return file_wire_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Beacon) GetHub() []byte {
@@ -1044,6 +1114,13 @@ func (x *Beacon) GetAudience() uint32 {
 	return 0
 }
 
+func (x *Beacon) GetSinceMs() uint64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
 // TreeMessage is a message between tree.Routers.
 type TreeMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1064,7 +1141,7 @@ type TreeMessage struct {
 
 func (x *TreeMessage) Reset() {
 	*x = TreeMessage{}
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1153,7 @@ func (x *TreeMessage) String() string {
 func (*TreeMessage) ProtoMessage() {}
 
 func (x *TreeMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1166,7 @@ func (x *TreeMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeMessage.ProtoReflect.Descriptor instead.
 func (*TreeMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{13}
+	return file_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TreeMessage) GetMessage() isTreeMessage_Message {
@@ -1233,7 +1310,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +1322,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +1335,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{14}
+	return file_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Probe) GetNonce() uint64 {
@@ -1282,7 +1359,7 @@ type ProbeReply struct {
 
 func (x *ProbeReply) Reset() {
 	*x = ProbeReply{}
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1371,7 @@ func (x *ProbeReply) String() string {
 func (*ProbeReply) ProtoMessage() {}
 
 func (x *ProbeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1384,7 @@ func (x *ProbeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReply.ProtoReflect.Descriptor instead.
 func (*ProbeReply) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{15}
+	return file_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ProbeReply) GetNonce() uint64 {
@@ -1361,7 +1438,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1450,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1463,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{16}
+	return file_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Join) GetNonce() uint64 {
@@ -1447,13 +1524,14 @@ type Accept struct {
 	PathSeq       uint64                 `protobuf:"varint,4,opt,name=path_seq,json=pathSeq,proto3" json:"path_seq,omitempty"`
 	Announces     [][]byte               `protobuf:"bytes,5,rep,name=announces,proto3" json:"announces,omitempty"` // Envelopes of Announce: what is live
 	Candidates    []*Candidate           `protobuf:"bytes,6,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	Marks         []*StreamMark          `protobuf:"bytes,7,rep,name=marks,proto3" json:"marks,omitempty"` // newest number of each stream: what comes up to there is backlog
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Accept) Reset() {
 	*x = Accept{}
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1465,7 +1543,7 @@ func (x *Accept) String() string {
 func (*Accept) ProtoMessage() {}
 
 func (x *Accept) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1478,7 +1556,7 @@ func (x *Accept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Accept.ProtoReflect.Descriptor instead.
 func (*Accept) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{17}
+	return file_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Accept) GetNonce() uint64 {
@@ -1523,6 +1601,13 @@ func (x *Accept) GetCandidates() []*Candidate {
 	return nil
 }
 
+func (x *Accept) GetMarks() []*StreamMark {
+	if x != nil {
+		return x.Marks
+	}
+	return nil
+}
+
 // Refuse: the answer of a parent that cannot, with others to ask.
 type Refuse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1535,7 +1620,7 @@ type Refuse struct {
 
 func (x *Refuse) Reset() {
 	*x = Refuse{}
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +1632,7 @@ func (x *Refuse) String() string {
 func (*Refuse) ProtoMessage() {}
 
 func (x *Refuse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +1645,7 @@ func (x *Refuse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refuse.ProtoReflect.Descriptor instead.
 func (*Refuse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{18}
+	return file_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Refuse) GetNonce() uint64 {
@@ -1594,7 +1679,7 @@ type Confirm struct {
 
 func (x *Confirm) Reset() {
 	*x = Confirm{}
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1606,7 +1691,7 @@ func (x *Confirm) String() string {
 func (*Confirm) ProtoMessage() {}
 
 func (x *Confirm) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1619,7 +1704,7 @@ func (x *Confirm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirm.ProtoReflect.Descriptor instead.
 func (*Confirm) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{19}
+	return file_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Confirm) GetNonce() uint64 {
@@ -1640,7 +1725,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1737,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1750,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{20}
+	return file_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Leave) GetReason() string {
@@ -1694,7 +1779,7 @@ type Path struct {
 
 func (x *Path) Reset() {
 	*x = Path{}
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1706,7 +1791,7 @@ func (x *Path) String() string {
 func (*Path) ProtoMessage() {}
 
 func (x *Path) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1719,7 +1804,7 @@ func (x *Path) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Path.ProtoReflect.Descriptor instead.
 func (*Path) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{21}
+	return file_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Path) GetPath() [][]byte {
@@ -1754,7 +1839,7 @@ type StreamMark struct {
 
 func (x *StreamMark) Reset() {
 	*x = StreamMark{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1851,7 @@ func (x *StreamMark) String() string {
 func (*StreamMark) ProtoMessage() {}
 
 func (x *StreamMark) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +1864,7 @@ func (x *StreamMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamMark.ProtoReflect.Descriptor instead.
 func (*StreamMark) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StreamMark) GetStream() uint64 {
@@ -1815,7 +1900,7 @@ type StreamInfo struct {
 
 func (x *StreamInfo) Reset() {
 	*x = StreamInfo{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1827,7 +1912,7 @@ func (x *StreamInfo) String() string {
 func (*StreamInfo) ProtoMessage() {}
 
 func (x *StreamInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,7 +1925,7 @@ func (x *StreamInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamInfo.ProtoReflect.Descriptor instead.
 func (*StreamInfo) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StreamInfo) GetId() uint64 {
@@ -1931,7 +2016,7 @@ type Announce struct {
 
 func (x *Announce) Reset() {
 	*x = Announce{}
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1943,7 +2028,7 @@ func (x *Announce) String() string {
 func (*Announce) ProtoMessage() {}
 
 func (x *Announce) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1956,7 +2041,7 @@ func (x *Announce) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announce.ProtoReflect.Descriptor instead.
 func (*Announce) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{24}
+	return file_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Announce) GetParticipant() string {
@@ -2030,7 +2115,7 @@ type Manifest struct {
 
 func (x *Manifest) Reset() {
 	*x = Manifest{}
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2042,7 +2127,7 @@ func (x *Manifest) String() string {
 func (*Manifest) ProtoMessage() {}
 
 func (x *Manifest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2055,7 +2140,7 @@ func (x *Manifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
 func (*Manifest) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{25}
+	return file_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Manifest) GetRuns() []*Run {
@@ -2105,7 +2190,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2117,7 +2202,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2130,7 +2215,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{26}
+	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Run) GetStream() uint64 {
@@ -2166,7 +2251,7 @@ type Skip struct {
 
 func (x *Skip) Reset() {
 	*x = Skip{}
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2263,7 @@ func (x *Skip) String() string {
 func (*Skip) ProtoMessage() {}
 
 func (x *Skip) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2276,7 @@ func (x *Skip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Skip.ProtoReflect.Descriptor instead.
 func (*Skip) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{27}
+	return file_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Skip) GetStream() uint64 {
@@ -2227,7 +2312,7 @@ type Clock struct {
 
 func (x *Clock) Reset() {
 	*x = Clock{}
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2239,7 +2324,7 @@ func (x *Clock) String() string {
 func (*Clock) ProtoMessage() {}
 
 func (x *Clock) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2252,7 +2337,7 @@ func (x *Clock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Clock.ProtoReflect.Descriptor instead.
 func (*Clock) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{28}
+	return file_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Clock) GetStream() uint64 {
@@ -2286,7 +2371,7 @@ type StageJoin struct {
 
 func (x *StageJoin) Reset() {
 	*x = StageJoin{}
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2298,7 +2383,7 @@ func (x *StageJoin) String() string {
 func (*StageJoin) ProtoMessage() {}
 
 func (x *StageJoin) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2311,7 +2396,7 @@ func (x *StageJoin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageJoin.ProtoReflect.Descriptor instead.
 func (*StageJoin) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{29}
+	return file_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *StageJoin) GetAnnounces() [][]byte {
@@ -2332,7 +2417,7 @@ type StageAnswer struct {
 
 func (x *StageAnswer) Reset() {
 	*x = StageAnswer{}
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +2429,7 @@ func (x *StageAnswer) String() string {
 func (*StageAnswer) ProtoMessage() {}
 
 func (x *StageAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2357,7 +2442,7 @@ func (x *StageAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageAnswer.ProtoReflect.Descriptor instead.
 func (*StageAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{30}
+	return file_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StageAnswer) GetReason() string {
@@ -2388,7 +2473,7 @@ type HopOffer struct {
 
 func (x *HopOffer) Reset() {
 	*x = HopOffer{}
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2400,7 +2485,7 @@ func (x *HopOffer) String() string {
 func (*HopOffer) ProtoMessage() {}
 
 func (x *HopOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2413,7 +2498,7 @@ func (x *HopOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopOffer.ProtoReflect.Descriptor instead.
 func (*HopOffer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{31}
+	return file_wire_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *HopOffer) GetUfrag() string {
@@ -2466,7 +2551,7 @@ type HopAnswer struct {
 
 func (x *HopAnswer) Reset() {
 	*x = HopAnswer{}
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2478,7 +2563,7 @@ func (x *HopAnswer) String() string {
 func (*HopAnswer) ProtoMessage() {}
 
 func (x *HopAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2491,7 +2576,7 @@ func (x *HopAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopAnswer.ProtoReflect.Descriptor instead.
 func (*HopAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{32}
+	return file_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *HopAnswer) GetUfrag() string {
@@ -2548,7 +2633,7 @@ type HopControl struct {
 
 func (x *HopControl) Reset() {
 	*x = HopControl{}
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2560,7 +2645,7 @@ func (x *HopControl) String() string {
 func (*HopControl) ProtoMessage() {}
 
 func (x *HopControl) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2573,7 +2658,7 @@ func (x *HopControl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopControl.ProtoReflect.Descriptor instead.
 func (*HopControl) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{33}
+	return file_wire_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *HopControl) GetPulse() *Pulse {
@@ -2611,7 +2696,7 @@ type Pulse struct {
 
 func (x *Pulse) Reset() {
 	*x = Pulse{}
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2623,7 +2708,7 @@ func (x *Pulse) String() string {
 func (*Pulse) ProtoMessage() {}
 
 func (x *Pulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2636,7 +2721,7 @@ func (x *Pulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pulse.ProtoReflect.Descriptor instead.
 func (*Pulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{34}
+	return file_wire_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Pulse) GetStamp() uint32 {
@@ -2690,7 +2775,7 @@ type RoomPulse struct {
 
 func (x *RoomPulse) Reset() {
 	*x = RoomPulse{}
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2702,7 +2787,7 @@ func (x *RoomPulse) String() string {
 func (*RoomPulse) ProtoMessage() {}
 
 func (x *RoomPulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2715,7 +2800,7 @@ func (x *RoomPulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomPulse.ProtoReflect.Descriptor instead.
 func (*RoomPulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{35}
+	return file_wire_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RoomPulse) GetRoom() uint64 {
@@ -2778,7 +2863,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_wire_proto_msgTypes[36]
+	mi := &file_wire_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2790,7 +2875,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[36]
+	mi := &file_wire_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2803,7 +2888,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{36}
+	return file_wire_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Nack) GetStream() uint64 {
@@ -2830,7 +2915,7 @@ type KeyFrameWish struct {
 
 func (x *KeyFrameWish) Reset() {
 	*x = KeyFrameWish{}
-	mi := &file_wire_proto_msgTypes[37]
+	mi := &file_wire_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2842,7 +2927,7 @@ func (x *KeyFrameWish) String() string {
 func (*KeyFrameWish) ProtoMessage() {}
 
 func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[37]
+	mi := &file_wire_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2855,7 +2940,7 @@ func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyFrameWish.ProtoReflect.Descriptor instead.
 func (*KeyFrameWish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{37}
+	return file_wire_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *KeyFrameWish) GetStream() uint64 {
@@ -2936,15 +3021,21 @@ const file_wire_proto_rawDesc = "" +
 	"\x04peer\x18\x01 \x01(\fR\x04peer\x12\x14\n" +
 	"\x05addrs\x18\x02 \x03(\fR\x05addrs\x12\x14\n" +
 	"\x05depth\x18\x03 \x01(\rR\x05depth\x12\x12\n" +
-	"\x04free\x18\x04 \x01(\rR\x04free\"J\n" +
+	"\x04free\x18\x04 \x01(\rR\x04free\"\x9a\x01\n" +
 	"\x06Advert\x12,\n" +
 	"\x04self\x18\x01 \x01(\v2\x18.castd.wire.v1.CandidateR\x04self\x12\x12\n" +
-	"\x04path\x18\x02 \x03(\fR\x04path\"}\n" +
+	"\x04path\x18\x02 \x03(\fR\x04path\x12\x16\n" +
+	"\x06backup\x18\x03 \x01(\fR\x06backup\x126\n" +
+	"\bchildren\x18\x04 \x03(\v2\x1a.castd.wire.v1.PlacedChildR\bchildren\"O\n" +
+	"\vPlacedChild\x12\x12\n" +
+	"\x04peer\x18\x01 \x01(\fR\x04peer\x12,\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\"\x98\x01\n" +
 	"\x06Beacon\x12\x10\n" +
 	"\x03hub\x18\x01 \x01(\fR\x03hub\x12\x14\n" +
 	"\x05addrs\x18\x02 \x03(\fR\x05addrs\x12/\n" +
 	"\x05marks\x18\x03 \x03(\v2\x19.castd.wire.v1.StreamMarkR\x05marks\x12\x1a\n" +
-	"\baudience\x18\x04 \x01(\rR\baudience\"\x9e\x03\n" +
+	"\baudience\x18\x04 \x01(\rR\baudience\x12\x19\n" +
+	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\"\x9e\x03\n" +
 	"\vTreeMessage\x12,\n" +
 	"\x05probe\x18\x01 \x01(\v2\x14.castd.wire.v1.ProbeH\x00R\x05probe\x12<\n" +
 	"\vprobe_reply\x18\x02 \x01(\v2\x19.castd.wire.v1.ProbeReplyH\x00R\n" +
@@ -2974,7 +3065,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x04have\x18\x04 \x03(\v2\x19.castd.wire.v1.StreamMarkR\x04have\x12*\n" +
 	"\x05chain\x18\x05 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x14\n" +
 	"\x05addrs\x18\x06 \x03(\fR\x05addrs\x12\x14\n" +
-	"\x05avoid\x18\a \x03(\fR\x05avoid\"\xd3\x01\n" +
+	"\x05avoid\x18\a \x03(\fR\x05avoid\"\x84\x02\n" +
 	"\x06Accept\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12,\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x12\n" +
@@ -2983,7 +3074,8 @@ const file_wire_proto_rawDesc = "" +
 	"\tannounces\x18\x05 \x03(\fR\tannounces\x128\n" +
 	"\n" +
 	"candidates\x18\x06 \x03(\v2\x18.castd.wire.v1.CandidateR\n" +
-	"candidates\"p\n" +
+	"candidates\x12/\n" +
+	"\x05marks\x18\a \x03(\v2\x19.castd.wire.v1.StreamMarkR\x05marks\"p\n" +
 	"\x06Refuse\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x128\n" +
@@ -3138,7 +3230,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_wire_proto_goTypes = []any{
 	(Type)(0),                 // 0: castd.wire.v1.Type
 	(ChildKind)(0),            // 1: castd.wire.v1.ChildKind
@@ -3154,32 +3246,33 @@ var file_wire_proto_goTypes = []any{
 	(*RoomFound)(nil),         // 11: castd.wire.v1.RoomFound
 	(*Candidate)(nil),         // 12: castd.wire.v1.Candidate
 	(*Advert)(nil),            // 13: castd.wire.v1.Advert
-	(*Beacon)(nil),            // 14: castd.wire.v1.Beacon
-	(*TreeMessage)(nil),       // 15: castd.wire.v1.TreeMessage
-	(*Probe)(nil),             // 16: castd.wire.v1.Probe
-	(*ProbeReply)(nil),        // 17: castd.wire.v1.ProbeReply
-	(*Join)(nil),              // 18: castd.wire.v1.Join
-	(*Accept)(nil),            // 19: castd.wire.v1.Accept
-	(*Refuse)(nil),            // 20: castd.wire.v1.Refuse
-	(*Confirm)(nil),           // 21: castd.wire.v1.Confirm
-	(*Leave)(nil),             // 22: castd.wire.v1.Leave
-	(*Path)(nil),              // 23: castd.wire.v1.Path
-	(*StreamMark)(nil),        // 24: castd.wire.v1.StreamMark
-	(*StreamInfo)(nil),        // 25: castd.wire.v1.StreamInfo
-	(*Announce)(nil),          // 26: castd.wire.v1.Announce
-	(*Manifest)(nil),          // 27: castd.wire.v1.Manifest
-	(*Run)(nil),               // 28: castd.wire.v1.Run
-	(*Skip)(nil),              // 29: castd.wire.v1.Skip
-	(*Clock)(nil),             // 30: castd.wire.v1.Clock
-	(*StageJoin)(nil),         // 31: castd.wire.v1.StageJoin
-	(*StageAnswer)(nil),       // 32: castd.wire.v1.StageAnswer
-	(*HopOffer)(nil),          // 33: castd.wire.v1.HopOffer
-	(*HopAnswer)(nil),         // 34: castd.wire.v1.HopAnswer
-	(*HopControl)(nil),        // 35: castd.wire.v1.HopControl
-	(*Pulse)(nil),             // 36: castd.wire.v1.Pulse
-	(*RoomPulse)(nil),         // 37: castd.wire.v1.RoomPulse
-	(*Nack)(nil),              // 38: castd.wire.v1.Nack
-	(*KeyFrameWish)(nil),      // 39: castd.wire.v1.KeyFrameWish
+	(*PlacedChild)(nil),       // 14: castd.wire.v1.PlacedChild
+	(*Beacon)(nil),            // 15: castd.wire.v1.Beacon
+	(*TreeMessage)(nil),       // 16: castd.wire.v1.TreeMessage
+	(*Probe)(nil),             // 17: castd.wire.v1.Probe
+	(*ProbeReply)(nil),        // 18: castd.wire.v1.ProbeReply
+	(*Join)(nil),              // 19: castd.wire.v1.Join
+	(*Accept)(nil),            // 20: castd.wire.v1.Accept
+	(*Refuse)(nil),            // 21: castd.wire.v1.Refuse
+	(*Confirm)(nil),           // 22: castd.wire.v1.Confirm
+	(*Leave)(nil),             // 23: castd.wire.v1.Leave
+	(*Path)(nil),              // 24: castd.wire.v1.Path
+	(*StreamMark)(nil),        // 25: castd.wire.v1.StreamMark
+	(*StreamInfo)(nil),        // 26: castd.wire.v1.StreamInfo
+	(*Announce)(nil),          // 27: castd.wire.v1.Announce
+	(*Manifest)(nil),          // 28: castd.wire.v1.Manifest
+	(*Run)(nil),               // 29: castd.wire.v1.Run
+	(*Skip)(nil),              // 30: castd.wire.v1.Skip
+	(*Clock)(nil),             // 31: castd.wire.v1.Clock
+	(*StageJoin)(nil),         // 32: castd.wire.v1.StageJoin
+	(*StageAnswer)(nil),       // 33: castd.wire.v1.StageAnswer
+	(*HopOffer)(nil),          // 34: castd.wire.v1.HopOffer
+	(*HopAnswer)(nil),         // 35: castd.wire.v1.HopAnswer
+	(*HopControl)(nil),        // 36: castd.wire.v1.HopControl
+	(*Pulse)(nil),             // 37: castd.wire.v1.Pulse
+	(*RoomPulse)(nil),         // 38: castd.wire.v1.RoomPulse
+	(*Nack)(nil),              // 39: castd.wire.v1.Nack
+	(*KeyFrameWish)(nil),      // 40: castd.wire.v1.KeyFrameWish
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: castd.wire.v1.Signed.type:type_name -> castd.wire.v1.Type
@@ -3188,40 +3281,43 @@ var file_wire_proto_depIdxs = []int32{
 	11, // 3: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
 	12, // 4: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
 	12, // 5: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
-	24, // 6: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
-	16, // 7: castd.wire.v1.TreeMessage.probe:type_name -> castd.wire.v1.Probe
-	17, // 8: castd.wire.v1.TreeMessage.probe_reply:type_name -> castd.wire.v1.ProbeReply
-	18, // 9: castd.wire.v1.TreeMessage.join:type_name -> castd.wire.v1.Join
-	19, // 10: castd.wire.v1.TreeMessage.accept:type_name -> castd.wire.v1.Accept
-	20, // 11: castd.wire.v1.TreeMessage.refuse:type_name -> castd.wire.v1.Refuse
-	21, // 12: castd.wire.v1.TreeMessage.confirm:type_name -> castd.wire.v1.Confirm
-	22, // 13: castd.wire.v1.TreeMessage.leave:type_name -> castd.wire.v1.Leave
-	23, // 14: castd.wire.v1.TreeMessage.path:type_name -> castd.wire.v1.Path
-	12, // 15: castd.wire.v1.ProbeReply.candidates:type_name -> castd.wire.v1.Candidate
-	1,  // 16: castd.wire.v1.Join.kind:type_name -> castd.wire.v1.ChildKind
-	24, // 17: castd.wire.v1.Join.have:type_name -> castd.wire.v1.StreamMark
-	7,  // 18: castd.wire.v1.Join.chain:type_name -> castd.wire.v1.Chain
-	1,  // 19: castd.wire.v1.Accept.kind:type_name -> castd.wire.v1.ChildKind
-	12, // 20: castd.wire.v1.Accept.candidates:type_name -> castd.wire.v1.Candidate
-	12, // 21: castd.wire.v1.Refuse.candidates:type_name -> castd.wire.v1.Candidate
-	12, // 22: castd.wire.v1.Leave.candidates:type_name -> castd.wire.v1.Candidate
-	12, // 23: castd.wire.v1.Path.candidates:type_name -> castd.wire.v1.Candidate
-	25, // 24: castd.wire.v1.Announce.streams:type_name -> castd.wire.v1.StreamInfo
-	7,  // 25: castd.wire.v1.Announce.chain:type_name -> castd.wire.v1.Chain
-	28, // 26: castd.wire.v1.Manifest.runs:type_name -> castd.wire.v1.Run
-	29, // 27: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
-	30, // 28: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
-	12, // 29: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
-	36, // 30: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
-	38, // 31: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
-	39, // 32: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
-	37, // 33: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
-	24, // 34: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	14, // 6: castd.wire.v1.Advert.children:type_name -> castd.wire.v1.PlacedChild
+	1,  // 7: castd.wire.v1.PlacedChild.kind:type_name -> castd.wire.v1.ChildKind
+	25, // 8: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
+	17, // 9: castd.wire.v1.TreeMessage.probe:type_name -> castd.wire.v1.Probe
+	18, // 10: castd.wire.v1.TreeMessage.probe_reply:type_name -> castd.wire.v1.ProbeReply
+	19, // 11: castd.wire.v1.TreeMessage.join:type_name -> castd.wire.v1.Join
+	20, // 12: castd.wire.v1.TreeMessage.accept:type_name -> castd.wire.v1.Accept
+	21, // 13: castd.wire.v1.TreeMessage.refuse:type_name -> castd.wire.v1.Refuse
+	22, // 14: castd.wire.v1.TreeMessage.confirm:type_name -> castd.wire.v1.Confirm
+	23, // 15: castd.wire.v1.TreeMessage.leave:type_name -> castd.wire.v1.Leave
+	24, // 16: castd.wire.v1.TreeMessage.path:type_name -> castd.wire.v1.Path
+	12, // 17: castd.wire.v1.ProbeReply.candidates:type_name -> castd.wire.v1.Candidate
+	1,  // 18: castd.wire.v1.Join.kind:type_name -> castd.wire.v1.ChildKind
+	25, // 19: castd.wire.v1.Join.have:type_name -> castd.wire.v1.StreamMark
+	7,  // 20: castd.wire.v1.Join.chain:type_name -> castd.wire.v1.Chain
+	1,  // 21: castd.wire.v1.Accept.kind:type_name -> castd.wire.v1.ChildKind
+	12, // 22: castd.wire.v1.Accept.candidates:type_name -> castd.wire.v1.Candidate
+	25, // 23: castd.wire.v1.Accept.marks:type_name -> castd.wire.v1.StreamMark
+	12, // 24: castd.wire.v1.Refuse.candidates:type_name -> castd.wire.v1.Candidate
+	12, // 25: castd.wire.v1.Leave.candidates:type_name -> castd.wire.v1.Candidate
+	12, // 26: castd.wire.v1.Path.candidates:type_name -> castd.wire.v1.Candidate
+	26, // 27: castd.wire.v1.Announce.streams:type_name -> castd.wire.v1.StreamInfo
+	7,  // 28: castd.wire.v1.Announce.chain:type_name -> castd.wire.v1.Chain
+	29, // 29: castd.wire.v1.Manifest.runs:type_name -> castd.wire.v1.Run
+	30, // 30: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
+	31, // 31: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
+	12, // 32: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
+	37, // 33: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
+	39, // 34: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
+	40, // 35: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
+	38, // 36: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
+	25, // 37: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
+	38, // [38:38] is the sub-list for method output_type
+	38, // [38:38] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -3229,7 +3325,7 @@ func file_wire_proto_init() {
 	if File_wire_proto != nil {
 		return
 	}
-	file_wire_proto_msgTypes[13].OneofWrappers = []any{
+	file_wire_proto_msgTypes[14].OneofWrappers = []any{
 		(*TreeMessage_Probe)(nil),
 		(*TreeMessage_ProbeReply)(nil),
 		(*TreeMessage_Join)(nil),
@@ -3245,7 +3341,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   38,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,382 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/castd/castd/engine/room"
+	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree"
+)
+
+// Gossip topics.
+const (
+	directoryTopic  = "castd/1/directory"
+	roomTopicPrefix = "castd/1/room/"
+)
+
+func roomTopic(id wire.RoomID) string { return roomTopicPrefix + string(id) }
+
+// messageLife is how long a control message counts: long enough for slow links and clocks that differ a little.
+const messageLife = 30 * time.Second
+
+var errNotUnderstood = errors.New("engine: request not understood")
+
+// seal signs a control message of this peer.
+func (e *Engine) seal(id wire.RoomID, typ wire.Type, body proto.Message) ([]byte, error) {
+	return e.signer.Seal(id, typ, 0, time.Now().Add(messageLife), body)
+}
+
+// request asks a peer and decodes his answer.
+func (e *Engine) request(ctx context.Context, to peer.ID, id wire.RoomID, typ wire.Type, body proto.Message, want wire.Type, answer proto.Message) error {
+	env, err := e.seal(id, typ, body)
+	if err != nil {
+		return err
+	}
+	b, err := e.control.Request(ctx, to, env)
+	if err != nil {
+		return err
+	}
+	m, err := e.open(to, b)
+	if err != nil {
+		return err
+	}
+	if m.Type != want || m.Room != id {
+		return fmt.Errorf("engine: peer answers %v with %v", typ, m.Type)
+	}
+	return proto.Unmarshal(m.Body, answer)
+}
+
+// open checks an envelope that came directly from a peer: it must be signed by that very peer.
+func (e *Engine) open(from peer.ID, env []byte) (*wire.Message, error) {
+	m, err := wire.OpenEnvelope(env, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if id, err := wire.PeerID(m.Device); err != nil || id != from {
+		return nil, wire.ErrSignature
+	}
+	return m, nil
+}
+
+// HandleMessage implements ControlHandler: messages of the tree.
+func (e *Engine) HandleMessage(from peer.ID, env []byte) {
+	e.metrics.controlIn.Add(1)
+	m, err := e.open(from, env)
+	if err != nil {
+		e.metrics.controlBad.Add(1)
+		return
+	}
+	if m.Type != wire.Type_TREE {
+		return // of a newer version, perhaps
+	}
+	var t wire.TreeMessage
+	if err := proto.Unmarshal(m.Body, &t); err != nil {
+		e.metrics.controlBad.Add(1)
+		return
+	}
+	if r := e.roomByID(m.Room); r != nil {
+		r.post(func() { r.treeMessageLoop(from, &t) })
+	}
+}
+
+// HandleRequest implements ControlHandler.
+func (e *Engine) HandleRequest(ctx context.Context, from peer.ID, env []byte) ([]byte, error) {
+	e.metrics.controlIn.Add(1)
+	m, err := e.open(from, env)
+	if err != nil {
+		e.metrics.controlBad.Add(1)
+		return nil, err
+	}
+	switch m.Type {
+	case wire.Type_ROOM_QUERY:
+		var q wire.RoomQuery
+		if err := proto.Unmarshal(m.Body, &q); err != nil {
+			return nil, err
+		}
+		return e.seal(m.Room, wire.Type_ROOM_ANSWER, e.answerQuery(&q))
+	case wire.Type_HOP_OFFER:
+		var o wire.HopOffer
+		if err := proto.Unmarshal(m.Body, &o); err != nil {
+			return nil, err
+		}
+		return e.seal(m.Room, wire.Type_HOP_ANSWER, e.answerHop(ctx, from, &o))
+	case wire.Type_STAGE_JOIN:
+		var j wire.StageJoin
+		if err := proto.Unmarshal(m.Body, &j); err != nil {
+			return nil, err
+		}
+		r := e.roomByID(m.Room)
+		if r == nil {
+			return nil, ErrNoRoom
+		}
+		answer := &wire.StageAnswer{Reason: "leaving"}
+		if err := r.call(ctx, func() { answer = r.stageJoinLoop(from, &j) }); err != nil {
+			return nil, err
+		}
+		return e.seal(m.Room, wire.Type_STAGE_ANSWER, answer)
+	}
+	return nil, errNotUnderstood
+}
+
+// Validate implements ControlHandler: nothing unsigned is passed on, nor what its sender may not say.
+func (e *Engine) Validate(topic string, from peer.ID, env []byte) Verdict {
+	m, err := wire.OpenEnvelope(env, time.Now())
+	if errors.Is(err, wire.ErrExpired) {
+		return Ignore
+	}
+	if err != nil {
+		e.metrics.controlBad.Add(1)
+		return Reject
+	}
+	if topic == directoryTopic {
+		if m.Type != wire.Type_ROOM_RECORD {
+			return Ignore
+		}
+		if _, err := room.VerifyRecord(env, time.Now()); err != nil {
+			return Reject
+		}
+		return Accept
+	}
+	if topic != roomTopic(m.Room) {
+		return Reject
+	}
+	r := e.roomByID(m.Room)
+	if r == nil {
+		return Ignore
+	}
+	switch m.Type {
+	case wire.Type_BEACON:
+		if !mayHost(r.record.Load(), m.User) {
+			return Reject
+		}
+	case wire.Type_ROOM_RECORD:
+		if _, err := room.VerifyRecord(env, time.Now()); err != nil {
+			return Reject
+		}
+	}
+	return Accept
+}
+
+// HandleGossip implements ControlHandler.
+func (e *Engine) HandleGossip(topic string, from peer.ID, env []byte) {
+	m, err := wire.OpenEnvelope(env, time.Now())
+	if err != nil {
+		return
+	}
+	r := e.roomByID(m.Room)
+	if r == nil {
+		return
+	}
+	switch m.Type {
+	case wire.Type_ADVERT:
+		var a wire.Advert
+		if proto.Unmarshal(m.Body, &a) != nil || a.Self == nil {
+			return
+		}
+		// A peer advertises itself only.
+		if id, err := wire.PeerID(m.Device); err == nil && string(a.Self.Peer) == string(id) && id != e.self {
+			r.post(func() {
+				r.placeLoop(id, &a)
+				if a.Self.Free > 0 {
+					r.candidatesLoop(candidatesFromWire([]*wire.Candidate{a.Self}))
+				}
+			})
+		}
+	case wire.Type_BEACON:
+		r.post(func() { r.beaconLoop(m, env) })
+	case wire.Type_ROOM_RECORD:
+		if rec, err := room.VerifyRecord(env, time.Now()); err == nil && rec.ID == r.id {
+			r.post(func() { r.recordLoop(rec) })
+		}
+	}
+}
+
+// PeerUp implements ControlHandler. A new peer may know of the rooms that this one looks for.
+func (e *Engine) PeerUp(id peer.ID) {
+	for _, r := range e.Rooms() {
+		if !r.links.Load().place.Placed {
+			r.askPeer(id)
+		}
+	}
+}
+
+// PeerDown implements ControlHandler. Whether a hop lives is told by the hop.
+func (e *Engine) PeerDown(peer.ID) {}
+
+// sendTreeLoop sends a message of the router, with what the engine adds to it.
+func (r *Room) sendTreeLoop(to tree.ID, msg tree.Message) {
+	m := treeToWire(msg)
+	id := peer.ID(to)
+	switch t := m.Message.(type) {
+	case *wire.TreeMessage_Join:
+		t.Join.Chain = r.chain.Load()
+		for _, s := range *r.all.Load() {
+			if s.local {
+				continue
+			}
+			if n, ok := s.resumeFrom(); ok {
+				t.Join.Have = append(t.Join.Have, &wire.StreamMark{Stream: uint64(s.id), Number: n})
+			}
+		}
+	case *wire.TreeMessage_Accept:
+		r.expect(id)
+		t.Accept.Announces = r.announces()
+		t.Accept.Marks = r.marks(func(s *stream) bool { return s.kind != wire.KindRecord })
+	}
+	env, err := r.e.seal(r.id, wire.Type_TREE, m)
+	if err != nil {
+		r.e.log.Error("cannot encode tree message", "err", err)
+		return
+	}
+	r.done.Go(func() {
+		ctx, cancel := context.WithTimeout(r.ctx, 3*time.Second)
+		defer cancel()
+		if err := r.e.control.Send(ctx, id, env); err != nil {
+			r.e.log.Debug("cannot send to peer", "peer", id, "err", err)
+			r.post(func() { r.step(tree.Unreachable{Peer: to}) })
+		}
+	})
+}
+
+// treeMessageLoop takes a message for the router.
+func (r *Room) treeMessageLoop(from peer.ID, m *wire.TreeMessage) {
+	msg := treeFromWire(m)
+	if msg == nil {
+		return
+	}
+	switch t := m.Message.(type) {
+	case *wire.TreeMessage_Join:
+		r.have[from] = t.Join.Have[:min(len(t.Join.Have), 64)]
+		if len(r.have) > 256 {
+			r.have = map[peer.ID][]*wire.StreamMark{from: r.have[from]}
+		}
+		r.learn(tree.Candidate{Peer: tree.ID(from), Addrs: t.Join.Addrs})
+	case *wire.TreeMessage_Accept:
+		for _, env := range t.Accept.Announces[:min(len(t.Accept.Announces), 64)] {
+			r.announceLoop(env, "")
+		}
+		for _, mark := range t.Accept.Marks[:min(len(t.Accept.Marks), 256)] {
+			if s := (*r.e.streams.Load())[wire.StreamID(mark.Stream)]; s != nil && s.room == r && !s.local {
+				s.backlogTo.CompareAndSwap(0, mark.Number)
+			}
+		}
+	}
+	for _, c := range candidatesIn(msg) {
+		r.learn(c)
+	}
+	r.step(tree.Recv{From: tree.ID(from), Msg: msg})
+}
+
+func candidatesIn(m tree.Message) []tree.Candidate {
+	switch m := m.(type) {
+	case *tree.MsgProbeReply:
+		return m.Candidates
+	case *tree.MsgAccept:
+		return m.Candidates
+	case *tree.MsgRefuse:
+		return m.Candidates
+	case *tree.MsgLeave:
+		return m.Candidates
+	case *tree.MsgPath:
+		return m.Candidates
+	}
+	return nil
+}
+
+// learn tells the control plane where a candidate may be reached.
+func (r *Room) learn(c tree.Candidate) {
+	if info := addrInfo(c); len(info.Addrs) > 0 && info.ID != r.e.self {
+		r.e.control.Learn(info)
+	}
+}
+
+func (r *Room) candidatesLoop(list []tree.Candidate) {
+	for _, c := range list {
+		r.learn(c)
+	}
+	r.step(tree.Candidates{List: list})
+}
+
+func (r *Room) publish(typ wire.Type, body proto.Message) {
+	env, err := r.e.seal(r.id, typ, body)
+	if err != nil {
+		r.e.log.Error("cannot encode gossip", "err", err)
+		return
+	}
+	r.done.Go(func() {
+		ctx, cancel := context.WithTimeout(r.ctx, time.Second)
+		defer cancel()
+		if err := r.e.control.Publish(ctx, r.topic, env); err != nil && r.ctx.Err() == nil {
+			r.e.log.Debug("cannot publish", "err", err)
+		}
+	})
+}
+
+// sendBeaconLoop tells the room once a second that it lives and where its hub is.
+func (r *Room) sendBeaconLoop(now time.Time) {
+	b := &wire.Beacon{
+		Hub: []byte(r.e.self), Addrs: addrsOf(r.e.control.Self()), Audience: uint32(r.audience()),
+		Marks: r.marks(func(s *stream) bool { return s.kind != wire.KindRecord }), SinceMs: r.hubSince,
+	}
+	env, err := r.e.seal(r.id, wire.Type_BEACON, b)
+	if err != nil {
+		r.e.log.Error("cannot encode beacon", "err", err)
+		return
+	}
+	r.beacon.Store(&beacon{hub: r.e.self, env: env, at: now})
+	r.done.Go(func() {
+		ctx, cancel := context.WithTimeout(r.ctx, time.Second)
+		defer cancel()
+		_ = r.e.control.Publish(ctx, r.topic, env) // the next one follows in a second
+	})
+}
+
+// beaconLoop takes the hub's beacon.
+func (r *Room) beaconLoop(m *wire.Message, env []byte) {
+	var b wire.Beacon
+	if proto.Unmarshal(m.Body, &b) != nil || !mayHost(r.record.Load(), m.User) {
+		return
+	}
+	id, err := wire.PeerID(m.Device)
+	if err != nil || string(b.Hub) != string(id) || id == r.e.self {
+		return
+	}
+	if r.links.Load().place.Origin {
+		// Two hubs of one room, after a partition or because two of the owner's devices began at once: the older stays.
+		if b.SinceMs > r.hubSince || b.SinceMs == r.hubSince && id > r.e.self {
+			return
+		}
+		r.e.log.Info("another hub of this room is older: following it", "hub", id)
+		r.step(tree.Demote{})
+	}
+	r.beacon.Store(&beacon{hub: id, env: env, at: time.Now(), audience: int(b.Audience)})
+	r.candidatesLoop([]tree.Candidate{{Peer: tree.ID(id), Addrs: b.Addrs, Free: 1}})
+	if len(r.pubs) > 0 && r.hub != id {
+		r.stageLoop()
+	}
+}
+
+// recordLoop takes a newer record of the room.
+func (r *Room) recordLoop(rec *room.Record) {
+	if old := r.record.Load(); room.Newer(rec, old) {
+		r.record.Store(rec)
+		r.roster.SetRecord(rec)
+		_ = r.e.keeper.SaveRoom(SavedRoom{Name: rec.Name, ID: rec.ID, Record: rec.Envelope})
+	}
+}
+
+// shortID is what logs and messages for people show of a peer.
+func shortID(id peer.ID) string {
+	s := id.String()
+	return s[max(0, len(s)-8):]
+}
+
+// joinLines makes one line of several.
+func joinLines(lines []string) string { return strings.Join(lines, "; ") }

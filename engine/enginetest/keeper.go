@@ -1,0 +1,47 @@
+package enginetest
+
+import (
+	"sync"
+
+	"github.com/castd/castd/engine"
+)
+
+// Keeper is an engine.Keeper in memory.
+type Keeper struct {
+	mu       sync.Mutex
+	counters map[string]uint64
+	rooms    []engine.SavedRoom
+}
+
+// NewKeeper returns an empty one.
+func NewKeeper() *Keeper { return &Keeper{counters: make(map[string]uint64)} }
+
+// Reserve implements engine.Keeper.
+func (k *Keeper) Reserve(key string, n uint64) (uint64, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	first := k.counters[key]
+	k.counters[key] = first + n
+	return first, nil
+}
+
+// SavedRooms implements engine.Keeper.
+func (k *Keeper) SavedRooms() []engine.SavedRoom {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return append([]engine.SavedRoom(nil), k.rooms...)
+}
+
+// SaveRoom implements engine.Keeper.
+func (k *Keeper) SaveRoom(r engine.SavedRoom) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i := range k.rooms {
+		if k.rooms[i].ID == r.ID {
+			k.rooms[i] = r
+			return nil
+		}
+	}
+	k.rooms = append(k.rooms, r)
+	return nil
+}

@@ -1,0 +1,271 @@
+package enginetest
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/wire"
+)
+
+// Network connects peers in memory. Its methods are safe for concurrent use.
+type Network struct {
+	// Delay is the one-way delay of everything; set it before the first peer.
+	Delay time.Duration
+	// Loss is the share of packets that hops lose, 0 to 1.
+	Loss float64
+	// Tamper, where set, may change or drop (nil) each origin packet on a hop.
+	Tamper func(from, to peer.ID, pkt []byte) []byte
+
+	mu    sync.Mutex
+	rng   *rand.Rand
+	peers map[peer.ID]*Peer
+	cut   map[peer.ID]bool
+}
+
+// NewNetwork returns a network whose losses follow from the seed.
+func NewNetwork(seed uint64) *Network {
+	return &Network{rng: rand.New(rand.NewPCG(seed, 1)), peers: make(map[peer.ID]*Peer), cut: make(map[peer.ID]bool)}
+}
+
+// Peer is an engine with its surroundings.
+type Peer struct {
+	*engine.Engine
+	User   ed25519.PrivateKey
+	Signer *wire.Signer
+	Keeper *Keeper
+
+	net     *Network
+	id      peer.ID
+	control engine.ControlHandler
+	media   engine.HopHandler
+	signal  engine.Signaller
+
+	mu      sync.Mutex
+	topics  map[string]bool
+	hops    map[peer.ID]*hop
+	pending map[peer.ID]chan *hop
+	closed  bool
+	work    sync.WaitGroup
+}
+
+// Keys returns the key pair that follows from the name; for tests that need to sign in somebody's name.
+func Keys(name string) ed25519.PrivateKey {
+	seed := sha256.Sum256([]byte(name))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// Add starts a peer whose keys follow from the name. Peers of one user have names of the form USER/DEVICE. Everybody is
+// connected to everybody.
+func (n *Network) Add(name string, slots int) (*Peer, error) {
+	user, _, _ := cutName(name)
+	p := &Peer{
+		User: Keys("user " + user), Keeper: NewKeeper(), net: n,
+		topics: make(map[string]bool), hops: make(map[peer.ID]*hop), pending: make(map[peer.ID]chan *hop),
+	}
+	device := Keys("device " + name)
+	id, err := wire.PeerID(device.Public().(ed25519.PublicKey))
+	if err != nil {
+		return nil, err
+	}
+	p.id = id
+	var seq sync.Mutex
+	sequence := uint64(time.Now().UnixMicro())
+	p.Signer = &wire.Signer{
+		Device: device, Certificate: wire.NewCertificate(p.User, device.Public().(ed25519.PublicKey), time.Now()),
+		Sequence: func() uint64 {
+			seq.Lock()
+			defer seq.Unlock()
+			sequence++
+			return sequence
+		},
+	}
+	n.mu.Lock()
+	others := slices.Collect(maps.Values(n.peers))
+	n.peers[id] = p
+	n.mu.Unlock()
+	p.Engine, err = engine.New(engine.Config{
+		Control: (*control)(p), Transport: (*transport)(p), Keeper: p.Keeper, Signer: p.Signer, User: p.User, Slots: slots,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("add peer: %w", err)
+	}
+	for _, o := range others {
+		o.control.PeerUp(id)
+	}
+	return p, nil
+}
+
+func cutName(name string) (user, device string, ok bool) {
+	for i := range name {
+		if name[i] == '/' {
+			return name[:i], name[i+1:], true
+		}
+	}
+	return name, "", false
+}
+
+// Kill takes a peer off the network without a word, as kill -9 would, and then ends it.
+func (n *Network) Kill(p *Peer) {
+	n.Cut(p, true)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = p.Engine.Close(ctx)
+	p.Close()
+}
+
+// Cut makes a peer unreachable, or reachable again; nobody is told.
+func (n *Network) Cut(p *Peer, cut bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut[p.id] = cut
+}
+
+// Close ends what belongs to the peer but the engine, and waits.
+func (p *Peer) Close() {
+	p.mu.Lock()
+	p.closed = true
+	hops := slices.Collect(maps.Values(p.hops))
+	p.mu.Unlock()
+	for _, h := range hops {
+		_ = h.Close()
+	}
+	p.net.mu.Lock()
+	delete(p.net.peers, p.id)
+	p.net.mu.Unlock()
+	p.work.Wait()
+}
+
+// reach returns the peer if a message from this one can get there.
+func (p *Peer) reach(to peer.ID) *Peer {
+	n := p.net
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.cut[p.id] || n.cut[to] {
+		return nil
+	}
+	return n.peers[to]
+}
+
+func (n *Network) lose() bool {
+	if n.Loss == 0 {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.rng.Float64() < n.Loss
+}
+
+var errUnreachable = errors.New("enginetest: peer is unreachable")
+
+// control is a Peer as engine.ControlPlane.
+type control Peer
+
+func (c *control) peer() *Peer { return (*Peer)(c) }
+
+func (c *control) Self() peer.AddrInfo                          { return peer.AddrInfo{ID: c.id} }
+func (c *control) Learn(peer.AddrInfo)                          {}
+func (c *control) Connect(context.Context, peer.AddrInfo) error { return nil }
+
+func (c *control) Start(h engine.ControlHandler) error {
+	c.control = h
+	return nil
+}
+
+func (c *control) Connected() []peer.ID {
+	c.net.mu.Lock()
+	defer c.net.mu.Unlock()
+	var out []peer.ID
+	for id := range c.net.peers {
+		if id != c.id && !c.net.cut[id] && !c.net.cut[c.id] {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (c *control) Send(ctx context.Context, to peer.ID, msg []byte) error {
+	if err := wait(ctx, c.net.Delay); err != nil {
+		return err
+	}
+	o := c.peer().reach(to)
+	if o == nil {
+		return errUnreachable
+	}
+	o.control.HandleMessage(c.id, slices.Clone(msg))
+	return nil
+}
+
+func (c *control) Request(ctx context.Context, to peer.ID, msg []byte) ([]byte, error) {
+	if err := wait(ctx, c.net.Delay); err != nil {
+		return nil, err
+	}
+	o := c.peer().reach(to)
+	if o == nil {
+		<-ctx.Done()
+		return nil, errUnreachable
+	}
+	answer, err := o.control.HandleRequest(ctx, c.id, slices.Clone(msg))
+	if err != nil {
+		return nil, err
+	}
+	return answer, wait(ctx, c.net.Delay)
+}
+
+func (c *control) Join(topic string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.topics[topic] = true
+	return nil
+}
+
+func (c *control) Leave(topic string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.topics, topic)
+	return nil
+}
+
+func (c *control) Publish(ctx context.Context, topic string, msg []byte) error {
+	if err := wait(ctx, c.net.Delay); err != nil {
+		return err
+	}
+	for _, id := range c.Connected() {
+		o := c.peer().reach(id)
+		if o == nil {
+			continue
+		}
+		o.mu.Lock()
+		member := o.topics[topic]
+		o.mu.Unlock()
+		if member && o.control.Validate(topic, c.id, slices.Clone(msg)) == engine.Accept {
+			o.control.HandleGossip(topic, c.id, slices.Clone(msg))
+		}
+	}
+	return nil
+}
+
+func (c *control) Close() error { return nil }
+
+func wait(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

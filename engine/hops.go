@@ -1,0 +1,192 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/castd/castd/engine/wire"
+)
+
+// hopState is what the engine knows of an open hop.
+type hopState struct {
+	Hop
+	stampIn   atomic.Uint32 // last stamp heard of the peer, and when
+	stampInAt atomic.Int64  // Unix nanoseconds
+	rtt       atomic.Int64  // nanoseconds, smoothed; 0 unknown
+	peerLoss  atomic.Uint32 // thousandths of what is sent to the peer, as he reports
+
+	mu     sync.Mutex
+	before HopStats // at the last rate computation
+	at     time.Time
+	up     uint64
+	down   uint64
+}
+
+// rates returns the bits per second sent and received since the last call that was at least half a second ago.
+func (h *hopState) rates(now time.Time) (up, down uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.Stats()
+	if d := now.Sub(h.at); d >= 500*time.Millisecond {
+		if !h.at.IsZero() {
+			h.up = uint64(float64(s.BytesSent-h.before.BytesSent) * 8 / d.Seconds())
+			h.down = uint64(float64(s.BytesReceived-h.before.BytesReceived) * 8 / d.Seconds())
+		}
+		h.before, h.at = s, now
+	}
+	return h.up, h.down
+}
+
+func (e *Engine) hop(to peer.ID) *hopState { return (*e.hops.Load())[to] }
+
+// HopUp implements HopHandler.
+func (e *Engine) HopUp(h Hop) {
+	e.mu.Lock()
+	next := maps.Clone(*e.hops.Load())
+	next[h.Peer()] = &hopState{Hop: h}
+	e.hops.Store(&next)
+	e.mu.Unlock()
+	for _, r := range e.Rooms() {
+		r.post(func() { r.hopUpLoop(h) })
+	}
+}
+
+// HopDown implements HopHandler.
+func (e *Engine) HopDown(h Hop, err error) {
+	e.mu.Lock()
+	if old := (*e.hops.Load())[h.Peer()]; old != nil && old.Hop == h {
+		next := maps.Clone(*e.hops.Load())
+		delete(next, h.Peer())
+		e.hops.Store(&next)
+	}
+	e.mu.Unlock()
+	e.log.Debug("hop is down", "peer", h.Peer(), "err", err)
+	for _, r := range e.Rooms() {
+		r.post(func() { r.hopDownLoop(h) })
+	}
+}
+
+// Offer implements Signaller: it carries a hop's offer over the control plane, which authenticates both ends.
+func (e *Engine) Offer(ctx context.Context, to peer.ID, offer *wire.HopOffer) (*wire.HopAnswer, error) {
+	var answer wire.HopAnswer
+	if err := e.request(ctx, to, "", wire.Type_HOP_OFFER, offer, wire.Type_HOP_ANSWER, &answer); err != nil {
+		return nil, fmt.Errorf("offer hop: %w", err)
+	}
+	if answer.Error != "" {
+		return nil, fmt.Errorf("offer hop: peer refuses: %.200s", answer.Error)
+	}
+	return &answer, nil
+}
+
+// answerHop answers an offer from a peer that one of this peer's rooms expects; nobody else gets a hop.
+func (e *Engine) answerHop(ctx context.Context, from peer.ID, offer *wire.HopOffer) *wire.HopAnswer {
+	expected := e.hop(from) != nil
+	for _, r := range e.Rooms() {
+		expected = expected || r.expects(from)
+	}
+	if !expected {
+		return &wire.HopAnswer{Error: "no room here expects you: ask to join first", Nonce: offer.Nonce}
+	}
+	answer, err := e.transport.Answer(ctx, from, offer)
+	if err != nil {
+		e.log.Debug("cannot answer hop", "peer", from, "err", err)
+		return &wire.HopAnswer{Error: "hop failed", Nonce: offer.Nonce}
+	}
+	return answer
+}
+
+// HopControl implements HopHandler.
+func (e *Engine) HopControl(h Hop, c *wire.HopControl) {
+	e.metrics.controlIn.Add(1)
+	if c.Pulse != nil {
+		e.pulse(h, c.Pulse, time.Now())
+	}
+	for _, n := range c.Nacks {
+		e.nacked(h, n)
+	}
+	for _, w := range c.Wishes {
+		if s := (*e.streams.Load())[wire.StreamID(w.Stream)]; s != nil && s.room.serves(h.Peer()) {
+			s.wish(time.Now())
+		}
+	}
+}
+
+// Times of pulses. A hop that carries media for a room pulses ten times a second, an idle one once.
+const (
+	pulseEvery     = 100 * time.Millisecond
+	idlePulseEvery = 10 // pulseEvery's
+)
+
+// pulseRun sends pulses on all hops.
+func (e *Engine) pulseRun(ctx context.Context) {
+	tick := time.NewTicker(pulseEvery)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		hops := *e.hops.Load()
+		if len(hops) == 0 {
+			continue
+		}
+		rooms := e.Rooms()
+		for to, h := range hops {
+			p := &wire.Pulse{}
+			active := false
+			for _, r := range rooms {
+				if rp, feeds := r.pulseFor(to); rp != nil {
+					p.Rooms = append(p.Rooms, rp)
+					active = active || feeds
+				}
+			}
+			if !active && n%idlePulseEvery != 0 {
+				continue
+			}
+			now := time.Now()
+			p.Stamp = uint32(now.Sub(e.started).Milliseconds())
+			if at := h.stampInAt.Load(); at != 0 {
+				p.Echo = h.stampIn.Load()
+				p.EchoDelay = uint32(now.Sub(time.Unix(0, at)).Milliseconds())
+			}
+			p.LossPermille = h.Stats().LossPermille
+			_ = h.WriteControl(&wire.HopControl{Pulse: p}) // counted by the hop
+		}
+	}
+}
+
+// pulse takes a pulse heard on a hop.
+func (e *Engine) pulse(h Hop, p *wire.Pulse, now time.Time) {
+	hs := e.hop(h.Peer())
+	if hs == nil {
+		return
+	}
+	hs.stampIn.Store(p.Stamp)
+	hs.stampInAt.Store(now.UnixNano())
+	if p.Echo != 0 {
+		ms := int64(uint32(now.Sub(e.started).Milliseconds()) - p.Echo - p.EchoDelay)
+		if ms >= 0 && ms < 10_000 {
+			rtt, old := ms*int64(time.Millisecond), hs.rtt.Load()
+			if old != 0 {
+				rtt = old + (rtt-old)/8
+			}
+			hs.rtt.Store(max(rtt, int64(100*time.Microsecond)))
+		}
+	}
+	hs.peerLoss.Store(min(p.LossPermille, 1000))
+	h.PeerLoss(p.LossPermille)
+	for _, rp := range p.Rooms {
+		for _, r := range e.Rooms() {
+			if r.tag == rp.Room {
+				r.pulse(h.Peer(), rp, now)
+			}
+		}
+	}
+}

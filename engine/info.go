@@ -1,0 +1,247 @@
+package engine
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree"
+)
+
+// beacon is the newest sign of life of a room's hub. Values are immutable.
+type beacon struct {
+	hub      peer.ID
+	env      []byte
+	at       time.Time
+	audience int
+}
+
+// placeReport is what a peer told of its place.
+type placeReport struct {
+	at       time.Time
+	path     []peer.ID
+	backup   peer.ID
+	children []tree.Child
+}
+
+// Peers report their places over gossip when they change and every reportEvery; in a large room the reports are thinned by
+// the rate limits of the control plane, and whoever has slots comes first.
+const (
+	reportGap   = time.Second
+	reportEvery = 20 * time.Second
+	reportLife  = 65 * time.Second
+	maxPlaces   = 4096
+)
+
+// reportLoop publishes this peer's place and free slots if that is due.
+func (r *Room) reportLoop(now time.Time) {
+	if now.Sub(r.reported) >= reportEvery && r.links.Load().place.Placed {
+		r.reportDue = now
+	}
+	if r.reportDue.IsZero() || now.Sub(r.reported) < reportGap {
+		return
+	}
+	r.reportDue, r.reported = time.Time{}, now
+	l := r.links.Load()
+	st := r.router.Status()
+	if !st.Placed {
+		return
+	}
+	a := &wire.Advert{
+		Self: &wire.Candidate{Peer: []byte(r.e.self), Addrs: addrsOf(r.e.control.Self()), Depth: uint32(st.Depth), Free: uint32(st.Free)},
+		Path: idsToWire(st.Path), Backup: []byte(l.backup),
+	}
+	for _, c := range st.Children {
+		a.Children = append(a.Children, &wire.PlacedChild{Peer: []byte(c.Peer), Kind: wire.ChildKind(c.Kind)})
+	}
+	r.publish(wire.Type_ADVERT, a)
+	for id, p := range r.places {
+		if now.Sub(p.at) > reportLife {
+			delete(r.places, id)
+		}
+	}
+}
+
+// placeLoop takes a peer's report.
+func (r *Room) placeLoop(id peer.ID, a *wire.Advert) {
+	if len(r.places) >= maxPlaces && r.places[id] == nil || len(a.Children) > 512 {
+		return
+	}
+	p := &placeReport{at: time.Now(), backup: peer.ID(a.Backup)}
+	for _, b := range idsFromWire(a.Path) {
+		p.path = append(p.path, peer.ID(b))
+	}
+	for _, c := range a.Children {
+		if _, err := peer.IDFromBytes(c.GetPeer()); err == nil {
+			p.children = append(p.children, tree.Child{Peer: tree.ID(c.Peer), Kind: tree.ChildKind(c.Kind), Depth: int(a.Self.GetDepth()) + 1})
+		}
+	}
+	r.places[id] = p
+}
+
+// Tree returns this peer's place in the room's tree.
+func (r *Room) Tree() TreeInfo {
+	l := r.links.Load()
+	return treeInfo(r.e.self, l.backup, l.place.Path, l.place.Children)
+}
+
+func treeInfo(self, backup peer.ID, path []tree.ID, children []tree.Child) TreeInfo {
+	t := TreeInfo{Peer: self.String(), Depth: max(len(path)-1, 0), Path: []string{}, Children: []ChildInfo{}}
+	for _, id := range path {
+		t.Path = append(t.Path, peer.ID(id).String())
+	}
+	if len(path) > 1 {
+		t.Parent = t.Path[len(path)-2]
+	}
+	if backup != "" {
+		t.Backup = backup.String()
+	}
+	for _, c := range children {
+		t.Children = append(t.Children, ChildInfo{Peer: peer.ID(c.Peer).String(), Kind: c.Kind.String(), Depth: c.Depth})
+	}
+	return t
+}
+
+// RoomTree returns every place that is known, from the origin down. Only the hub knows them; elsewhere it is this peer's own.
+func (r *Room) RoomTree() []TreeInfo {
+	out := []TreeInfo{r.Tree()}
+	l := r.links.Load()
+	if !l.place.Origin {
+		return out
+	}
+	reports := make(map[peer.ID]placeReport)
+	_ = r.call(r.ctx, func() {
+		for id, p := range r.places {
+			reports[id] = *p
+		}
+	})
+	type open struct {
+		path     []tree.ID
+		children []tree.Child
+	}
+	seen := map[tree.ID]bool{tree.ID(r.e.self): true}
+	for level := []open{{l.place.Path, l.place.Children}}; len(level) > 0 && len(out) < maxPlaces; {
+		var next []open
+		for _, parent := range level {
+			for _, c := range parent.children {
+				if c.Kind == tree.Backup || seen[c.Peer] {
+					continue
+				}
+				seen[c.Peer] = true
+				report := reports[peer.ID(c.Peer)]
+				path := append(slices.Clone(parent.path), c.Peer)
+				for i := range report.children {
+					report.children[i].Depth = len(path)
+				}
+				out = append(out, treeInfo(peer.ID(c.Peer), report.backup, path, report.children))
+				next = append(next, open{path, report.children})
+			}
+		}
+		level = next
+	}
+	return out
+}
+
+// Info describes the room.
+func (r *Room) Info() RoomInfo {
+	rec := r.record.Load()
+	info := RoomInfo{
+		Room: string(r.id), Name: rec.Name, Title: rec.Title, Mode: rec.Mode, Owner: wire.ParticipantID(rec.Owner), Role: r.Role(),
+		Streams: []StreamInfo{}, Participants: []ParticipantInfo{}, Audience: r.audience(),
+	}
+	if b := r.beacon.Load(); b != nil && !r.links.Load().place.Origin {
+		info.Audience = b.audience
+	}
+	stage := make(map[string]ParticipantInfo)
+	for _, st := range r.Streams() {
+		state := "live"
+		if !st.Live {
+			state = "ended"
+		}
+		info.Streams = append(info.Streams, StreamInfo{
+			Stream: st.ID.String(), Slot: st.Slot, Kind: st.Kind.String(), Codec: st.Codec, Participant: st.Participant, State: state,
+		})
+		if st.Live {
+			roles := []string{"speaker"}
+			if st.Participant == info.Owner {
+				roles = []string{"owner", "speaker"}
+			}
+			stage[st.Participant] = ParticipantInfo{Participant: st.Participant, Name: st.Name, Peer: st.Device, Roles: roles}
+		}
+	}
+	for _, p := range stage {
+		info.Participants = append(info.Participants, p)
+	}
+	slices.SortFunc(info.Participants, func(a, b ParticipantInfo) int { return cmp.Compare(a.Participant, b.Participant) })
+	return info
+}
+
+// Role returns "owner" where this peer's user owns the room, else "member".
+func (r *Room) Role() string {
+	if r.own {
+		return "owner"
+	}
+	return "member"
+}
+
+// Peers describes the peers that this one is connected to.
+func (e *Engine) Peers() []PeerInfo {
+	byID := make(map[peer.ID]*PeerInfo)
+	get := func(id peer.ID) *PeerInfo {
+		if byID[id] == nil {
+			byID[id] = &PeerInfo{Peer: id.String()}
+		}
+		return byID[id]
+	}
+	for _, id := range e.control.Connected() {
+		get(id)
+	}
+	now := time.Now()
+	for id, h := range *e.hops.Load() {
+		p := get(id)
+		p.Hop = true
+		p.RTTMs = float64(h.rtt.Load()) / 1e6
+		p.UpBps, p.InBps = h.rates(now)
+		p.LossPm = h.Stats().LossPermille
+		p.Addrs = []string{h.Stats().Remote}
+		for _, r := range e.Rooms() {
+			l := r.links.Load()
+			role := ""
+			kind, child := l.children[id]
+			switch {
+			case id == l.primary:
+				role = "parent"
+			case child && kind != tree.Backup:
+				role = "child"
+			case child || id == l.backup:
+				role = "backup"
+			case l.stage[id]:
+				role = "publisher"
+			case id == l.hub:
+				role = "hub"
+			default:
+				continue
+			}
+			p.Role = role
+			p.Rooms = append(p.Rooms, string(r.id))
+		}
+		slices.Sort(p.Rooms)
+	}
+	var out []PeerInfo
+	for _, id := range sortedKeys(byID) {
+		out = append(out, *byID[id])
+	}
+	return out
+}
+
+// Rates returns the bits per second that this peer sends and receives over all its hops.
+func (e *Engine) Rates() (up, down uint64) {
+	for _, h := range *e.hops.Load() {
+		u, d := h.rates(time.Now())
+		up, down = up+u, down+d
+	}
+	return up, down
+}

@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"crypto/ed25519"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/castd/castd/engine/relay"
+	"github.com/castd/castd/engine/seal"
+	"github.com/castd/castd/engine/wire"
+)
+
+// HopPacket implements HopHandler: the packet path begins here for everything that comes from other peers.
+func (e *Engine) HopPacket(h Hop, pkt []byte) {
+	hdr, n, err := wire.ParseHeader(pkt)
+	if err != nil || len(pkt) > wire.MaxPacket {
+		e.metrics.malformed.Add(1)
+		return
+	}
+	s := (*e.streams.Load())[hdr.Stream]
+	if s == nil {
+		if hdr.Kind == wire.KindRecord {
+			e.unknownRecord(h, pkt, n)
+		} else {
+			e.metrics.unknownStream.Add(1)
+		}
+		return
+	}
+	s.fromHop(h.Peer(), &hdr, n, pkt, time.Now())
+}
+
+// fromHop takes a packet of a known stream from a peer.
+func (s *stream) fromHop(from peer.ID, h *wire.Header, n int, pkt []byte, now time.Time) {
+	if s.local || h.Kind != s.kind {
+		s.duplicates.Add(1) // what this peer publishes comes back down the tree when it listens too
+		return
+	}
+	if s.source != "" && from != s.source || s.source == "" && !s.room.links.Load().feeds(from) {
+		s.room.e.metrics.notFed.Add(1)
+		return
+	}
+	var manifest *wire.Manifest
+	if h.Kind == wire.KindRecord {
+		// A record packet is its own proof, and is checked before it is kept or passed on.
+		if s.store.State(h.Number) == relay.StateConfirmed {
+			s.duplicates.Add(1)
+			return
+		}
+		_, m, err := seal.VerifyManifest([]byte(s.device), pkt)
+		if err != nil {
+			s.bad(from)
+			return
+		}
+		manifest = m
+	}
+	if s.put(h, pkt, manifest != nil, from, now) && manifest != nil {
+		s.slot.apply(manifest, from, now)
+	}
+}
+
+// put stores a packet, passes it on and wakes those who wait for it. It reports whether the packet was new.
+func (s *stream) put(h *wire.Header, pkt []byte, trusted bool, from peer.ID, now time.Time) bool {
+	v := s.store.Put(h, pkt, trusted)
+	switch v {
+	case relay.New:
+	case relay.Variant:
+		// Another version of a number that no manifest has covered yet: one of the two is forged, and children must be able
+		// to choose as this peer will.
+		s.forward(h, len(pkt), v, from)
+		return false
+	case relay.Forged, relay.Conflict:
+		s.bad(from)
+		return false
+	default:
+		s.duplicates.Add(1)
+		return false
+	}
+	s.packets.Add(1)
+	s.bytes.Add(uint64(len(pkt)))
+	s.newestAt.Store(now.UnixNano())
+	if h.Kind == wire.KindVideo && h.KeyFrame && h.FrameStart && h.Spatial == 0 {
+		s.groupAt.Store(now.UnixNano())
+		if n, ok := s.slot.record.store.Highest(); ok {
+			s.groupRecord.Store(n)
+		}
+	}
+	s.forward(h, len(pkt), v, from)
+	if !s.local {
+		s.track(h, now)
+	}
+	s.room.leaf.notify()
+	return true
+}
+
+// forward appends the packet to the queues of the room's children.
+func (s *stream) forward(h *wire.Header, size int, v relay.Verdict, from peer.ID) {
+	if fan := s.room.fan.Load(); !fan.empty() {
+		fan.push(s.store.Item(h, size, v), from)
+	}
+}
+
+// track notes an arrival for repair and for gap events.
+func (s *stream) track(h *wire.Header, now time.Time) {
+	rate := s.state.Load().ClockRate
+	s.mu.Lock()
+	if s.repair.Arrived(h.Number, now) {
+		s.repaired.Add(1)
+	}
+	_, due := s.repair.Next()
+	gap, first, last := s.arrival.note(h, rate, now)
+	s.mu.Unlock()
+	if due && !s.gaps.Swap(true) {
+		s.room.e.repairer.wake()
+	}
+	if gap > 0 && s.kind != wire.KindRecord {
+		s.room.gapEvent(s, gap, first, last)
+	}
+}
+
+// bad counts a packet that is certainly forged, against the peer that sent it.
+func (s *stream) bad(from peer.ID) {
+	s.forged.Add(1)
+	s.room.e.metrics.forged.Add(1)
+	s.room.blame(from)
+}
+
+// apply takes a verified manifest: it confirms or unmasks packets, names those that will never come, sets clocks.
+func (sl *slot) apply(m *wire.Manifest, from peer.ID, now time.Time) {
+	media := *sl.media.Load()
+	for _, run := range m.Runs {
+		s := media[wire.StreamID(run.Stream)]
+		if s == nil {
+			continue
+		}
+		for i := 0; i+relay.HashSize <= len(run.Hashes); i += relay.HashSize {
+			number := run.First + uint64(i/relay.HashSize)
+			if s.store.Confirm(number, [relay.HashSize]byte(run.Hashes[i:])) == relay.Wrong {
+				s.bad(from)
+				s.mu.Lock()
+				s.repair.Wanted(number, now)
+				s.mu.Unlock()
+				if !s.gaps.Swap(true) {
+					s.room.e.repairer.wake()
+				}
+			}
+		}
+		s.marked(run.First+uint64(len(run.Hashes)/relay.HashSize)-1, now)
+	}
+	for _, skip := range m.Skips {
+		s := media[wire.StreamID(skip.Stream)]
+		if s == nil || skip.Last < skip.First || skip.Last-skip.First > maxSkip {
+			continue
+		}
+		s.store.Skip(skip.First, skip.Last)
+		s.mu.Lock()
+		s.repair.Skip(skip.First, skip.Last)
+		s.mu.Unlock()
+	}
+	for _, c := range m.Clocks {
+		if s := media[wire.StreamID(c.Stream)]; s != nil {
+			s.clock.Store(&clockRecord{timestamp: c.Timestamp, unixUs: c.UnixUs})
+		}
+	}
+	if len(m.Announce) > 0 {
+		if old := sl.announced.Load(); old == nil || string(*old) != string(m.Announce) {
+			env := m.Announce
+			sl.announced.Store(&env)
+			sl.record.room.post(func() { sl.record.room.announceLoop(env, from) })
+		}
+	}
+	sl.record.room.leaf.notify()
+}
+
+// maxSkip bounds how many numbers one skip may name.
+const maxSkip = 1 << 20
+
+// marked tells the stream that its numbers reach at least to number: the tail may be missing.
+func (s *stream) marked(number uint64, now time.Time) {
+	if s.local {
+		return
+	}
+	s.mu.Lock()
+	s.repair.Highest(number, now)
+	_, due := s.repair.Next()
+	s.mu.Unlock()
+	if due && !s.gaps.Swap(true) {
+		s.room.e.repairer.wake()
+	}
+}
+
+// unknownRecord takes a record packet of a slot that no announce has told of yet. If it carries one, the room's goroutine
+// decides; the slot's other packets are asked for again once it is known.
+func (e *Engine) unknownRecord(h Hop, pkt []byte, headerLen int) {
+	var m wire.Manifest
+	if len(pkt) < headerLen+ed25519.SignatureSize {
+		e.metrics.malformed.Add(1)
+		return
+	}
+	if proto.Unmarshal(pkt[headerLen:len(pkt)-ed25519.SignatureSize], &m) != nil || len(m.Announce) == 0 {
+		e.metrics.unknownStream.Add(1)
+		return
+	}
+	msg, err := wire.OpenEnvelope(m.Announce, time.Now())
+	if err != nil || msg.Type != wire.Type_ANNOUNCE {
+		e.metrics.forged.Add(1)
+		return
+	}
+	r := e.roomByID(msg.Room)
+	if r == nil {
+		e.metrics.unknownStream.Add(1)
+		return
+	}
+	from, env := h.Peer(), m.Announce
+	again := append([]byte(nil), pkt...)
+	r.post(func() {
+		r.announceLoop(env, from)
+		if hdr, _, err := wire.ParseHeader(again); err == nil && (*e.streams.Load())[hdr.Stream] != nil {
+			e.HopPacket(h, again)
+		}
+	})
+}

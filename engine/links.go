@@ -1,0 +1,173 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree"
+)
+
+// links says what other peers are to this one in a room. Values are immutable; the room's goroutine makes new ones.
+type links struct {
+	primary, backup peer.ID
+	previous        peer.ID // primary before; what it sent last is still on its way
+	hub             peer.ID // where this peer's own publications go, if it is not the hub itself
+	children        map[peer.ID]tree.ChildKind
+	stage           map[peer.ID]bool // publishers that this hub has taken
+	place           tree.Status
+}
+
+// feeds reports whether media from the peer is taken.
+func (l *links) feeds(from peer.ID) bool {
+	return from != "" && (from == l.primary || from == l.backup || from == l.previous)
+}
+
+// fed reports whether the peer is a child that media is sent to.
+func (l *links) fed(to peer.ID) bool {
+	kind, ok := l.children[to]
+	return ok && kind != tree.Backup
+}
+
+// uses reports whether the room needs a hop to the peer.
+func (l *links) uses(id peer.ID) bool {
+	_, child := l.children[id]
+	return child || id == l.primary || id == l.backup || id == l.hub || l.stage[id]
+}
+
+// serves reports whether the peer may ask this one for packets and key frames.
+func (r *Room) serves(id peer.ID) bool {
+	l := r.links.Load()
+	_, child := l.children[id]
+	return child || id == l.hub
+}
+
+// expects reports whether a hop offered by the peer is wanted.
+func (r *Room) expects(id peer.ID) bool {
+	if r.links.Load().uses(id) {
+		return true
+	}
+	until, ok := r.expected.Load(id)
+	return ok && time.Now().Before(until.(time.Time))
+}
+
+// expect lets the peer offer a hop during the next seconds.
+func (r *Room) expect(id peer.ID) {
+	now := time.Now()
+	r.expected.Range(func(k, until any) bool {
+		if now.After(until.(time.Time)) {
+			r.expected.Delete(k)
+		}
+		return true
+	})
+	r.expected.Store(id, now.Add(10*time.Second))
+}
+
+// pulseFor returns the room's part of a pulse to the peer, nil if the two have nothing to do with each other here. feeds
+// tells that media flows between them.
+func (r *Room) pulseFor(to peer.ID) (p *wire.RoomPulse, feeds bool) {
+	l := r.links.Load()
+	if !l.uses(to) {
+		return nil, false
+	}
+	p = &wire.RoomPulse{Room: r.tag, Depth: uint32(l.place.Depth), Repairing: l.place.Repairing}
+	kind, child := l.children[to]
+	if child {
+		p.Feeding = kind != tree.Backup
+		newest := int64(0)
+		for _, s := range *r.media.Load() {
+			newest = max(newest, s.newestAt.Load())
+		}
+		if newest != 0 {
+			p.MediaAgeMs = uint32(min(time.Since(time.Unix(0, newest)), time.Hour).Milliseconds())
+		}
+		if p.Feeding {
+			p.Marks = r.marks(func(s *stream) bool { return true })
+		}
+	}
+	if to == l.primary {
+		p.Audience = uint32(r.audience())
+	}
+	if to == l.hub {
+		p.Feeding = true
+		p.Marks = r.marks(func(s *stream) bool { return s.local })
+	}
+	return p, p.Feeding || to == l.primary || l.stage[to]
+}
+
+// marks returns the newest numbers of the streams that fit.
+func (r *Room) marks(fits func(*stream) bool) []*wire.StreamMark {
+	var marks []*wire.StreamMark
+	for _, s := range *r.all.Load() {
+		if !fits(s) {
+			continue
+		}
+		if n, ok := s.store.Highest(); ok {
+			marks = append(marks, &wire.StreamMark{Stream: uint64(s.id), Number: n})
+		}
+	}
+	return marks
+}
+
+// pulse takes the room's part of a pulse.
+func (r *Room) pulse(from peer.ID, p *wire.RoomPulse, now time.Time) {
+	l := r.links.Load()
+	if from == l.primary || l.stage[from] {
+		if h := r.e.hop(from); h != nil {
+			r.setRTT(from, time.Duration(h.rtt.Load()))
+		}
+		for _, m := range p.Marks {
+			if s := (*r.e.streams.Load())[wire.StreamID(m.Stream)]; s != nil && s.room == r && (s.source == from || s.source == "" && from == l.primary) {
+				s.marked(m.Number, now)
+			}
+		}
+	}
+	if !l.uses(from) {
+		return
+	}
+	in := tree.Pulse{
+		From: tree.ID(from), Depth: int(min(p.Depth, 64)), MediaAge: time.Duration(p.MediaAgeMs) * time.Millisecond,
+		Repairing: p.Repairing, Feeding: p.Feeding,
+	}
+	audience := int(min(p.Audience, 1<<20))
+	r.post(func() {
+		if _, child := r.links.Load().children[from]; child {
+			r.audienceOf[from] = audience
+			r.sumAudienceLoop()
+		}
+		r.step(in)
+	})
+}
+
+// setRTT tells the streams that come from the peer how far away it is.
+func (r *Room) setRTT(from peer.ID, rtt time.Duration) {
+	primary := r.links.Load().primary
+	for _, s := range *r.all.Load() {
+		if !s.local && (s.source == from || s.source == "" && from == primary) {
+			s.mu.Lock()
+			s.repair.SetRTT(rtt)
+			s.mu.Unlock()
+		}
+	}
+}
+
+// sumAudienceLoop adds up the listeners below this peer.
+func (r *Room) sumAudienceLoop() {
+	sum := 0
+	for id, n := range r.audienceOf {
+		if r.links.Load().fed(id) {
+			sum += n
+		}
+	}
+	r.below.Store(int64(sum))
+}
+
+// audience returns the listeners at this peer and below: guests that watch, and the peer itself where it is a listener.
+func (r *Room) audience() int {
+	n := int(r.below.Load()) + r.leaf.guests()
+	if r.listener.Load() && !r.links.Load().place.Origin {
+		n++
+	}
+	return n
+}

@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/castd/castd/engine/relay"
+	"github.com/castd/castd/engine/wire"
+)
+
+// repairer asks for what is missing. It sleeps until a stream has a gap, then until the earliest moment at which a number is
+// due; one goroutine serves all streams.
+type repairer struct {
+	e       *Engine
+	wakeup  chan struct{}
+	numbers []uint64 // scratch
+}
+
+func newRepairer(e *Engine) *repairer { return &repairer{e: e, wakeup: make(chan struct{}, 1)} }
+
+func (r *repairer) wake() {
+	select {
+	case r.wakeup <- struct{}{}:
+	default:
+	}
+}
+
+// nackNumbers bounds the numbers of one stream in one request, so that it fits a datagram.
+const nackNumbers = 120
+
+func (r *repairer) run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		next := r.pass(time.Now())
+		if next.IsZero() {
+			timer.Reset(time.Hour)
+		} else {
+			timer.Reset(max(time.Until(next), time.Millisecond))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wakeup:
+		case <-timer.C:
+		}
+	}
+}
+
+// pass sends the requests that are due and returns when to look again; zero when nothing is missing.
+func (r *repairer) pass(now time.Time) (next time.Time) {
+	asks := make(map[peer.ID][]*wire.Nack)
+	for _, s := range *r.e.streams.Load() {
+		if !s.gaps.Load() {
+			continue
+		}
+		s.mu.Lock()
+		due := s.repair.Due(now, r.numbers[:0])
+		s.lost.Store(s.repair.Lost())
+		at, more := s.repair.Next()
+		if !more {
+			s.gaps.Store(false)
+		}
+		s.mu.Unlock()
+		if more && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+		if len(due) == 0 {
+			continue
+		}
+		r.numbers = due
+		for _, to := range s.askFrom() {
+			for chunk := range slices.Chunk(due, nackNumbers) {
+				asks[to] = append(asks[to], &wire.Nack{Stream: uint64(s.id), Numbers: slices.Clone(chunk)})
+			}
+		}
+	}
+	for to, nacks := range asks {
+		h := r.e.hop(to)
+		if h == nil {
+			continue
+		}
+		for _, n := range nacks { // a full one is as much as a datagram holds
+			_ = h.WriteControl(&wire.HopControl{Nacks: []*wire.Nack{n}})
+			r.e.metrics.nacksSent.Add(1)
+		}
+	}
+	return next
+}
+
+// askFrom returns who may have what is missing.
+func (s *stream) askFrom() []peer.ID {
+	if s.source != "" {
+		return []peer.ID{s.source}
+	}
+	if l := s.room.links.Load(); l.primary != "" {
+		return []peer.ID{l.primary}
+	}
+	return nil
+}
+
+// nacked sends the peer again what he asks for and this one has. What is missing here too reaches him when it comes, as
+// everything new does.
+func (e *Engine) nacked(h Hop, n *wire.Nack) {
+	s := (*e.streams.Load())[wire.StreamID(n.Stream)]
+	if s == nil || len(n.Numbers) > 4*nackNumbers || !s.room.serves(h.Peer()) {
+		return
+	}
+	buf := make([]byte, wire.MaxPacket)
+	for _, number := range n.Numbers {
+		if size, state := s.store.Get(number, buf); state == relay.StateUnconfirmed || state == relay.StateConfirmed {
+			_, _ = h.WritePackets([][]byte{buf[:size]})
+			e.metrics.resent.Add(1)
+		}
+	}
+}

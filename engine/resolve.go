@@ -1,0 +1,417 @@
+package engine
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/castd/castd/engine/room"
+	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree"
+)
+
+// Names of rooms
+//
+// A person names a room by name, id or invite link. A name is looked for among this user's own rooms, then among those met
+// before, then each peer in reach is asked. Where two different rooms answer to a name, nobody guesses. What nobody knows is
+// created where that was asked for, else awaited.
+
+// roomLife is how long a room record counts; its owner signs a new one whenever he opens the room.
+const roomLife = 30 * 24 * time.Hour
+
+// JoinOptions say how a room is joined.
+type JoinOptions struct {
+	Create bool          // make a room of that name if nobody knows one
+	Title  string        // of a room that is created
+	Wait   time.Duration // how long to wait for a room that nobody has yet
+	Silent bool          // do not take a place in the tree: this peer only publishes
+	Listen bool          // this peer counts as a listener
+}
+
+// found is a room that somebody told of.
+type found struct {
+	rec        *room.Record
+	candidates []tree.Candidate
+	beacon     []byte
+	chain      *wire.Chain
+}
+
+// Join finds the room that a person named and enters it. Errors for people are of type *UserError.
+func (e *Engine) Join(ctx context.Context, name string, o JoinOptions) (*Room, error) {
+	ref, err := room.ParseRef(name)
+	if err != nil {
+		return nil, NewUserError(CodeNoRoom, err.Error())
+	}
+	user := e.user.Public().(ed25519.PublicKey)
+	var via []peer.AddrInfo
+	var chain *wire.Chain
+	if ref.Link != nil {
+		if chain, err = redeem(ref.Link, user); err != nil {
+			return nil, err
+		}
+		via = viaPeers(ref.Link.Via)
+		ref.ID = ref.Link.Room
+	}
+	if r := e.findOpen(ref); r != nil {
+		if o.Listen {
+			r.listener.Store(true)
+		}
+		if chain != nil {
+			r.chain.Store(chain)
+		}
+		return r, nil
+	}
+	f, err := e.resolve(ctx, ref, via, chain, o)
+	if err != nil {
+		return nil, err
+	}
+	saved := SavedRoom{Name: f.rec.Name, ID: f.rec.ID, Record: f.rec.Envelope}
+	if f.chain != nil {
+		if saved.Chain, err = proto.Marshal(f.chain); err != nil {
+			return nil, fmt.Errorf("save room: %w", err)
+		}
+	}
+	if err := e.keeper.SaveRoom(saved); err != nil {
+		e.log.Warn("cannot save room", "err", err)
+	}
+	for _, c := range f.candidates {
+		if info := addrInfo(c); len(info.Addrs) > 0 && info.ID != e.self {
+			e.control.Learn(info)
+		}
+	}
+	// The owner opens his room at once, unless another of his devices, or a delegate, has it open already.
+	origin := mayHost(f.rec, user) && !e.hosted(f)
+	r, err := e.startRoom(f.rec, f.chain, origin, origin || !o.Silent)
+	if err != nil {
+		return nil, err
+	}
+	if o.Listen {
+		r.listener.Store(true)
+	}
+	if len(f.candidates) > 0 {
+		r.offer(f.candidates)
+	}
+	if f.beacon != nil {
+		if m, err := wire.OpenEnvelope(f.beacon, time.Now()); err == nil && m.Type == wire.Type_BEACON && m.Room == r.id {
+			r.post(func() { r.beaconLoop(m, f.beacon) })
+		}
+	}
+	if !origin && len(f.candidates) == 0 {
+		r.askAgain()
+	}
+	return r, nil
+}
+
+// hosted reports whether somebody else has just told that he is the room's hub.
+func (e *Engine) hosted(f *found) bool {
+	m, err := wire.OpenEnvelope(f.beacon, time.Now())
+	if f.beacon == nil || err != nil || m.Type != wire.Type_BEACON || m.Room != f.rec.ID {
+		return false
+	}
+	id, err := wire.PeerID(m.Device)
+	return err == nil && id != e.self && mayHost(f.rec, m.User)
+}
+
+// findOpen returns a room that this peer is in.
+func (e *Engine) findOpen(ref room.Ref) *Room {
+	for _, r := range e.Rooms() {
+		if ref.ID != "" && r.id == ref.ID || ref.ID == "" && r.Name() == ref.Name && r.own {
+			return r
+		}
+	}
+	for _, r := range e.Rooms() {
+		if ref.ID == "" && r.Name() == ref.Name {
+			return r
+		}
+	}
+	return nil
+}
+
+// redeem makes the link's capability, if it has one, this user's right.
+func redeem(l *room.Link, user ed25519.PublicKey) (*wire.Chain, error) {
+	inv, err := l.Invite()
+	if err != nil {
+		return nil, NewUserError(CodeNotAllowed, "the invite link is damaged: copy it again, whole")
+	}
+	if inv == nil {
+		return nil, nil
+	}
+	chain, err := room.Redeem(inv, user, l.Room, time.Now())
+	if err != nil {
+		return nil, NewUserError(CodeNotAllowed, "the invite does not hold any more: ask for a new one")
+	}
+	return chain, nil
+}
+
+func (e *Engine) resolve(ctx context.Context, ref room.Ref, via []peer.AddrInfo, chain *wire.Chain, o JoinOptions) (*found, error) {
+	now := time.Now()
+	for _, p := range via {
+		e.control.Learn(p)
+	}
+	if f := e.known(ref, chain); f != nil {
+		if f.rec.Expires.Before(now.Add(roomLife/2)) && f.rec.IsOwner(e.user.Public().(ed25519.PublicKey)) {
+			if rec, err := e.newRecord(f.rec.Name, f.rec.Title, f.rec.Epoch+1); err == nil {
+				f.rec = rec
+			}
+		}
+		for _, p := range via {
+			f.candidates = append(f.candidates, tree.Candidate{Peer: tree.ID(p.ID), Addrs: addrsOf(p), Free: 1})
+		}
+		return f, nil
+	}
+	deadline := now.Add(o.Wait)
+	for {
+		answers := e.ask(ctx, ref, via)
+		switch {
+		case len(answers) == 1:
+			for _, f := range answers {
+				f.chain = chain
+				return f, nil
+			}
+		case len(answers) > 1:
+			return nil, ambiguous(ref.Name, answers)
+		}
+		if o.Create && ref.ID == "" {
+			rec, err := e.newRecord(ref.Name, o.Title, 1)
+			if err != nil {
+				return nil, err
+			}
+			return &found{rec: rec}, nil
+		}
+		if !time.Now().Before(deadline) {
+			return nil, NewUserError(CodeTimeout, fmt.Sprintf("nobody in reach knows the room %q: check the name, or use the invite link that its owner gets from `castd invite`", refText(ref)))
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func refText(ref room.Ref) string {
+	if ref.Name != "" {
+		return ref.Name
+	}
+	return string(ref.ID)
+}
+
+func ambiguous(name string, answers map[wire.RoomID]*found) error {
+	var lines []string
+	for _, id := range sortedKeys(answers) {
+		lines = append(lines, fmt.Sprintf("%s of %s", id, wire.ParticipantID(answers[id].rec.Owner)))
+	}
+	return &UserError{Code: CodeAmbiguous, Message: fmt.Sprintf("several rooms are called %q, say which by its id: %s", name, joinLines(lines))}
+}
+
+// known returns the room from the data folder: own ones first, then those met.
+func (e *Engine) known(ref room.Ref, chain *wire.Chain) *found {
+	user := e.user.Public().(ed25519.PublicKey)
+	var best *found
+	for _, s := range e.keeper.SavedRooms() {
+		if ref.ID != "" && s.ID != ref.ID || ref.ID == "" && s.Name != ref.Name {
+			continue
+		}
+		rec, err := room.VerifyRecord(s.Record, time.Now())
+		if errors.Is(err, wire.ErrExpired) && s.ID == wire.NewRoomID(user, s.Name) {
+			rec, err = e.newRecord(s.Name, "", uint64(time.Now().Unix())) // his own, long closed
+		}
+		if err != nil {
+			continue
+		}
+		f := &found{rec: rec, chain: chain}
+		if f.chain == nil && len(s.Chain) > 0 {
+			c := &wire.Chain{}
+			if proto.Unmarshal(s.Chain, c) == nil {
+				f.chain = c
+			}
+		}
+		if rec.IsOwner(user) {
+			return f
+		}
+		if best == nil {
+			best = f
+		}
+	}
+	return best
+}
+
+// newRecord signs a record of one of this user's rooms.
+func (e *Engine) newRecord(name, title string, epoch uint64) (*room.Record, error) {
+	now := time.Now()
+	_, rec, err := room.NewRecord(e.signer, room.RecordSpec{
+		Name: name, Title: title, Epoch: epoch, Issued: now, Expires: now.Add(roomLife),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make room: %w", err)
+	}
+	return rec, nil
+}
+
+// viaPeers reads the addresses of an invite link; those of one peer are put together, what cannot be read is left out.
+func viaPeers(via []string) []peer.AddrInfo {
+	byID := make(map[peer.ID]*peer.AddrInfo)
+	for _, v := range via {
+		info, err := peer.AddrInfoFromString(v)
+		if err != nil {
+			continue
+		}
+		if have := byID[info.ID]; have != nil {
+			have.Addrs = append(have.Addrs, info.Addrs...)
+		} else {
+			byID[info.ID] = info
+		}
+	}
+	var out []peer.AddrInfo
+	for _, id := range sortedKeys(byID) {
+		out = append(out, *byID[id])
+	}
+	return out
+}
+
+// ask asks peers about a room: those of an invite, else everyone who is connected or gets connected meanwhile. It returns as
+// soon as all have answered and at least one knows, and after e.reach at the latest.
+func (e *Engine) ask(ctx context.Context, ref room.Ref, via []peer.AddrInfo) map[wire.RoomID]*found {
+	ctx, cancel := context.WithTimeout(ctx, e.reach)
+	defer cancel()
+	q := &wire.RoomQuery{Room: ref.Name}
+	if ref.ID != "" {
+		q.Room = string(ref.ID)
+	}
+	answers := make(map[wire.RoomID]*found)
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	asked := make(map[peer.ID]bool)
+	pending := 0
+	done := make(chan struct{}, 64)
+	askOne := func(id peer.ID) {
+		asked[id] = true
+		pending++
+		wg.Go(func() {
+			defer func() { done <- struct{}{} }()
+			for _, f := range e.askRoom(ctx, id, q) {
+				if ref.ID != "" && f.rec.ID != ref.ID || ref.ID == "" && f.rec.Name != ref.Name {
+					continue
+				}
+				mu.Lock()
+				if have := answers[f.rec.ID]; have == nil {
+					answers[f.rec.ID] = f
+				} else {
+					have.candidates = append(have.candidates, f.candidates...)
+					if have.beacon == nil {
+						have.beacon = f.beacon
+					}
+					if room.Newer(f.rec, have.rec) {
+						have.rec = f.rec
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, p := range via {
+		askOne(p.ID)
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		for _, id := range e.control.Connected() {
+			if !asked[id] && len(asked) < 64 {
+				askOne(id)
+			}
+		}
+		mu.Lock()
+		enough := len(answers) > 0 && pending == 0
+		mu.Unlock()
+		if enough {
+			break
+		}
+		select {
+		case <-ctx.Done():
+		case <-done:
+			pending--
+		case <-tick.C:
+		}
+	}
+	cancel()
+	wg.Wait()
+	return answers
+}
+
+// askRoom asks one peer.
+func (e *Engine) askRoom(ctx context.Context, id peer.ID, q *wire.RoomQuery) []*found {
+	var a wire.RoomAnswer
+	if err := e.request(ctx, id, "", wire.Type_ROOM_QUERY, q, wire.Type_ROOM_ANSWER, &a); err != nil {
+		return nil
+	}
+	var out []*found
+	for _, rf := range a.Rooms[:min(len(a.Rooms), 8)] {
+		rec, err := room.VerifyRecord(rf.Record, time.Now())
+		if err != nil {
+			continue
+		}
+		out = append(out, &found{rec: rec, candidates: candidatesFromWire(rf.Candidates), beacon: rf.Beacon})
+	}
+	return out
+}
+
+// answerQuery answers with the open rooms of that name or id: their records and whom to ask for a place.
+func (e *Engine) answerQuery(q *wire.RoomQuery) *wire.RoomAnswer {
+	a := &wire.RoomAnswer{}
+	for _, r := range e.Rooms() {
+		rec := r.record.Load()
+		if q.Room != string(r.id) && !strings.EqualFold(q.Room, rec.Name) {
+			continue
+		}
+		f := &wire.RoomFound{Record: rec.Envelope}
+		self := e.control.Self()
+		l := r.links.Load()
+		if b := r.beacon.Load(); b != nil && time.Since(b.at) < messageLife {
+			f.Beacon = b.env
+		}
+		var list []tree.Candidate
+		if l.place.Placed {
+			list = append(list, tree.Candidate{Peer: tree.ID(e.self), Addrs: addrsOf(self), Depth: uint32(l.place.Depth), Free: uint32(l.place.Free)})
+		}
+		for _, c := range l.place.Children {
+			if c.Kind != tree.Backup {
+				list = append(list, tree.Candidate{Peer: c.Peer, Depth: uint32(c.Depth), Free: 0})
+			}
+		}
+		f.Candidates = candidatesToWire(list[:min(len(list), tree.MaxCandidates)])
+		a.Rooms = append(a.Rooms, f)
+	}
+	slices.SortFunc(a.Rooms, func(x, y *wire.RoomFound) int { return slices.Compare(x.Record, y.Record) })
+	return a
+}
+
+// askAgain asks the peers in reach about this room, for candidates.
+func (r *Room) askAgain() {
+	for _, id := range r.e.control.Connected() {
+		r.askPeer(id)
+	}
+}
+
+func (r *Room) askPeer(id peer.ID) {
+	r.done.Go(func() {
+		ctx, cancel := context.WithTimeout(r.ctx, 3*time.Second)
+		defer cancel()
+		for _, f := range r.e.askRoom(ctx, id, &wire.RoomQuery{Room: string(r.id)}) {
+			if f.rec.ID != r.id {
+				continue
+			}
+			r.offer(f.candidates)
+			if m, err := wire.OpenEnvelope(f.beacon, time.Now()); f.beacon != nil && err == nil && m.Type == wire.Type_BEACON && m.Room == r.id {
+				r.post(func() { r.beaconLoop(m, f.beacon) })
+			}
+		}
+	})
+}

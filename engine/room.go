@@ -1,0 +1,318 @@
+package engine
+
+import (
+	"context"
+	"crypto/ed25519"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/castd/castd/engine/room"
+	"github.com/castd/castd/engine/seal"
+	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree"
+)
+
+// Room is a room that this peer is in. Its exported methods are safe for concurrent use; methods that end in Loop belong to
+// its goroutine.
+type Room struct {
+	// constant
+	e      *Engine
+	id     wire.RoomID
+	tag    uint64
+	topic  string
+	owner  ed25519.PublicKey
+	own    bool // this peer's user owns the room
+	key    seal.RoomKey
+	leaf   *leaf
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+
+	// snapshots and atomics
+	record   atomic.Pointer[room.Record]
+	chain    atomic.Pointer[wire.Chain]
+	links    atomic.Pointer[links]
+	fan      atomic.Pointer[fanout]
+	media    atomic.Pointer[[]*stream]      // audio and video, sorted by id
+	all      atomic.Pointer[[]*stream]      // and record streams
+	states   atomic.Pointer[[]*StreamState] // of media
+	below    atomic.Int64                   // listeners below
+	listener atomic.Bool                    // this peer counts as a listener
+	beacon   atomic.Pointer[beacon]         // newest
+	blamedAt atomic.Int64                   // Unix nanoseconds
+	expected sync.Map                       // peer.ID -> time.Time
+
+	mailbox chan func() // 1,024 calls; what does not fit is dropped and counted: all of it is repeated by those who sent it
+
+	// owned by the room's goroutine
+	router     *tree.Router
+	inputs     []tree.Input // to be given to the router after the present one
+	stepping   bool
+	roster     *room.Roster
+	feeding    map[peer.ID]*child
+	have       map[peer.ID][]*wire.StreamMark // what a joining child told it has
+	marked     map[wire.StreamID]uint64       // newest numbers that the parent told at accept
+	audienceOf map[peer.ID]int
+	blamed     map[peer.ID]*blameRecord
+	slots      map[wire.StreamID]*slot // by record stream
+	endedAt    map[wire.StreamID]time.Time
+	stagePeers map[peer.ID]bool
+	pubs       map[string]*publication // by slot and participant
+	hubSince   uint64                  // Unix milliseconds since when this peer is the hub
+	hub        peer.ID                 // where this peer's publications go
+	rejoining  bool                    // they are being brought there
+	leaving    bool
+	places     map[peer.ID]*placeReport
+	reportDue  time.Time
+	reported   time.Time
+}
+
+// blameRecord remembers forged packets of one peer.
+type blameRecord struct{ first, last time.Time }
+
+const mailboxSize = 1024
+
+// blameEvery is the least time between two offences that are counted.
+const blameEvery = 50 * time.Millisecond
+
+// mayHost reports whether a user may be the room's hub.
+func mayHost(rec *room.Record, user ed25519.PublicKey) bool {
+	return user != nil && (rec.IsOwner(user) || rec.IsDelegate(user))
+}
+
+// startRoom makes the room and its goroutines. origin: this peer is the room's hub.
+func (e *Engine) startRoom(rec *room.Record, chain *wire.Chain, origin, inTree bool) (*Room, error) {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil, ErrClosed
+	}
+	if r := e.rooms[rec.ID]; r != nil {
+		e.mu.Unlock()
+		return r, nil
+	}
+	ctx, cancel := context.WithCancel(e.ctx)
+	r := &Room{
+		e: e, id: rec.ID, tag: rec.ID.Tag(), topic: roomTopic(rec.ID), owner: rec.Owner, key: seal.PublicRoomKey(rec.ID),
+		own: rec.IsOwner(e.user.Public().(ed25519.PublicKey)), ctx: ctx, cancel: cancel, mailbox: make(chan func(), mailboxSize),
+		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), have: make(map[peer.ID][]*wire.StreamMark),
+		marked: make(map[wire.StreamID]uint64), audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
+		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), stagePeers: make(map[peer.ID]bool),
+		pubs: make(map[string]*publication), places: make(map[peer.ID]*placeReport),
+	}
+	r.record.Store(rec)
+	r.chain.Store(chain)
+	r.links.Store(&links{})
+	r.fan.Store(&fanout{})
+	r.media.Store(&[]*stream{})
+	r.all.Store(&[]*stream{})
+	r.states.Store(&[]*StreamState{})
+	cfg := tree.DefaultConfig(tree.ID(e.self))
+	cfg.Slots = max(e.slots-e.guests, 0)
+	if origin {
+		cfg.Slots = max(cfg.Slots, 1) // an origin that relays to nobody would be a room for one
+	}
+	cfg.Addrs = addrsOf(e.control.Self())
+	cfg.Seed = uint64(time.Now().UnixNano())
+	r.router = tree.New(cfg)
+	r.leaf = newLeaf(r)
+	e.rooms[rec.ID] = r
+	e.mu.Unlock()
+
+	if err := e.control.Join(r.topic); err != nil {
+		e.log.Warn("cannot join room topic", "err", err)
+	}
+	r.done.Go(r.loop)
+	r.done.Go(func() { r.leaf.run(ctx) })
+	r.post(func() {
+		if origin {
+			r.hubSince = uint64(time.Now().UnixMilli())
+		}
+		if inTree {
+			r.step(tree.Start{Origin: origin})
+		}
+	})
+	return r, nil
+}
+
+// post hands f to the room's goroutine. A full mailbox drops it.
+func (r *Room) post(f func()) {
+	select {
+	case r.mailbox <- f:
+	default:
+		r.e.metrics.mailboxFull.Add(1)
+	}
+}
+
+// call runs f on the room's goroutine and waits for it.
+func (r *Room) call(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case r.mailbox <- func() { f(); close(done) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.ctx.Done():
+		return ErrClosed
+	}
+	select {
+	case <-done:
+		return nil
+	case <-r.ctx.Done():
+		return ErrClosed
+	}
+}
+
+func (r *Room) loop() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	defer r.closeLoop()
+	for {
+		if at, ok := r.router.NextDeadline(); ok {
+			timer.Reset(max(time.Until(at), time.Millisecond))
+		} else {
+			timer.Reset(time.Hour)
+		}
+		select {
+		case <-r.ctx.Done():
+			return
+		case f := <-r.mailbox:
+			f()
+		case <-timer.C:
+			l := r.links.Load()
+			for _, id := range []peer.ID{l.primary, l.backup} {
+				if h := r.e.hop(id); h != nil {
+					r.step(tree.Alive{Peer: tree.ID(id), At: h.Stats().LastReceived})
+				}
+			}
+			for id := range l.children {
+				if h := r.e.hop(id); h != nil {
+					r.step(tree.Alive{Peer: tree.ID(id), At: h.Stats().LastReceived})
+				}
+			}
+			r.step(tree.Tick{})
+		case now := <-second.C:
+			r.secondLoop(now)
+		}
+	}
+}
+
+// closeLoop ends what the room's goroutine owns.
+func (r *Room) closeLoop() {
+	for _, c := range r.feeding {
+		c.close()
+	}
+	var ids []wire.StreamID
+	for _, s := range *r.all.Load() {
+		ids = append(ids, s.id)
+	}
+	r.e.index(nil, ids)
+}
+
+// secondLoop does what is due once a second.
+func (r *Room) secondLoop(now time.Time) {
+	if r.links.Load().place.Origin {
+		r.sendBeaconLoop(now)
+	}
+	r.forgetEndedLoop(now)
+	r.reportLoop(now)
+	for id, b := range r.blamed {
+		if now.Sub(b.last) > 10*time.Second {
+			delete(r.blamed, id)
+		}
+	}
+	if r.hub == "" {
+		return
+	}
+	if r.e.hop(r.hub) == nil && !r.leaving {
+		r.stageLoop() // the hub was lost; try again
+	}
+}
+
+// leave says goodbye: publications end, children learn where else to go and are fed until they have moved.
+func (r *Room) leave(ctx context.Context) {
+	_ = r.call(ctx, func() {
+		r.leaving = true
+		for _, p := range r.pubs {
+			p.end(nil)
+		}
+	})
+	// The last manifests and what is in the children's queues go out before the goodbye.
+	settle := func(d time.Duration, until func() bool) {
+		deadline := time.Now().Add(d)
+		for !until() && time.Now().Before(deadline) && ctx.Err() == nil {
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
+	}
+	drained := func() bool {
+		for _, c := range r.fan.Load().children {
+			if c.queue.Len() > 0 {
+				return false
+			}
+		}
+		return true
+	}
+	settle(300*time.Millisecond, drained)
+	_ = r.call(ctx, func() { r.step(tree.Leave{}) })
+	settle(time.Second, func() bool { return len(r.fan.Load().children) == 0 })
+	_ = r.e.control.Leave(r.topic)
+	r.cancel()
+	r.e.mu.Lock()
+	delete(r.e.rooms, r.id)
+	r.e.mu.Unlock()
+}
+
+func (r *Room) setSlots(n int) {
+	r.post(func() {
+		if r.links.Load().place.Origin {
+			n = max(n, 1)
+		}
+		r.step(tree.SetSlots{Slots: n})
+	})
+}
+
+// ID implements Media.
+func (r *Room) ID() wire.RoomID { return r.id }
+
+// Mode implements Media.
+func (r *Room) Mode() string { return r.record.Load().Mode }
+
+// Name returns the room's name.
+func (r *Room) Name() string { return r.record.Load().Name }
+
+// Streams implements Media.
+func (r *Room) Streams() []*StreamState { return *r.states.Load() }
+
+// GuestSlot implements Media.
+func (r *Room) GuestSlot() (func(), error) { return r.e.guestSlot() }
+
+// blame notes a forged packet that came from the peer. An honest relay passes forgeries on for as long as it takes a
+// manifest to unmask them, then leaves whoever sent them; who goes on for over a second does not care, and is left himself.
+func (r *Room) blame(from peer.ID) {
+	now := time.Now()
+	last := r.blamedAt.Load()
+	if now.UnixNano()-last < int64(blameEvery) || !r.blamedAt.CompareAndSwap(last, now.UnixNano()) {
+		return // a flood of forgeries is one offence
+	}
+	r.post(func() {
+		b := r.blamed[from]
+		if b == nil {
+			b = &blameRecord{first: now}
+			r.blamed[from] = b
+		}
+		b.last = now
+		if now.Sub(b.first) > time.Second && r.links.Load().primary == from {
+			delete(r.blamed, from)
+			r.e.log.Warn("parent sends forged media: leaving it", "peer", from)
+			r.e.events.emit(Event{Event: "error", Room: string(r.id), Code: "forged_media", Message: "the parent sent media that its publisher did not sign; another parent is being looked for"})
+			r.step(tree.Distrust{Peer: tree.ID(from), Reason: "forged media"})
+		}
+	})
+}

@@ -1,0 +1,313 @@
+package engine
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/castd/castd/engine/relay"
+	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree"
+)
+
+// step gives the router an input and does what it asks for. Inputs that come up meanwhile follow in order.
+func (r *Room) step(in tree.Input) {
+	r.inputs = append(r.inputs, in)
+	if r.stepping {
+		return
+	}
+	r.stepping = true
+	defer func() { r.stepping = false }()
+	for len(r.inputs) > 0 {
+		in := r.inputs[0]
+		r.inputs = r.inputs[1:]
+		for _, a := range slices.Clone(r.router.Step(time.Now(), in)) {
+			r.actLoop(a)
+		}
+		r.relinkLoop(nil)
+	}
+}
+
+// relinkLoop publishes what changed of the links. change may set what the router does not know.
+func (r *Room) relinkLoop(change func(*links)) {
+	old := r.links.Load()
+	next := *old
+	next.place = r.router.Status()
+	next.stage = r.stagePeers
+	next.hub = r.hub
+	if change != nil {
+		change(&next)
+	}
+	r.links.Store(&next)
+}
+
+func (r *Room) actLoop(a tree.Action) {
+	switch a := a.(type) {
+	case tree.Send:
+		r.sendTreeLoop(a.To, a.Msg)
+	case tree.OpenHop:
+		r.openHopLoop(peer.ID(a.To))
+	case tree.CloseHop:
+		id := peer.ID(a.To)
+		// Other actions of this step may still want it, and so may other rooms: look once they are done.
+		r.post(func() { r.e.releaseHop(id) })
+	case tree.SetFeeds:
+		r.relinkLoop(func(l *links) {
+			if p := peer.ID(a.Primary); p != l.primary {
+				l.previous, l.primary = l.primary, p
+			}
+			l.backup = peer.ID(a.Backup)
+		})
+		r.retryLoop()
+	case tree.SetChildren:
+		r.setChildrenLoop(a.Children)
+	case tree.Advertise:
+		r.reportDue = time.Now()
+		r.reportLoop(r.reportDue)
+	case tree.Notify:
+		r.notifyLoop(a.Event)
+	}
+}
+
+// retryLoop asks the new parent for what is missing. It sends everything since what this peer has by itself; only what has not
+// come by then is asked for.
+func (r *Room) retryLoop() {
+	now := time.Now()
+	for _, s := range *r.all.Load() {
+		if s.local || s.source != "" {
+			continue
+		}
+		s.mu.Lock()
+		s.repair.Retry(now)
+		s.repair.Hold(now.Add(resumeTime))
+		s.mu.Unlock()
+		s.gaps.Store(true)
+	}
+	r.e.repairer.wake()
+}
+
+// resumeTime is how long a new parent may take to send what was missed.
+const resumeTime = 120 * time.Millisecond
+
+func (r *Room) notifyLoop(ev tree.Event) {
+	out := Event{Room: string(r.id)}
+	switch ev := ev.(type) {
+	case tree.Joined:
+		out.Event, out.Parent, out.Depth = "joined", peer.ID(ev.Parent).String(), ptr(ev.Depth)
+	case tree.ParentChanged:
+		out.Event, out.Depth, out.Reason = "parent", ptr(ev.Depth), ev.Reason
+		if ev.Peer != "" {
+			out.Peer = peer.ID(ev.Peer).String()
+		}
+		if ev.Backup != "" {
+			out.Backup = peer.ID(ev.Backup).String()
+		}
+	case tree.ChildJoined:
+		out.Event, out.Peer = "peer", peer.ID(ev.Peer).String()
+	case tree.ChildLeft:
+		out.Event, out.Peer = "left", peer.ID(ev.Peer).String()
+		delete(r.audienceOf, peer.ID(ev.Peer))
+		delete(r.have, peer.ID(ev.Peer))
+		r.sumAudienceLoop()
+	case tree.Alone:
+		r.e.log.Info("no place in the room's tree yet; trying on", "room", r.id)
+		r.askAgain()
+		return
+	default:
+		return
+	}
+	r.e.events.emit(out)
+	if r.reportDue.IsZero() {
+		r.reportDue = time.Now()
+	}
+}
+
+// openHopLoop sees to it that there is a hop and tells the router.
+func (r *Room) openHopLoop(to peer.ID) {
+	if r.e.hop(to) != nil {
+		r.step(tree.HopUp{Peer: tree.ID(to)})
+		return
+	}
+	r.done.Go(func() {
+		ctx, cancel := context.WithTimeout(r.ctx, 5*time.Second)
+		defer cancel()
+		if _, err := r.e.transport.Dial(ctx, to); err != nil {
+			if r.ctx.Err() == nil {
+				r.e.log.Debug("cannot open hop", "peer", to, "err", err)
+			}
+			r.post(func() { r.step(tree.Unreachable{Peer: tree.ID(to)}) })
+		}
+	})
+}
+
+func (r *Room) hopUpLoop(h Hop) {
+	if hs := r.e.hop(h.Peer()); hs == nil || hs.Hop != h {
+		return // gone again
+	}
+	if h.Peer() == r.hub {
+		r.uplinkLoop()
+	}
+	r.step(tree.HopUp{Peer: tree.ID(h.Peer())})
+}
+
+func (r *Room) hopDownLoop(h Hop) {
+	id := h.Peer()
+	if c := r.feeding[id]; c != nil && c.hop == h {
+		c.close()
+		delete(r.feeding, id)
+		r.refanLoop()
+	}
+	if hs := r.e.hop(id); hs != nil && hs.Hop != h {
+		return // a newer hop took its place
+	}
+	if r.stagePeers[id] {
+		next := maps.Clone(r.stagePeers)
+		delete(next, id)
+		r.stagePeers = next
+		r.relinkLoop(nil)
+	}
+	r.step(tree.HopDown{Peer: tree.ID(id)})
+}
+
+// releaseHop closes the hop to a peer that no room needs any more.
+func (e *Engine) releaseHop(id peer.ID) {
+	for _, r := range e.Rooms() {
+		if r.expects(id) {
+			return
+		}
+	}
+	if h := e.hop(id); h != nil {
+		_ = h.Close()
+	}
+}
+
+// setChildrenLoop takes the router's list of children: those to be fed get a queue and a goroutine, the others lose theirs.
+func (r *Room) setChildrenLoop(children []tree.Child) {
+	kinds := make(map[peer.ID]tree.ChildKind, len(children))
+	for _, c := range children {
+		kinds[peer.ID(c.Peer)] = c.Kind
+	}
+	r.relinkLoop(func(l *links) { l.children = kinds })
+	for id, c := range r.feeding {
+		if kind, ok := kinds[id]; (!ok || kind == tree.Backup) && id != r.hub {
+			c.close()
+			delete(r.feeding, id)
+		}
+	}
+	var begun []*child
+	for _, k := range children {
+		id := peer.ID(k.Peer)
+		if k.Kind == tree.Backup || r.feeding[id] != nil {
+			continue
+		}
+		h := r.e.hop(id)
+		if h == nil {
+			continue // the router hears of the hop's end by itself
+		}
+		c := newChild(h.Hop, nil)
+		r.feeding[id] = c
+		begun = append(begun, c)
+	}
+	// The child is in the fan-out before its backlog is computed: what comes in between reaches it twice rather than never.
+	r.refanLoop()
+	for _, c := range begun {
+		r.backlogLoop(c, r.have[c.peer])
+	}
+}
+
+func (r *Room) refanLoop() {
+	f := &fanout{}
+	for _, c := range r.feeding {
+		f.children = append(f.children, c)
+	}
+	slices.SortFunc(f.children, func(a, b *child) int { return compareIDs(a.peer, b.peer) })
+	r.fan.Store(f)
+}
+
+func compareIDs(a, b peer.ID) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// Lengths of what a newcomer gets of streams that have no groups of pictures.
+const (
+	audioBacklog  = 50 // one second
+	recordBacklog = 16
+)
+
+// backlogLoop queues what a child needs from the past: everything since the numbers that it told, or, of streams that are
+// new to it, the current group of pictures with the manifests that cover it.
+func (r *Room) backlogLoop(c *child, have []*wire.StreamMark) {
+	next := make(map[wire.StreamID]uint64, len(have))
+	for _, m := range have {
+		next[wire.StreamID(m.Stream)] = m.Number
+	}
+	for _, s := range *r.all.Load() {
+		if c.only != nil && !c.only(s.id) {
+			continue
+		}
+		highest, ok := s.store.Highest()
+		if !ok {
+			continue
+		}
+		from, known := next[s.id]
+		if !known {
+			from = s.backlogStart(highest)
+		}
+		if from <= highest {
+			relay.Burst(c.queue, s.store, from)
+		}
+	}
+}
+
+// backlogStart returns the first number that a newcomer is sent.
+func (s *stream) backlogStart(highest uint64) uint64 {
+	lowest, _ := s.store.Lowest()
+	from := highest + 1
+	switch s.kind {
+	case wire.KindVideo:
+		if first, _, ok := s.store.Group(); ok {
+			from = first
+		}
+	case wire.KindAudio:
+		from = highest - min(highest, audioBacklog)
+	case wire.KindRecord:
+		from = highest - min(highest, recordBacklog)
+		for _, m := range *s.slot.media.Load() {
+			if n := m.groupRecord.Load(); m.kind == wire.KindVideo && n != 0 {
+				from = min(from, n-1)
+			}
+		}
+	}
+	if s.room.young(s) {
+		from = lowest // it began just now: let nobody miss its beginning
+	}
+	return max(from, lowest)
+}
+
+// young reports whether a stream began so recently that newcomers get all of it.
+func (r *Room) young(s *stream) bool {
+	return time.Since(time.UnixMilli(s.state.Load().StartedMs)) < 3*time.Second
+}
+
+// resumeFrom returns the next number that this peer needs of a stream, false if it has nothing yet.
+func (s *stream) resumeFrom() (uint64, bool) {
+	highest, ok := s.store.Highest()
+	if !ok {
+		return 0, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if first, missing := s.repair.First(); missing && highest-first < 2048 {
+		return first, true
+	}
+	return highest + 1, true
+}

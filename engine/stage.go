@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/castd/castd/engine/room"
+	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree"
+)
+
+// A publisher that is not the room's hub asks the hub to take it, opens a hop to it, and sends its streams up there; from the
+// hub they go down the tree like the hub's own. The hub is the first hop, and refuses who may not send.
+
+// stageTimeout is how long a publisher waits for the hub.
+const stageTimeout = 10 * time.Second
+
+// joinStage brings a publication to the hub.
+func (r *Room) joinStage(ctx context.Context, p *publication) error {
+	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
+	defer cancel()
+	for {
+		hub := r.hubNow()
+		if hub != "" {
+			reason, err := r.askStage(ctx, hub, p)
+			switch {
+			case err != nil:
+				r.e.log.Debug("hub does not answer", "peer", hub, "err", err)
+			case reason == "":
+				_ = r.call(ctx, func() { r.hub = hub; r.relinkLoop(nil) })
+				if _, err := r.e.transport.Dial(ctx, hub); err == nil {
+					_ = r.call(ctx, r.uplinkLoop)
+					return nil
+				}
+			case reason == "not_allowed":
+				return NewUserError(CodeNotAllowed, fmt.Sprintf("the owner of room %q does not let you send: ask for an invite made with `castd invite %s --speak`", r.Name(), r.Name()))
+			case reason == "full":
+				return NewUserError(CodeFull, fmt.Sprintf("the stage of room %q is full: try again when somebody has left it", r.Name()))
+			}
+		} else {
+			r.askAgain()
+		}
+		select {
+		case <-ctx.Done():
+			return NewUserError(CodeTimeout, fmt.Sprintf("the owner of room %q cannot be reached: is castd running there?", r.Name()))
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+// hubNow returns the room's hub as far as this peer knows it.
+func (r *Room) hubNow() peer.ID {
+	if path := r.links.Load().place.Path; len(path) > 1 {
+		return peer.ID(path[0])
+	}
+	if b := r.beacon.Load(); b != nil {
+		return b.hub
+	}
+	return ""
+}
+
+func (r *Room) askStage(ctx context.Context, hub peer.ID, p *publication) (reason string, err error) {
+	p.mu.Lock()
+	env := p.announce
+	p.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	var answer wire.StageAnswer
+	err = r.e.request(ctx, hub, r.id, wire.Type_STAGE_JOIN, &wire.StageJoin{Announces: [][]byte{env}}, wire.Type_STAGE_ANSWER, &answer)
+	if err == nil && answer.Reason == "not_hub" && answer.Hub != nil {
+		r.post(func() { r.candidatesLoop(candidatesFromWire([]*wire.Candidate{answer.Hub})) })
+	}
+	return answer.Reason, err
+}
+
+// stageJoinLoop answers a publisher that asks this hub.
+func (r *Room) stageJoinLoop(from peer.ID, j *wire.StageJoin) *wire.StageAnswer {
+	if !r.links.Load().place.Origin {
+		a := &wire.StageAnswer{Reason: "not_hub"}
+		if b := r.beacon.Load(); b != nil {
+			a.Hub = &wire.Candidate{Peer: []byte(b.hub)}
+		}
+		return a
+	}
+	if len(j.Announces) == 0 || len(j.Announces) > 16 {
+		return &wire.StageAnswer{Reason: "not_allowed"}
+	}
+	for _, env := range j.Announces {
+		m, err := r.e.open(from, env)
+		if err != nil || m.Type != wire.Type_ANNOUNCE {
+			return &wire.StageAnswer{Reason: "not_allowed"}
+		}
+		change, err := r.roster.ApplyEnvelope(env, time.Now())
+		if err != nil {
+			r.e.log.Info("publisher refused", "room", r.id, "peer", from, "err", err)
+			reason := "not_allowed"
+			if errors.Is(err, room.ErrFull) {
+				reason = "full"
+			}
+			return &wire.StageAnswer{Reason: reason}
+		}
+		if !r.stagePeers[from] {
+			next := maps.Clone(r.stagePeers)
+			next[from] = true
+			r.stagePeers = next
+		}
+		r.changeLoop(change, from, nil)
+	}
+	r.expect(from)
+	r.relinkLoop(nil)
+	return &wire.StageAnswer{}
+}
+
+// uplinkLoop begins to send this peer's own streams to the hub, once there is a hop.
+func (r *Room) uplinkLoop() {
+	h := r.e.hop(r.hub)
+	if h == nil || r.links.Load().place.Origin {
+		return
+	}
+	if c := r.feeding[r.hub]; c != nil && c.hop == h.Hop {
+		return
+	}
+	c := newChild(h.Hop, func(id wire.StreamID) bool {
+		s := (*r.e.streams.Load())[id]
+		return s != nil && s.local
+	})
+	r.feeding[r.hub] = c
+	r.refanLoop()
+	r.backlogLoop(c, nil)
+}
+
+// stageLoop brings all open publications to the hub anew: it was lost, or another took its place.
+func (r *Room) stageLoop() {
+	pubs := make([]*publication, 0, len(r.pubs))
+	for _, key := range sortedKeys(r.pubs) {
+		pubs = append(pubs, r.pubs[key])
+	}
+	if len(pubs) == 0 || r.rejoining || r.links.Load().place.Origin {
+		return
+	}
+	r.rejoining = true
+	r.done.Go(func() {
+		for _, p := range pubs {
+			if err := r.joinStage(r.ctx, p); err != nil && r.ctx.Err() == nil {
+				r.e.log.Warn("cannot bring publication back to the hub", "err", err)
+				r.e.events.emit(Event{Event: "error", Room: string(r.id), Code: CodeTimeout, Message: err.Error()})
+			}
+		}
+		r.post(func() { r.rejoining = false })
+	})
+}
+
+// feedback is what a source should know of the way its media goes: the worst loss among those whom this peer feeds.
+func (r *Room) feedback() Feedback {
+	var f Feedback
+	for _, c := range r.fan.Load().children {
+		if h := r.e.hop(c.peer); h != nil {
+			f.Fraction = max(f.Fraction, uint8(min(h.peerLoss.Load()*256/1000, 255)))
+		}
+	}
+	return f
+}
+
+// offer gives the router candidates.
+func (r *Room) offer(list []tree.Candidate) { r.post(func() { r.candidatesLoop(list) }) }
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	return slices.Sorted(maps.Keys(m))
+}

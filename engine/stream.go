@@ -1,0 +1,118 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/castd/castd/engine/relay"
+	"github.com/castd/castd/engine/seal"
+	"github.com/castd/castd/engine/wire"
+)
+
+// stream is one stream of a room at this peer: what is kept of it, what is missing, what was counted. Many goroutines feed
+// it: the readers of hops, the publication that owns it.
+type stream struct {
+	// constant
+	room   *Room
+	id     wire.StreamID
+	kind   wire.Kind
+	device deviceKey
+	slot   *slot
+	store  *relay.Store
+	opener *seal.Opener // nil for record streams
+	local  bool         // published here
+	source peer.ID      // stage publisher that feeds this hub; "" for what comes down the tree
+	state  atomic.Pointer[StreamState]
+
+	// atomics
+	packets, bytes, lost, repaired, duplicates atomic.Uint64
+	forged                                     atomic.Uint64
+	newestAt                                   atomic.Int64 // Unix nanoseconds of the last new packet
+	groupAt                                    atomic.Int64 // and of the last key frame's first packet
+	clock                                      atomic.Pointer[clockRecord]
+	wishAt                                     atomic.Int64  // last key frame wish sent up or to the source
+	gaps                                       atomic.Bool   // repair has something to do
+	groupRecord                                atomic.Uint64 // newest record packet when the group began
+	backlogTo                                  atomic.Uint64 // newest number when this peer got its place; older is backlog
+
+	mu      sync.Mutex // guards what follows; held for short computations only
+	repair  *relay.Repair
+	arrival arrival
+}
+
+// slot is what the streams of one announced slot share.
+type slot struct {
+	name        string
+	participant string
+	device      deviceKey
+	record      *stream
+	media       atomic.Pointer[map[wire.StreamID]*stream]
+	announced   atomic.Pointer[[]byte] // newest Announce envelope that was handed to the room
+}
+
+type deviceKey = string // an Ed25519 public key's octets
+
+// clockRecord ties a stream's timestamps to its origin's wall clock.
+type clockRecord struct {
+	timestamp uint32
+	unixUs    int64
+}
+
+// wallUs returns the origin's wall clock at the timestamp, 0 while it is unknown.
+func (s *stream) wallUs(timestamp uint32) int64 {
+	c := s.clock.Load()
+	rate := int64(s.state.Load().ClockRate)
+	if c == nil || rate == 0 {
+		return 0
+	}
+	return c.unixUs + int64(int32(timestamp-c.timestamp))*1_000_000/rate
+}
+
+// groupAge returns how long ago the current group of pictures began; a very long time if there is none.
+func (s *stream) groupAge(now time.Time) time.Duration {
+	at := s.groupAt.Load()
+	if at == 0 {
+		return time.Hour
+	}
+	return now.Sub(time.Unix(0, at))
+}
+
+// arrival watches the flow of a stream for gaps in wall time.
+type arrival struct {
+	started   bool
+	at        time.Time
+	number    uint64
+	timestamp uint32
+}
+
+// gapThreshold is the least wall time without a packet that is worth an event.
+const gapThreshold = 60 * time.Millisecond
+
+// note takes the arrival of a new packet and reports a gap: wall time without a packet that the source was not silent for.
+// Timestamps tell the difference: where they advanced as far as the clock did and no number is missing, nothing was late.
+func (a *arrival) note(h *wire.Header, rate uint32, now time.Time) (gap time.Duration, from, to uint64) {
+	defer func() {
+		if !a.started || h.Number > a.number {
+			*a = arrival{started: true, at: now, number: h.Number, timestamp: h.Timestamp}
+		} else {
+			a.at = now
+		}
+	}()
+	if !a.started || h.Number <= a.number {
+		return 0, 0, 0
+	}
+	wall := now.Sub(a.at)
+	if wall <= gapThreshold {
+		return 0, 0, 0
+	}
+	if h.Number == a.number+1 && rate > 0 {
+		media := time.Duration(int32(h.Timestamp-a.timestamp)) * time.Second / time.Duration(rate)
+		if wall-media < gapThreshold/2 {
+			return 0, 0, 0
+		}
+	}
+	return wall, a.number, h.Number
+}
