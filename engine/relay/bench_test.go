@@ -65,3 +65,27 @@ func BenchmarkGet(b *testing.B) {
 		s.Get(0, buf)
 	}
 }
+
+func TestStoreNoAllocations(t *testing.T) {
+	for _, kind := range []wire.Kind{wire.KindAudio, wire.KindVideo, wire.KindRecord} {
+		s := NewStore(Config{Kind: kind, Ring: 256})
+		h := wire.Header{Kind: kind, Stream: 1, FrameStart: true}
+		pkt := make([]byte, 1200)
+		var buf [wire.MaxPacket]byte
+		n := uint64(0)
+		step := func() {
+			h.Number, h.KeyFrame = n, n%100 == 0
+			pkt = h.Append(pkt[:0])[:100+int(n*37%1100)]
+			s.Put(&h, pkt, false)
+			s.Confirm(n, Hash(pkt))
+			s.Get(n, buf[:])
+			n++
+		}
+		for range 5000 {
+			step()
+		}
+		if allocs := testing.AllocsPerRun(2000, step); allocs != 0 {
+			t.Errorf("%v: %v allocations per packet", kind, allocs)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -40,58 +41,72 @@ func FuzzStore(f *testing.F) {
 	f.Add([]byte("0123456789abcdefghijklmnopqrstuvwxyz"), uint8(1))
 	f.Add(bytes.Repeat([]byte{0, 1, 2, 3, 200, 4, 0, 5, 7}, 40), uint8(0))
 	f.Add([]byte{0, 255, 255, 30, 0, 0, 3, 5, 5, 0, 4, 10, 20, 0, 10, 0}, uint8(2))
-	f.Fuzz(func(t *testing.T, data []byte, kind uint8) {
-		if len(data) > 2000 {
-			return
+	f.Fuzz(fuzzStore)
+}
+
+// TestStoreRandomly runs the fuzz target with seeded bytes.
+func TestStoreRandomly(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for i := range 150 {
+		data := make([]byte, 600)
+		for i := range data {
+			data[i] = byte(rnd.Uint32())
 		}
-		k := wire.Kind(kind % 3)
-		s := NewStore(Config{Kind: k, Ring: 16, MaxBytes: 16 << 10})
-		given := map[uint64][][]byte{}
-		settled := map[uint64][]byte{}
-		base := uint64(1000)
-		buf := make([]byte, wire.MaxPacket)
-		touched := []uint64{}
-		for o := (&ops{data}); o.more(); {
-			op, n := o.next(), o.number(base)
-			touched = append(touched, n)
-			h, pkt := testPacket(k, n, string(rune('a'+op>>5&3)))
-			h.KeyFrame = op>>3&3 == 0
-			pkt = append(pkt, make([]byte, int(n%7)*180)...)
-			switch op % 8 {
-			case 0, 1, 2:
-				if v := s.Put(&h, pkt, false); v.Fresh() {
-					given[n] = append(given[n], pkt)
-				}
-			case 3, 4:
-				s.Confirm(n, Hash(pkt))
-			case 5:
-				s.Skip(n, n+uint64(op>>4))
-			case 6:
-				base += uint64(op)
-			case 7:
-				if op == 255 {
-					s.Reset()
-					clear(given)
-					clear(settled)
-				} else if op > 240 && s.Put(&h, pkt, true).Fresh() {
-					given[n] = append(given[n], pkt)
-				}
+		fuzzStore(t, data, uint8(i))
+	}
+}
+
+func fuzzStore(t *testing.T, data []byte, kind uint8) {
+	if len(data) > 600 {
+		return
+	}
+	k := wire.Kind(kind % 3)
+	s := NewStore(Config{Kind: k, Ring: 16, MaxBytes: 16 << 10})
+	given := map[uint64][][]byte{}
+	settled := map[uint64][]byte{}
+	base := uint64(1000)
+	buf := make([]byte, wire.MaxPacket)
+	touched := []uint64{}
+	for o := (&ops{data}); o.more(); {
+		op, n := o.next(), o.number(base)
+		touched = append(touched, n)
+		h, pkt := testPacket(k, n, string(rune('a'+op>>5&3)))
+		h.KeyFrame = op>>3&3 == 0
+		pkt = append(pkt, make([]byte, int(n%7)*180)...)
+		switch op % 8 {
+		case 0, 1, 2:
+			if v := s.Put(&h, pkt, false); v.Fresh() {
+				given[n] = append(given[n], pkt)
 			}
-			checkStore(t, s)
-			for _, n := range touched[max(0, len(touched)-20):] {
-				size, state := s.Get(n, buf)
-				if size > 0 && !slices.ContainsFunc(given[n], func(p []byte) bool { return bytes.Equal(p, buf[:size]) }) {
-					t.Fatalf("Get(%d) returns bytes that were never put", n)
-				}
-				if before, ok := settled[n]; ok && state != StateGone && (state != StateConfirmed || !bytes.Equal(before, buf[:size])) {
-					t.Fatalf("%d was confirmed and now is %v with other bytes", n, state)
-				}
-				if state == StateConfirmed {
-					settled[n] = bytes.Clone(buf[:size])
-				}
+		case 3, 4:
+			s.Confirm(n, Hash(pkt))
+		case 5:
+			s.Skip(n, n+uint64(op>>4))
+		case 6:
+			base += uint64(op)
+		case 7:
+			if op == 255 {
+				s.Reset()
+				clear(given)
+				clear(settled)
+			} else if op > 240 && s.Put(&h, pkt, true).Fresh() {
+				given[n] = append(given[n], pkt)
 			}
 		}
-	})
+		checkStore(t, s)
+		for _, n := range touched[max(0, len(touched)-20):] {
+			size, state := s.Get(n, buf)
+			if size > 0 && !slices.ContainsFunc(given[n], func(p []byte) bool { return bytes.Equal(p, buf[:size]) }) {
+				t.Fatalf("Get(%d) returns bytes that were never put", n)
+			}
+			if before, ok := settled[n]; ok && state != StateGone && (state != StateConfirmed || !bytes.Equal(before, buf[:size])) {
+				t.Fatalf("%d was confirmed and now is %v with other bytes", n, state)
+			}
+			if state == StateConfirmed {
+				settled[n] = bytes.Clone(buf[:size])
+			}
+		}
+	}
 }
 
 // checkStore compares what the store counts with what is there.

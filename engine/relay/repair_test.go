@@ -28,6 +28,9 @@ func TestRepairAsksAndGivesUp(t *testing.T) {
 	}
 	due(t, r, 23)
 	due(t, r, 24, 11, 12)
+	if n, ok := r.First(); n != 11 || !ok {
+		t.Fatalf("First = %d, %v", n, ok)
+	}
 	if !r.Arrived(12, clock(30)) || r.Arrived(12, clock(31)) {
 		t.Fatal("12 was wanted once")
 	}
@@ -42,6 +45,9 @@ func TestRepairAsksAndGivesUp(t *testing.T) {
 	due(t, r, 144)
 	if r.Lost() != 1 || r.Missing(11) || r.Len() != 0 {
 		t.Fatal("not given up")
+	}
+	if _, ok := r.First(); ok {
+		t.Fatal("First finds a number that was given up")
 	}
 	if !r.Arrived(11, clock(200)) || r.Lost() != 0 || r.Abandoned() != 1 {
 		t.Fatal("what came after all still counts as lost")

@@ -196,6 +196,7 @@ func (s *Store) Put(h *wire.Header, pkt []byte, trusted bool) Verdict {
 func (s *Store) putLocked(h *wire.Header, pkt []byte, hash [HashSize]byte, trusted bool) Verdict {
 	n := h.Number
 	if trusted {
+		s.distrustLocked(n)
 		s.vouchLocked(n)
 	}
 	if n < s.released {

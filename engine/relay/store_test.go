@@ -313,6 +313,11 @@ func TestStoreTrusted(t *testing.T) {
 		t.Fatalf("Put over a forged packet = %v", v)
 	}
 	wantPacket(t, s, 6, mine, StateConfirmed)
+	poisoned := NewStore(Config{Kind: wire.KindAudio})
+	put(t, poisoned, wire.Header{Number: 1 << 40}, p, New)
+	if v := poisoned.Put(&h, p, true); v != New {
+		t.Fatalf("Put after forged packets = %v", v)
+	}
 	h3, p3 := testPacket(wire.KindAudio, 1<<40, "leap")
 	if v := s.Put(&h3, p3, true); v != New {
 		t.Fatalf("Put after a leap = %v", v)
@@ -374,29 +379,5 @@ func TestStoreCostsLittleAtFirst(t *testing.T) {
 	put(t, s, h, p, New)
 	if s.Bytes() > 16<<10 {
 		t.Fatalf("a store of one packet takes %d octets", s.Bytes())
-	}
-}
-
-func TestStoreNoAllocations(t *testing.T) {
-	for _, kind := range []wire.Kind{wire.KindAudio, wire.KindVideo, wire.KindRecord} {
-		s := NewStore(Config{Kind: kind, Ring: 256})
-		h := wire.Header{Kind: kind, Stream: 1, FrameStart: true}
-		pkt := make([]byte, 1200)
-		var buf [wire.MaxPacket]byte
-		n := uint64(0)
-		step := func() {
-			h.Number, h.KeyFrame = n, n%100 == 0
-			pkt = h.Append(pkt[:0])[:100+int(n*37%1100)]
-			s.Put(&h, pkt, false)
-			s.Confirm(n, Hash(pkt))
-			s.Get(n, buf[:])
-			n++
-		}
-		for range 5000 {
-			step()
-		}
-		if allocs := testing.AllocsPerRun(2000, step); allocs != 0 {
-			t.Errorf("%v: %v allocations per packet", kind, allocs)
-		}
 	}
 }
