@@ -18,6 +18,9 @@ type disk struct {
 	writes atomic.Int64
 }
 
+// block is how many numbers a publication takes at a time.
+const block = 1 << 16
+
 var errFull = errors.New("no space left on device")
 
 func (d *disk) write(path string, data []byte) error {
@@ -42,7 +45,7 @@ func TestReserveGivesEachNumberOnce(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
 	var next uint64
-	for i, n := range []uint64{1, 10, Step, Step + 1, 5 * Step, 1} {
+	for i, n := range []uint64{1, 10, block, block + 1, 5 * block, 1} {
 		first, err := s.Reserve("a", n)
 		if err != nil || first != next {
 			t.Fatalf("call %d: Reserve = %d, %v; want %d", i, first, err, next)
@@ -79,19 +82,84 @@ func TestReserveRefusesNonsense(t *testing.T) {
 	}
 }
 
+// Beyond the bound counters are forgotten, but none goes back, also after a crash.
 func TestCountersAreBounded(t *testing.T) {
-	c, err := openCounters(t.TempDir(), false, func(string, []byte) error { return nil }, time.Now)
+	dir := t.TempDir()
+	c, err := openCounters(dir, false, writeFile, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range MaxCounters {
-		c.all["k"+strconv.Itoa(i)] = &counter{}
+	given := make(map[string]uint64) // by key: first number that was not given
+	reserve := func(key string, n uint64) {
+		t.Helper()
+		first, err := c.reserve(key, n)
+		if err != nil || first < given[key] {
+			t.Fatalf("reserve(%q) = %d, %v; next was %d", key, first, err, given[key])
+		}
+		given[key] = first + n
 	}
-	if _, err := c.reserve("k0", 1); err != nil {
-		t.Fatal(err)
+	for i := range 20 {
+		reserve("number "+strconv.Itoa(i), uint64(1000*i+1))
+		reserve("incarnation "+strconv.Itoa(i), 1)
+		reserve(strconv.Itoa(i), 5)
 	}
-	if _, err := c.reserve("one too many", 1); err == nil {
-		t.Error("there is no bound")
+	for i := range MaxCounters - 60 {
+		c.all["number x"+strconv.Itoa(i)] = &counter{used: 1000}
+	}
+	for range 2 {
+		for i := range 20 {
+			reserve("number "+strconv.Itoa(i), 1)
+			reserve("number new"+strconv.Itoa(i), 1)
+			reserve("incarnation "+strconv.Itoa(i), 1)
+			reserve(strconv.Itoa(i), 5)
+		}
+		if len(c.all) > MaxCounters {
+			t.Fatalf("%d counters", len(c.all))
+		}
+		if c.all["incarnation 3"].next > 10*Ahead {
+			t.Errorf("an incarnation jumped to %d with the numbers", c.all["incarnation 3"].next)
+		}
+		if c, err = openCounters(dir, true, writeFile, time.Now); err != nil { // a crash
+			t.Fatal(err)
+		}
+	}
+	for i := range 2 * maxKinds {
+		c.all[strconv.Itoa(i)+" kind"] = &counter{next: 7, limit: 7}
+	}
+	for i := len(c.all); i < MaxCounters; i++ {
+		c.all["number y"+strconv.Itoa(i)] = &counter{used: 1}
+	}
+	reserve("number busy", block)
+	before := given["number busy"]
+	reserve("number z", 1)
+	reserve("number busy", block)
+	if given["number busy"] != before+block {
+		t.Error("a counter in use has a hole")
+	}
+	if len(c.floors) > maxKinds {
+		t.Errorf("%d kinds", len(c.floors))
+	}
+	for i := range 2 * maxKinds {
+		if first, err := c.reserve(strconv.Itoa(i)+" kind", 1); err != nil || first < 7 {
+			t.Fatalf("kind %d went back to %d, %v", i, first, err)
+		}
+	}
+}
+
+// An incarnation is the low 16 bits of a counter: a crash must not move it by a multiple of that.
+func TestCrashSkipsLittleOfSlowCounters(t *testing.T) {
+	dir := t.TempDir()
+	var last uint64
+	for range 50 {
+		c, err := openCounters(dir, false, writeFile, time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err := c.reserve("incarnation a", 1)
+		if err != nil || first > last+2*Ahead || uint16(first) == uint16(last) && first != 0 {
+			t.Fatalf("%d after %d, %v", first, last, err)
+		}
+		last = first
 	}
 }
 
@@ -103,13 +171,13 @@ func TestReserveConcurrently(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range 200 {
-				first, err := s.Reserve("a", Step/10)
+				first, err := s.Reserve("a", block)
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				mu.Lock()
-				if seen[first] || first%(Step/10) != 0 {
+				if seen[first] || first%block != 0 {
 					t.Errorf("block %d was given twice or overlaps", first)
 				}
 				seen[first] = true
@@ -128,7 +196,7 @@ func TestReserveOnFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := s.Reserve("a", 1); err != nil {
+	if _, err := s.Reserve("a", 100); err != nil {
 		t.Fatal(err)
 	}
 	d.full.Store(true)
@@ -147,8 +215,8 @@ func TestReserveOnFullDisk(t *testing.T) {
 		last = first
 		given += 100
 	}
-	if given < Step/2 {
-		t.Errorf("the reserve lasted for %d numbers, want at least %d", given, Step/2)
+	if given < 100*Ahead/2 {
+		t.Errorf("the reserve lasted for %d numbers, want at least %d", given, 100*Ahead/2)
 	}
 	sequence := s.Sequence()
 	if a, b := sequence(), sequence(); b <= a {
@@ -171,13 +239,15 @@ func TestReserveIsRenewedInTheBackground(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		if _, err := s.Reserve("a", 1); err != nil {
+		if _, err := s.Reserve("a", block); err != nil {
 			t.Fatal(err)
 		}
 		for range 100 {
 			d.full.Store(true) // whoever writes now is Reserve itself
-			if _, err := s.Reserve("a", Step/2); err != nil {
-				t.Fatal(err)
+			for range Ahead / 2 {
+				if _, err := s.Reserve("a", block); err != nil {
+					t.Fatal(err)
+				}
 			}
 			d.full.Store(false)
 			time.Sleep(2 * retryAfter) // the keeper may have met the full disk
@@ -271,6 +341,7 @@ func TestClosedStoreGivesNothing(t *testing.T) {
 func FuzzCounters(f *testing.F) {
 	f.Add([]byte(`{"version":1,"sequence":5,"counters":{"a":65536}}`))
 	f.Add([]byte(`{"version":1,"counters":{"":1}}`))
+	f.Add([]byte(`{"version":1,"floors":{"a":7},"counters":{"a b":1}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := decodeCounters(data)
 		if err != nil {

@@ -57,7 +57,7 @@ func TestKilledProcessNeverGoesBack(t *testing.T) {
 	if err != nil || first < next {
 		t.Fatalf("Reserve = %d, %v; want at least %d", first, err, next)
 	}
-	if first > next+Step+5000 {
+	if first > next+1000*(Ahead+3) {
 		t.Errorf("a crash skipped from %d to %d: more than a reserve", next, first)
 	}
 	if err := s.Close(); err != nil {
