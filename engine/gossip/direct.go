@@ -72,12 +72,12 @@ func (p *Plane) Request(ctx context.Context, to peer.ID, msg []byte) ([]byte, er
 	b, err := readFrame(s, maxFrame)
 	if err != nil {
 		s.Reset()
-		p.suspect(s.Conn(), err)
 		if ctx.Err() != nil {
-			err = ctx.Err()
+			err = ctx.Err() // rather than that the stream was reset
 		} else if isTimeout(err) {
 			err = context.DeadlineExceeded // the stream's deadline came a moment before the context's
 		}
+		p.suspect(s.Conn(), err)
 		return nil, fmt.Errorf("ask %s: %w", to, err)
 	}
 	s.Close()

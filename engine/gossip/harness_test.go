@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
+	"log/slog"
 	"net"
 	"slices"
 	"sync"
@@ -36,7 +37,7 @@ type lab struct {
 }
 
 func newLab(t *testing.T) *lab {
-	n := &lab{t: t, sim: &simnet.Simnet{LatencyFunc: simnet.StaticLatency(5 * time.Millisecond)}}
+	n := &lab{t: t, sim: &simnet.Simnet{LatencyFunc: simnet.StaticLatency(5 * time.Millisecond), Logger: slog.New(slog.DiscardHandler)}}
 	n.sim.Start()
 	return n
 }
