@@ -76,7 +76,7 @@ func (a *app) listen(ctx context.Context, room string, flags *listenFlags) error
 		out.w = a.err
 	}
 	s, rooms, err := open(ctx, p, out, flags.stats.duration(),
-		[]engine.RoomSpec{{Room: room, WaitMs: flags.wait.duration().Milliseconds()}})
+		[]engine.RoomSpec{{Room: room, Listen: true, WaitMs: flags.wait.duration().Milliseconds()}})
 	if err != nil {
 		return errors.Join(err, closeFile())
 	}

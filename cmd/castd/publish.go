@@ -33,7 +33,7 @@ func (a *app) publishCommand() *cobra.Command {
 			if err := file.check(loop); err != nil {
 				return err
 			}
-			spec := engine.RoomSpec{Room: args[0], WaitMs: wait.duration().Milliseconds()}
+			spec := engine.RoomSpec{Room: args[0], WaitMs: wait.duration().Milliseconds(), Publish: true}
 			return ending(cmd.Context(), a.publish(cmd.Context(), spec, file, loop, &flags, stats.duration()))
 		},
 	}

@@ -80,7 +80,7 @@ func PublishFile(ctx context.Context, m engine.Media, r io.Reader, o PublishOpti
 		return err
 	}
 	s.pub = pub
-	defer pub.Close()
+	defer pub.End() // nobody comes back to this slot with the rest of the file
 	if err := s.await(ctx); err != nil {
 		return err
 	}
@@ -190,8 +190,8 @@ func (s *fileSender) drain(ctx context.Context) error {
 	if err := s.wait(ctx, drainRepairs); err != nil {
 		return err
 	}
-	if err := s.pub.Close(); err != nil {
-		return fmt.Errorf("close slot: %w", err)
+	if err := s.pub.End(); err != nil {
+		return fmt.Errorf("end slot: %w", err)
 	}
 	select {
 	case <-ctx.Done():
