@@ -101,8 +101,8 @@ func (e *entry) rank() int {
 }
 
 // order returns the entries that skip does not exclude, best first, equals in random order so that not everybody asks the same.
-// Those that failed lately come last.
-func (c *cache) order(now time.Time, rng *rand.Rand, skip func(ID) bool) []*entry {
+// Those that failed lately come last. Where flat is set depth does not count.
+func (c *cache) order(now time.Time, rng *rand.Rand, flat bool, skip func(ID) bool) []*entry {
 	out := make([]*entry, 0, len(c.list))
 	for _, e := range c.list {
 		if !skip(e.Peer) {
@@ -119,6 +119,9 @@ func (c *cache) order(now time.Time, rng *rand.Rand, skip func(ID) bool) []*entr
 			return 1
 		case fb:
 			return -1
+		}
+		if flat {
+			return int(min(b.Free, 1)) - int(min(a.Free, 1))
 		}
 		return a.rank() - b.rank()
 	})

@@ -287,7 +287,7 @@ func (r *Router) candidates(without ID, n int) []Candidate {
 		return id == without || r.distrusted(id) || slices.ContainsFunc(out[:near], func(c Candidate) bool { return c.Peer == id })
 	}
 	if len(out) < n {
-		for _, e := range r.cache.order(r.now, r.rng, skip) {
+		for _, e := range r.cache.order(r.now, r.rng, false, skip) {
 			if len(out) == n || r.now.Before(e.retry) {
 				break
 			}

@@ -27,8 +27,8 @@ type offer struct {
 func (o offer) cost(kind ChildKind, slots, quality int) (time.Duration, bool) {
 	c := time.Duration(len(o.path)-1)*levelCost + o.rtt
 	switch kind {
-	case Backup:
-		return c + time.Duration(3-quality)*spareCost, quality > 0
+	case Backup: // how deep does not matter, and if it did all would ask the same few
+		return o.rtt + time.Duration(3-quality)*spareCost, quality > 0 && o.free+o.reserve > 0
 	case Orphan:
 		if o.free == 0 && o.reserve > 0 {
 			return c + reserveCost, true

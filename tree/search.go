@@ -17,7 +17,8 @@ const (
 	maxAsked  = 32 // in a round
 	maxPrefer = 16
 	hedges    = 2 // cold candidates that an urgent search asks besides the backup
-	maxRounds = 2 // of a search that is not needed: for an ordinary place, for a better backup
+	maxRounds = 2 // of a search for a better place
+	maxSpares = 4 // joins of a search for a backup, which has one round
 )
 
 type search struct {
@@ -34,6 +35,7 @@ type search struct {
 	window   time.Time // when the best answer so far is taken; zero before the first
 	retryAt  time.Time // zero while a round runs
 	rounds   int       // failed
+	joins    int       // sent
 }
 
 // ask is a probe of a round. Peers that were asked for a place without a probe have one too, already used.
@@ -67,6 +69,17 @@ func (s *search) asked(peer ID) int {
 
 // spare tells whether the search is for a backup.
 func (s *search) spare() bool { return s.kind == Backup }
+
+// maxAsked is how many peers a search probes in a round.
+func (s *search) maxAsked() int {
+	if s.spare() {
+		return 2 * maxProbes
+	}
+	return maxAsked
+}
+
+// spent tells whether a search has sent as many joins as it may: those for a backup are not worth many.
+func (s *search) spent() bool { return s.spare() && s.joins >= maxSpares }
 
 // searches lists those that run.
 func (r *Router) searches() [2]*search { return [2]*search{r.seek, r.spareSeek} }
@@ -115,7 +128,7 @@ func (r *Router) advance(s *search) {
 		}
 		s.retryAt, s.asks, s.window = time.Time{}, nil, time.Time{}
 	}
-	for len(s.attempts) < s.width && !r.frozen(s) {
+	for len(s.attempts) < s.width && !s.spent() && !r.frozen(s) {
 		i := r.best(s)
 		if i < 0 || !s.ready(r.now, s.asks[i].depth) {
 			break
@@ -123,10 +136,10 @@ func (r *Router) advance(s *search) {
 		s.asks[i].usable = false
 		r.join(s, s.asks[i].peer, s.asks[i].quality)
 	}
-	if len(s.attempts) > 0 || r.best(s) >= 0 {
+	if len(s.attempts) > 0 {
 		return
 	}
-	if r.probe(s) > 0 || s.waiting() > 0 {
+	if !s.spent() && (r.best(s) >= 0 || r.probe(s) > 0 || s.waiting() > 0) {
 		return
 	}
 	r.roundFailed(s)
@@ -209,7 +222,7 @@ func (s *search) waiting() int {
 
 // probe asks further candidates and returns how many.
 func (r *Router) probe(s *search) int {
-	room := min(maxProbes-s.waiting(), maxAsked-len(s.asks))
+	room := min(maxProbes-s.waiting(), s.maxAsked()-len(s.asks))
 	if room <= 0 {
 		return 0
 	}
@@ -233,7 +246,7 @@ func (r *Router) next(s *search, n int) []Candidate {
 			out = append(out, e.Candidate)
 		}
 	}
-	for _, e := range r.cache.order(r.now, r.rng, skip) {
+	for _, e := range r.cache.order(r.now, r.rng, s.spare(), skip) {
 		if len(out) >= n {
 			break
 		}
@@ -267,7 +280,7 @@ func (r *Router) barred(s *search, id ID) bool {
 func (r *Router) roundFailed(s *search) {
 	s.rounds++
 	s.prefer, s.avoid = nil, nil
-	if !s.urgent && s.rounds >= maxRounds && s.reason != ReasonDisplaced {
+	if s.spare() || !s.urgent && s.rounds >= maxRounds && s.reason != ReasonDisplaced {
 		r.drop(s)
 		r.searchEnded(s)
 		return
@@ -294,6 +307,7 @@ func (r *Router) heard(s *search) {
 func (r *Router) join(s *search, peer ID, quality int) {
 	a := attempt{peer: peer, nonce: r.rng.Uint64(), deadline: r.now.Add(r.cfg.JoinTimeout), quality: quality}
 	s.attempts = append(s.attempts, a)
+	s.joins++
 	avoid := s.avoid
 	if s.spare() && r.parent != nil && !r.atOrigin(r.parent.peer) {
 		avoid = []ID{r.parent.peer}

@@ -297,13 +297,8 @@ func (s *sim) pulse(n *simNode) {
 	}
 	say(n.feeds.Primary, false)
 	say(n.feeds.Backup, false)
-	if s.seek(n) != "" {
-		say(s.seek(n), false)
-	}
 	s.after(100*time.Millisecond, func() { s.pulse(n) })
 }
-
-func (s *sim) seek(*simNode) ID { return "" }
 
 // kill stops a node. With noise its hops go down at once, as when a process dies; else there is only silence.
 func (s *sim) kill(n *simNode, noise bool) {
