@@ -106,8 +106,11 @@ type Publication interface {
 	// Done is closed when the publication has ended, for whatever reason; Err then tells it.
 	Done() <-chan struct{}
 	Err() error
-	// Close ends the slot; a slot that is opened again within 30 s goes on with the same streams.
+	// Close ends the publication. Its slot stays live for its publisher to come back: opened again within 30 s it goes on with
+	// the same streams.
 	Close() error
+	// End ends publication and slot at once: nobody comes back.
+	End() error
 }
 
 // Feedback is what the uplink and the heads report of the room's media.

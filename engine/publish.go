@@ -509,6 +509,12 @@ func (p *publication) Close() error {
 	return nil
 }
 
+// End implements Publication.
+func (p *publication) End() error {
+	p.finish(nil)
+	return nil
+}
+
 // reopen goes on with a slot whose publisher came back with the same streams.
 func (p *publication) reopen(c SlotConfig) bool {
 	p.mu.Lock()
@@ -533,7 +539,7 @@ func (p *publication) reopen(c SlotConfig) bool {
 
 // finish ends the publication and takes it off the room.
 func (p *publication) finish(err error) {
-	p.end(err)
+	p.end(err) // also of a slot that was only waiting
 	key := p.slot + "\x00" + p.participant
 	p.room.post(func() {
 		if p.room.pubs[key] == p {

@@ -130,6 +130,10 @@ type RoomSpec struct {
 	Create bool   `json:"create,omitempty"`
 	Title  string `json:"title,omitempty"`
 	WaitMs int64  `json:"wait_ms,omitempty"`
+	// Publish says that this peer only sends: it takes no place in the tree unless it is the hub.
+	Publish bool `json:"publish,omitempty"`
+	// Listen says that this peer counts as a listener.
+	Listen bool `json:"listen,omitempty"`
 }
 
 // InviteSpec says what an invite should allow.

@@ -63,7 +63,7 @@ func Record(ctx context.Context, m engine.Media, w io.Writer, o RecordOptions) e
 	if err != nil {
 		return err
 	}
-	in := &recordSink{packets: make(chan recordPacket, recordQueue), changed: make(chan struct{}, 1)}
+	in := newRecordSink(recordQueue)
 	sub, err := m.Subscribe(in, engine.SinkOptions{Backlog: o.Format != FormatNone})
 	if err != nil {
 		return fmt.Errorf("listen to room: %w", err)
@@ -92,6 +92,9 @@ func record(ctx context.Context, in *recordSink, rec *recorder, out *recordOutpu
 		var err error
 		select {
 		case p := <-in.packets:
+			if !rec.knows(p.stream.ID) {
+				rec.streams(*in.states.Load(), time.Now()) // the packet may be faster than the news of its stream
+			}
 			err = rec.packet(&p)
 		case <-in.changed:
 			err = catchUp(in, rec) // what was sent before the change comes first
@@ -148,6 +151,12 @@ type recordSink struct {
 }
 
 var _ engine.Sink = (*recordSink)(nil)
+
+func newRecordSink(queue int) *recordSink {
+	s := &recordSink{packets: make(chan recordPacket, queue), changed: make(chan struct{}, 1)}
+	s.states.Store(new([]*engine.StreamState))
+	return s
+}
 
 // Streams implements engine.Sink.
 func (s *recordSink) Streams(all []*engine.StreamState) {

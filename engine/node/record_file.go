@@ -98,6 +98,9 @@ func (r *recorder) streams(all []*engine.StreamState, now time.Time) {
 	}
 }
 
+// knows reports whether the recorder has heard of a stream.
+func (r *recorder) knows(id wire.StreamID) bool { return r.live[id] != nil || r.byID[id] != nil }
+
 // over reports whether all that was followed has ended.
 func (r *recorder) over(now time.Time) bool {
 	return !r.ended.IsZero() && now.Sub(r.ended) >= endGrace
@@ -117,8 +120,7 @@ func (r *recorder) wanted(s *engine.StreamState) bool {
 
 // packet takes a packet of any stream.
 func (r *recorder) packet(p *recordPacket) error {
-	if r.live[p.stream.ID] == nil && r.byID[p.stream.ID] == nil {
-		// The first packets may be faster than the announcement of their stream.
+	if !r.knows(p.stream.ID) {
 		r.live[p.stream.ID] = p.stream
 	}
 	if len(r.tracks) == 0 {

@@ -1,0 +1,163 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/wire"
+)
+
+// service is a Node as engine.Service.
+type service struct{ n *Node }
+
+var _ engine.Service = service{}
+
+func (s service) Status() engine.Status {
+	up, down := s.n.engine.Rates()
+	st := engine.Status{
+		Peer: s.n.Self().String(), User: wire.ParticipantID(s.n.userKey()), Version: s.n.options.Version,
+		UptimeMs: time.Since(s.n.started).Milliseconds(), HTTP: s.n.httpURL, Addrs: s.n.Addrs(), MediaPort: s.n.mediaPort,
+		Rooms: []string{}, Peers: len(s.n.plane.Connected()), UploadBps: s.n.options.Upload, UpBps: up, DownBps: down,
+	}
+	for _, r := range s.Rooms() {
+		st.Rooms = append(st.Rooms, r.Room)
+	}
+	return st
+}
+
+func (s service) Peers() []engine.PeerInfo { return s.n.engine.Peers() }
+
+func (s service) Rooms() []engine.RoomInfo {
+	out := []engine.RoomInfo{}
+	for _, r := range s.n.engine.Rooms() {
+		out = append(out, r.Info())
+	}
+	slices.SortFunc(out, func(a, b engine.RoomInfo) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Room, b.Room))
+	})
+	return out
+}
+
+func (s service) Find(name string) (engine.Media, error) {
+	r, err := s.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (s service) find(name string) (*engine.Room, error) {
+	var found *engine.Room
+	for _, r := range s.n.engine.Rooms() {
+		if string(r.ID()) == name {
+			return r, nil
+		}
+		if strings.EqualFold(r.Name(), name) {
+			if found != nil {
+				return nil, engine.ErrAmbiguous
+			}
+			found = r
+		}
+	}
+	if found == nil {
+		return nil, engine.ErrNoRoom
+	}
+	return found, nil
+}
+
+func (s service) RoomInfo(id wire.RoomID) (engine.RoomInfo, error) {
+	r, err := s.find(string(id))
+	if err != nil {
+		return engine.RoomInfo{}, err
+	}
+	return r.Info(), nil
+}
+
+func (s service) Tree(id wire.RoomID) (engine.TreeInfo, error) {
+	r, err := s.find(string(id))
+	if err != nil {
+		return engine.TreeInfo{}, err
+	}
+	return r.Tree(), nil
+}
+
+func (s service) RoomTree(id wire.RoomID) ([]engine.TreeInfo, error) {
+	r, err := s.find(string(id))
+	if err != nil {
+		return nil, err
+	}
+	return r.RoomTree(), nil
+}
+
+func (s service) AddRoom(ctx context.Context, spec engine.RoomSpec) (engine.RoomInfo, error) {
+	r, err := s.n.engine.Join(ctx, spec.Room, engine.JoinOptions{
+		Create: spec.Create, Title: spec.Title, Wait: time.Duration(spec.WaitMs) * time.Millisecond, Silent: spec.Publish, Listen: spec.Listen,
+	})
+	if err != nil {
+		return engine.RoomInfo{}, err
+	}
+	return r.Info(), nil
+}
+
+// maxVia bounds the addresses in an invite link.
+const maxVia = 6
+
+func (s service) Invite(id wire.RoomID, spec engine.InviteSpec) (string, error) {
+	r, err := s.find(string(id))
+	if err != nil {
+		return "", err
+	}
+	if spec.Guest {
+		return s.guestLink(r, spec)
+	}
+	return r.InviteLink(s.via(), spec)
+}
+
+// guestLife is how long a guest's link holds unless told otherwise.
+const guestLife = 24 * time.Hour
+
+// guestLink returns a link for a browser, with a room token in its fragment.
+func (s service) guestLink(r *engine.Room, spec engine.InviteSpec) (string, error) {
+	base := s.n.options.PublicURL
+	if base == "" {
+		base = s.n.httpURL
+	}
+	if base == "" {
+		return "", engine.NewUserError(engine.CodeNotAllowed, "this peer has no gateway that a browser could open: start it with --http")
+	}
+	valid := spec.Expires
+	if valid <= 0 {
+		valid = guestLife
+	}
+	token, err := s.RoomToken(r.ID(), spec.Speak, valid)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimSuffix(base, "/") + "/r/" + url.PathEscape(r.Name()) + "#token=" + token, nil
+}
+
+// via returns the addresses that others should try first.
+func (s service) via() []string {
+	addrs := s.n.Addrs()
+	return addrs[:min(len(addrs), maxVia)]
+}
+
+func (s service) Authorize(token string) (engine.Access, bool) {
+	return s.n.tokens.authorize(token, time.Now())
+}
+
+func (s service) RoomToken(id wire.RoomID, speak bool, valid time.Duration) (string, error) {
+	if _, err := s.find(string(id)); err != nil {
+		return "", err
+	}
+	return s.n.tokens.room(id, speak, time.Now().Add(valid))
+}
+
+func (s service) Events(ctx context.Context, stats time.Duration) <-chan engine.Event {
+	return s.n.engine.Events(ctx, stats)
+}
