@@ -1,0 +1,280 @@
+package seal
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"testing"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/castd/castd/engine/wire"
+)
+
+const testRecord = wire.StreamID(0xFEDC)
+
+func verifyAll(t *testing.T, device ed25519.PrivateKey, pkts [][]byte) []*wire.Manifest {
+	t.Helper()
+	var out []*wire.Manifest
+	for i, pkt := range pkts {
+		h, m, err := VerifyManifest(publicKey(device), pkt)
+		if err != nil {
+			t.Fatalf("packet %d: %v", i, err)
+		}
+		if h.Kind != wire.KindRecord || h.Stream != testRecord {
+			t.Fatalf("packet %d: header %+v", i, h)
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+func TestManifestVouchesForWhatWasSent(t *testing.T) {
+	device := testDevice(1)
+	n := NewNotary(device, testRecord, 2, 50)
+	if pkts := n.Build(0); len(pkts) != 0 {
+		t.Fatalf("%d packets about nothing", len(pkts))
+	}
+	want := make(map[[2]uint64][HashSize]byte)
+	for i, number := range []uint64{10, 12, 11, 11, 20, 21} { // out of order, twice, with a hole
+		pkt := []byte{byte(i)}
+		h := n.Add(5, number, pkt)
+		if _, ok := want[[2]uint64{5, number}]; !ok {
+			want[[2]uint64{5, number}] = h
+		}
+		if h != Hash(pkt) {
+			t.Fatal("Add returns another hash than Hash")
+		}
+	}
+	want[[2]uint64{4, 12}] = n.Add(4, 12, []byte("other stream"))
+	n.Skip(5, 13, 15)
+	n.Skip(5, 16, 19) // goes on where the last ended
+	n.Skip(5, 30, 29) // nothing
+	n.Skip(4, 20, 20)
+	n.Clock(5, 1, 1)
+	n.Clock(5, 1000, 1_700_000_000_000_000)
+	if err := n.Announce([]byte("announce")); err != nil {
+		t.Fatal(err)
+	}
+	if n.Pending() != 7 {
+		t.Errorf("%d pending", n.Pending())
+	}
+	pkts := n.Build(99)
+	ms := verifyAll(t, device, pkts)
+	if len(ms) != 1 || n.Pending() != 0 || n.Next() != 51 {
+		t.Fatalf("%d packets, %d pending, next %d", len(ms), n.Pending(), n.Next())
+	}
+	m := ms[0]
+	if len(m.Runs) != 3 || m.Runs[0].Stream != 4 || m.Runs[1].First != 10 || len(m.Runs[1].Hashes) != 3*HashSize {
+		t.Errorf("runs are %v", m.Runs)
+	}
+	for _, r := range m.Runs {
+		for i := 0; i < len(r.Hashes); i += HashSize {
+			key := [2]uint64{r.Stream, r.First + uint64(i/HashSize)}
+			if want[key] != [HashSize]byte(r.Hashes[i:]) {
+				t.Errorf("number %v has another hash", key)
+			}
+			delete(want, key)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("not vouched for: %v", want)
+	}
+	if len(m.Skips) != 2 || m.Skips[0].First != 13 || m.Skips[0].Last != 19 {
+		t.Errorf("skips are %v", m.Skips)
+	}
+	if len(m.Clocks) != 1 || m.Clocks[0].Timestamp != 1000 || string(m.Announce) != "announce" || len(m.Previous) != 0 {
+		t.Errorf("manifest is %v", m)
+	}
+	n.Add(5, 22, nil)
+	second := n.Build(100)
+	m = verifyAll(t, device, second)[0]
+	if hash := Hash(pkts[0]); !bytes.Equal(m.Previous, hash[:]) || len(m.Announce) != 0 || len(m.Skips) != 0 {
+		t.Errorf("second manifest is %v", m)
+	}
+}
+
+// Whatever is added comes out once, in packets within the bound, each with the hash of the one before.
+func TestManifestsSplit(t *testing.T) {
+	device := testDevice(1)
+	for seed := range uint64(30) {
+		rnd := rand.New(rand.NewPCG(seed, 2))
+		n := NewNotary(device, testRecord, 0, wire.MaxNumber-1000)
+		var previous []byte
+		for range 4 {
+			want := make(map[[2]uint64]bool)
+			skips, clocks := rnd.IntN(80), rnd.IntN(60)
+			for range rnd.IntN(400) {
+				key := [2]uint64{rnd.Uint64N(3) << 62, wire.MaxNumber - rnd.Uint64N(3000)}
+				want[key] = true
+				n.Add(wire.StreamID(key[0]), key[1], binary.BigEndian.AppendUint64(nil, key[1]))
+			}
+			for i := range skips {
+				n.Skip(1<<63, wire.MaxNumber-uint64(2*i), wire.MaxNumber-uint64(2*i))
+			}
+			for i := range clocks {
+				n.Clock(wire.StreamID(i), 0xFFFFFFFF, -1)
+			}
+			announce := make([]byte, rnd.IntN(MaxAnnounce+1))
+			if err := n.Announce(announce); err != nil {
+				t.Fatal(err)
+			}
+			pkts := n.Build(0xFFFFFFFF)
+			for i, m := range verifyAll(t, device, pkts) {
+				if len(pkts[i])-wire.HeaderSize > MaxManifest && len(m.Announce) < MaxManifest-150 || len(pkts[i]) > wire.MaxPacket {
+					t.Errorf("seed %d: packet %d has %d octets", seed, i, len(pkts[i]))
+				}
+				if !bytes.Equal(m.Previous, previous) {
+					t.Fatalf("seed %d: packet %d does not follow the one before", seed, i)
+				}
+				hash := Hash(pkts[i])
+				previous = hash[:]
+				skips, clocks = skips-len(m.Skips), clocks-len(m.Clocks)
+				for _, r := range m.Runs {
+					for j := range len(r.Hashes) / HashSize {
+						key := [2]uint64{r.Stream, r.First + uint64(j)}
+						if !want[key] || Hash(binary.BigEndian.AppendUint64(nil, key[1])) != [HashSize]byte(r.Hashes[j*HashSize:]) {
+							t.Fatalf("seed %d: %v was not added, or comes twice, or has another hash", seed, key)
+						}
+						delete(want, key)
+					}
+				}
+			}
+			if len(want) != 0 || skips != 0 || clocks != 0 {
+				t.Fatalf("seed %d: left out: %d hashes, %d skips, %d clocks", seed, len(want), skips, clocks)
+			}
+		}
+	}
+}
+
+func TestNotaryIsBounded(t *testing.T) {
+	n := NewNotary(testDevice(1), testRecord, 0, 0)
+	for i := range uint64(MaxPending + 3) {
+		n.Add(1, i, nil)
+		n.Skip(wire.StreamID(i%2), 10*i, 10*i)
+		n.Clock(wire.StreamID(i), 0, 0)
+	}
+	if n.Pending() != MaxPending || n.Dropped() != 3+2*(MaxPending+3-maxFacts) {
+		t.Errorf("%d pending, %d dropped", n.Pending(), n.Dropped())
+	}
+	if err := n.Announce(make([]byte, MaxAnnounce+1)); !errors.Is(err, ErrAnnounce) {
+		t.Errorf("too large an announce: %v", err)
+	}
+}
+
+func TestVerifyManifestRefuses(t *testing.T) {
+	device := testDevice(1)
+	n := NewNotary(device, testRecord, 2, 50)
+	n.Add(5, 10, []byte("x"))
+	pkt := n.Build(7)[0]
+	if _, _, err := VerifyManifest(publicKey(testDevice(2)), pkt); !errors.Is(err, ErrManifestSignature) {
+		t.Errorf("another device: %v", err)
+	}
+	if _, _, err := VerifyManifest(nil, pkt); err == nil {
+		t.Error("verified without a key")
+	}
+	for i := range pkt {
+		bad := bytes.Clone(pkt)
+		bad[i] ^= 1
+		if _, _, err := VerifyManifest(publicKey(device), bad); err == nil {
+			t.Fatalf("verifies with octet %d changed", i)
+		}
+		if _, _, err := VerifyManifest(publicKey(device), pkt[:i]); err == nil {
+			t.Fatalf("verifies when cut to %d octets", i)
+		}
+	}
+	if _, _, err := VerifyManifest(publicKey(device), append(pkt, 0)); err == nil {
+		t.Error("verifies with an octet more")
+	}
+	// A signature does not make nonsense true.
+	hash := make([]byte, HashSize)
+	for name, m := range map[string]*wire.Manifest{
+		"half a hash":   {Runs: []*wire.Run{{Stream: 5, First: 1, Hashes: make([]byte, 18)}}},
+		"empty run":     {Runs: []*wire.Run{{Stream: 5, First: 1}}},
+		"number":        {Runs: []*wire.Run{{Stream: 5, First: wire.MaxNumber + 1, Hashes: hash}}},
+		"end of run":    {Runs: []*wire.Run{{Stream: 5, First: wire.MaxNumber, Hashes: make([]byte, 24)}}},
+		"overflow":      {Runs: []*wire.Run{{Stream: 5, First: ^uint64(0), Hashes: make([]byte, 24)}}},
+		"many runs":     {Runs: repeat(maxRuns+1, &wire.Run{Hashes: hash[:0]})},
+		"skip backward": {Skips: []*wire.Skip{{Stream: 5, First: 3, Last: 2}}},
+		"skip too far":  {Skips: []*wire.Skip{{Stream: 5, First: 3, Last: wire.MaxNumber + 1}}},
+		"many skips":    {Skips: repeat(maxEntries+1, &wire.Skip{})},
+		"many clocks":   {Clocks: repeat(maxEntries+1, &wire.Clock{})},
+		"previous":      {Previous: []byte{1}},
+	} {
+		if _, _, err := VerifyManifest(publicKey(device), signManifest(t, device, m, wire.KindRecord)); !errors.Is(err, ErrManifest) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, _, err := VerifyManifest(publicKey(device), signManifest(t, device, &wire.Manifest{}, wire.KindAudio)); !errors.Is(err, ErrManifest) {
+		t.Errorf("a manifest in an audio stream: %v", err)
+	}
+	large := signManifest(t, device, &wire.Manifest{Announce: make([]byte, wire.MaxPacket)}, wire.KindRecord)
+	if _, _, err := VerifyManifest(publicKey(device), large); !errors.Is(err, ErrManifest) {
+		t.Errorf("a manifest of %d octets: %v", len(large), err)
+	}
+}
+
+// GREASE: a newer castd's fields are skipped.
+func TestManifestWithUnknownFields(t *testing.T) {
+	device := testDevice(1)
+	m := &wire.Manifest{Runs: []*wire.Run{{Stream: 5, First: 1, Hashes: make([]byte, HashSize)}}}
+	grease := protowire.AppendString(protowire.AppendTag(nil, 4242, protowire.BytesType), "new")
+	m.ProtoReflect().SetUnknown(grease)
+	m.Runs[0].ProtoReflect().SetUnknown(grease)
+	_, got, err := VerifyManifest(publicKey(device), signManifest(t, device, m, wire.KindRecord))
+	if err != nil || len(got.Runs) != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
+func repeat[T any](n int, v T) (out []T) {
+	for range n {
+		out = append(out, v)
+	}
+	return out
+}
+
+func signManifest(t testing.TB, device ed25519.PrivateKey, m *wire.Manifest, kind wire.Kind) []byte {
+	t.Helper()
+	body, err := proto.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := wire.Header{Kind: kind, Stream: testRecord}
+	pkt := append(h.Append(nil), body...)
+	return append(pkt, ed25519.Sign(device, append([]byte(wire.ManifestDomain), pkt...))...)
+}
+
+// FuzzManifest signs whatever comes, so that the checks behind the signature are reached.
+func FuzzManifest(f *testing.F) {
+	device := testDevice(1)
+	n := NewNotary(device, testRecord, 2, 50)
+	n.Add(5, 10, []byte("x"))
+	n.Skip(5, 11, 12)
+	n.Clock(5, 1, 2)
+	good := n.Build(7)[0]
+	f.Add(good[wire.HeaderSize : len(good)-ed25519.SignatureSize])
+	f.Fuzz(func(t *testing.T, body []byte) {
+		_, _, _ = VerifyManifest(publicKey(device), body)
+		h := wire.Header{Kind: wire.KindRecord, Stream: testRecord}
+		pkt := append(h.Append(nil), body...)
+		pkt = append(pkt, ed25519.Sign(device, append([]byte(wire.ManifestDomain), pkt...))...)
+		_, m, err := VerifyManifest(publicKey(device), pkt)
+		if err != nil {
+			return
+		}
+		for _, r := range m.Runs {
+			if len(r.Hashes) == 0 || len(r.Hashes)%HashSize != 0 || r.First > wire.MaxNumber {
+				t.Fatalf("accepted %v", r)
+			}
+		}
+		for _, s := range m.Skips {
+			if s.First > s.Last || s.Last > wire.MaxNumber {
+				t.Fatalf("accepted %v", s)
+			}
+		}
+	})
+}
