@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-
-	"github.com/pion/rtp/codecs"
 )
 
 // source makes frames of a codec as a container would hold them; the bodies are random.
@@ -262,45 +260,6 @@ func TestPacketizerRefuses(t *testing.T) {
 		p, _ := NewPacketizer(c.codec, 0, nil)
 		if _, err := p.Packetize(c.frame, false); err == nil {
 			t.Errorf("%s: packetized %d octets", c.codec, len(c.frame))
-		}
-	}
-}
-
-// Another implementation understands what is sent.
-func TestPionReadsPayloads(t *testing.T) {
-	for _, codec := range []string{VP8, VP9, H264, AV1} {
-		s := source{codec, rand.New(rand.NewPCG(5, 6))}
-		p, _ := NewPacketizer(codec, 150, avcC(codec))
-		for i := range 50 {
-			frame := s.frame(i%5 == 0, 20+s.rng.IntN(2000))
-			payloads, err := p.Packetize(frame, false)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var depacketizer interface {
-				Unmarshal(packet []byte) ([]byte, error)
-			}
-			switch codec {
-			case VP8:
-				depacketizer = &codecs.VP8Packet{}
-			case VP9:
-				depacketizer = &codecs.VP9Packet{}
-			case H264:
-				depacketizer = &codecs.H264Packet{IsAVC: true}
-			case AV1:
-				depacketizer = &codecs.AV1Depacketizer{}
-			}
-			var got []byte
-			for _, payload := range payloads {
-				part, err := depacketizer.Unmarshal(payload.Data)
-				if err != nil {
-					t.Fatalf("%s: %v", codec, err)
-				}
-				got = append(got, part...)
-			}
-			if !bytes.Equal(got, frame) {
-				t.Fatalf("%s: frame %d came out differently", codec, i)
-			}
 		}
 	}
 }

@@ -153,17 +153,17 @@ func TestRecordingGoesOnAfterFullDisk(t *testing.T) {
 		if failed != 3 {
 			t.Errorf("%d calls failed", failed)
 		}
-		real := 0
+		media := 0
 		for _, f := range oggFrames(t, w.Bytes()) {
 			if len(f.Data) == 3 {
-				real++
+				media++
 				if n := int(f.Data[1]) + int(f.Data[2])<<8; f.Time != time.Duration(n)*20*ms {
 					t.Fatalf("packet %d is at %v", n, f.Time)
 				}
 			}
 		}
-		if real < 400 || real == 500 {
-			t.Errorf("%d packets of 500", real)
+		if media < 400 || media == 500 {
+			t.Errorf("%d packets of 500", media)
 		}
 	})
 	t.Run("matroska", func(t *testing.T) {
@@ -323,7 +323,7 @@ func TestSamples(t *testing.T) {
 	}
 }
 
-func TestWebMOfFFmpegsOwnValidator(t *testing.T) {
+func TestFFprobeReadsWebM(t *testing.T) {
 	needFFmpeg(t)
 	file, _ := recording(t, 3, false)
 	path := filepath.Join(t.TempDir(), "a.webm")
