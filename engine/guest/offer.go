@@ -131,6 +131,7 @@ func (o *offer) selectSections() error {
 	}
 	switch {
 	case len(taken) > 0:
+		o.dropMID()
 		return nil
 	case codecless > 0 && codecless == usable:
 		return engine.NewUserError(engine.CodeNoCommonCodec,
@@ -139,6 +140,27 @@ func (o *offer) selectSections() error {
 		return badOffer("Nothing in the offer sends media; offer an audio or video section with a=sendonly.")
 	}
 	return badOffer("Nothing in the offer receives media; offer an audio or video section with a=recvonly.")
+}
+
+// dropMID takes the MID header extension back where a source did not announce its streams (neither a=ssrc nor a=rid): pion
+// then finds their sections by payload type, which with the extension it does not try.
+func (o *offer) dropMID() {
+	unannounced, encodings := false, false
+	for i := range o.sections {
+		s := &o.sections[i]
+		if !s.accepted {
+			continue
+		}
+		_, announced := s.source.Attribute("ssrc")
+		encodings = encodings || s.rid != ""
+		unannounced = unannounced || !announced && s.rid == ""
+	}
+	if o.purpose != publishing || !unannounced || encodings {
+		return
+	}
+	for i := range o.sections {
+		delete(o.sections[i].ext, uriMID)
+	}
 }
 
 // wants reports whether the guest wants to use the section in the direction that the offer is for.

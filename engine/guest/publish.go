@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,11 +28,12 @@ type publisher struct {
 	config  engine.SlotConfig
 	keys    chan struct{} // a key frame is wanted
 
-	pub engine.Publication // set by open, before any packet can arrive
-
-	mu     sync.Mutex // guards all following fields
+	mu     sync.Mutex         // guards all following fields
+	pub    engine.Publication // set by open, before any packet can arrive
 	tracks map[string]*sourceTrack
 	clock  sourceClock
+	// keyWaits is set when a key frame was wanted before there was a source to ask.
+	keyWaits bool
 }
 
 // sourceTrack is one RTP stream of a publisher. Its reading goroutine owns it but for the constants.
@@ -83,10 +86,16 @@ func (p *publisher) open(ctx context.Context) error {
 }
 
 func (p *publisher) close() {
-	if pub := p.publication(); pub != nil {
-		if err := pub.Close(); err != nil {
-			p.session.log.Debug("close slot", "error", err)
-		}
+	pub := p.publication()
+	if pub == nil {
+		return
+	}
+	end := pub.Close // the slot waits for who lost his connection
+	if p.session.saidGoodbye() {
+		end = pub.End
+	}
+	if err := end(); err != nil {
+		p.session.log.Debug("close slot", "error", err)
 	}
 }
 
@@ -117,12 +126,12 @@ func (p *publisher) run(ctx context.Context) {
 			p.session.end(pub.Err())
 			return
 		case <-p.keys:
-			if video := p.ssrc(kindVideo); video != 0 {
+			if video := p.keySource(); video != 0 {
 				p.send(&rtcp.PictureLossIndication{MediaSSRC: video})
 			}
 		case <-ticker.C:
 			if f := pub.Feedback(); f.Bitrate > 0 {
-				p.send(&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: float32(f.Bitrate), SSRCs: p.ssrcs()})
+				p.send(&rtcp.ReceiverEstimatedMaximumBitrate{Bitrate: float32(f.Bitrate), SSRCs: slices.Sorted(maps.Values(p.sources()))})
 			}
 		}
 	}
@@ -134,24 +143,26 @@ func (p *publisher) send(packet rtcp.Packet) {
 	}
 }
 
-// ssrc returns the label's SSRC, 0 while nothing has come.
-func (p *publisher) ssrc(label string) uint32 {
+// keySource returns the SSRC of the video; while there is none, 0, and the wish waits for it.
+func (p *publisher) keySource() uint32 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if t := p.tracks[label]; t != nil {
+	if t := p.tracks[kindVideo]; t != nil {
 		return t.ssrc
 	}
+	p.keyWaits = true
 	return 0
 }
 
-func (p *publisher) ssrcs() []uint32 {
-	var list []uint32
-	for _, label := range []string{kindAudio, kindVideo} {
-		if s := p.ssrc(label); s != 0 {
-			list = append(list, s)
-		}
+// sources returns the SSRCs that have come, by label.
+func (p *publisher) sources() map[string]uint32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := map[string]uint32{}
+	for label, t := range p.tracks {
+		all[label] = t.ssrc
 	}
-	return list
+	return all
 }
 
 // track is called by pion when the first packet of a stream has come. Of several streams of a kind the first is taken.
@@ -169,6 +180,9 @@ func (p *publisher) track(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiv
 		return
 	}
 	p.tracks[label] = t
+	if label == kindVideo && p.keyWaits {
+		p.wantKeyFrame()
+	}
 	p.mu.Unlock()
 	p.session.spawn(func() { p.readMedia(remote, t) })
 	p.session.spawn(func() { p.readReports(remote, receiver, t) })

@@ -196,7 +196,13 @@ func (p *fakePublication) Feedback() engine.Feedback {
 func (p *fakePublication) Done() <-chan struct{} { return p.done }
 func (p *fakePublication) Err() error            { return p.err }
 
+// End ends the slot at once, Close leaves it live here.
 func (p *fakePublication) Close() error {
+	p.once.Do(func() { close(p.done) })
+	return nil
+}
+
+func (p *fakePublication) End() error {
 	p.once.Do(func() {
 		r := p.room
 		r.mu.Lock()

@@ -141,9 +141,7 @@ func (t *viewerTrack) send(it *item, since time.Duration, now time.Time) (placed
 	t.setExtensions(s, h)
 	t.packets++
 	t.octets += uint32(len(payload))
-	if _, err := t.writer.WriteRTP(&s.header, s.payload); err != nil {
-		t.owner.session.log.Debug("send media", "error", err)
-	}
+	t.write(s)
 	return p, true
 }
 
@@ -207,9 +205,16 @@ func (t *viewerTrack) resend(missing []uint16, now time.Time) int {
 		}
 		s.resends++
 		n++
-		if _, err := t.writer.WriteRTP(&s.header, s.payload); err != nil {
-			t.owner.session.log.Debug("send media", "error", err)
-		}
+		t.write(s)
 	}
 	return n
+}
+
+func (t *viewerTrack) write(s *sentPacket) {
+	count := &t.owner.session.service.count
+	if _, err := t.writer.WriteRTP(&s.header, s.payload); err != nil {
+		count.failed.Add(1)
+		return
+	}
+	count.out.Add(1)
 }

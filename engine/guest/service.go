@@ -43,6 +43,7 @@ type Stats struct {
 	PacketsIn            uint64 // RTP packets of publishers that reached the room
 	PacketsRefused       uint64 // RTP packets of publishers that the room or this package refused
 	PacketsOut           uint64 // RTP packets to viewers, retransmissions included
+	SendErrors           uint64 // RTP packets to viewers that the socket refused
 	Retransmitted        uint64
 	AudioDropped         uint64 // packets that viewers' queues had no room for
 	VideoDropped         uint64
@@ -51,9 +52,9 @@ type Stats struct {
 
 // counters are shared by all sessions of a Service.
 type counters struct {
-	publishing, watching                       atomic.Int64
-	in, refused, out, retransmitted            atomic.Uint64
-	audioDropped, videoDropped, feedbackDroped atomic.Uint64
+	publishing, watching                        atomic.Int64
+	in, refused, out, failed, retransmitted     atomic.Uint64
+	audioDropped, videoDropped, feedbackDropped atomic.Uint64
 }
 
 // Service serves guests. All methods are safe for concurrent use.
@@ -185,8 +186,8 @@ func (s *Service) Stats() Stats {
 	c := &s.count
 	return Stats{
 		Publishing: int(c.publishing.Load()), Watching: int(c.watching.Load()),
-		PacketsIn: c.in.Load(), PacketsRefused: c.refused.Load(), PacketsOut: c.out.Load(), Retransmitted: c.retransmitted.Load(),
-		AudioDropped: c.audioDropped.Load(), VideoDropped: c.videoDropped.Load(), FeedbackDropped: c.feedbackDroped.Load(),
+		PacketsIn: c.in.Load(), PacketsRefused: c.refused.Load(), PacketsOut: c.out.Load(), SendErrors: c.failed.Load(), Retransmitted: c.retransmitted.Load(),
+		AudioDropped: c.audioDropped.Load(), VideoDropped: c.videoDropped.Load(), FeedbackDropped: c.feedbackDropped.Load(),
 	}
 }
 

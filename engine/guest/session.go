@@ -20,6 +20,8 @@ type part interface {
 	prepare(pc *webrtc.PeerConnection) error
 	// open reserves what it needs of the room, once the answer is there.
 	open(ctx context.Context) error
+	// sources returns the SSRCs of the guest's streams that have come, by kind.
+	sources() map[string]uint32
 	// run works from the moment that the connection is ready until ctx ends.
 	run(ctx context.Context)
 	// close gives everything back. It is called once, after run has returned or without it, where prepare succeeded.
@@ -56,6 +58,7 @@ type session struct {
 	candidates int // of this generation
 	ufrag, pwd string
 	over       bool
+	left       bool // the guest said goodbye
 	err        error
 }
 
@@ -121,7 +124,7 @@ func (s *session) start(ctx context.Context) error {
 
 // exchange applies the offer with these ICE parameters and returns pion's complete answer.
 func (s *session) exchange(ctx context.Context, ufrag, pwd string, candidates []string, version uint64) (string, error) {
-	tame, err := s.offer.tame(ufrag, pwd, candidates, version)
+	tame, err := s.offer.tame(ufrag, pwd, candidates, version, s.part.sources())
 	if err != nil {
 		return "", fmt.Errorf("write offer: %w", err)
 	}
@@ -216,6 +219,12 @@ func (s *session) spawn(f func()) {
 	}
 }
 
+func (s *session) saidGoodbye() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.left
+}
+
 func (s *session) ended() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -245,8 +254,12 @@ func (s *session) Err() error {
 	return s.err
 }
 
-// Close implements engine.GuestSession.
+// Close implements engine.GuestSession. It is a guest's goodbye: unlike one whose connection was lost, a publisher who says
+// it is not waited for.
 func (s *session) Close() error {
+	s.mu.Lock()
+	s.left = s.left || !s.over
+	s.mu.Unlock()
 	s.end(nil)
 	<-s.done
 	return nil

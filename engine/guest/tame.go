@@ -1,19 +1,27 @@
 package guest
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/pion/sdp/v3"
 )
 
-// passed lists the attributes of a section that are handed to pion as they are.
-var passed = []string{"mid", "rtcp-mux", "rtcp-rsize", "setup", "fingerprint", "msid", "end-of-candidates", "bundle-only"}
+// passed reports whether an attribute of a section is handed to pion as it is.
+func passed(key string) bool {
+	switch key {
+	case "mid", "rtcp-mux", "rtcp-rsize", "setup", "fingerprint", "msid", "end-of-candidates":
+		return true
+	}
+	return false
+}
 
 // tame writes the accepted part of the offer anew, as pion is to see it, with the ICE parameters given: one section for each
 // accepted one, with nothing in it that this package did not look at.
-func (o *offer) tame(ufrag, pwd string, candidates []string, version uint64) (string, error) {
+//
+// sources are SSRCs of streams that have come without having been offered; pion would end them at a renegotiation that does
+// not name them.
+func (o *offer) tame(ufrag, pwd string, candidates []string, version uint64, sources map[string]uint32) (string, error) {
 	d := &sdp.SessionDescription{
 		Origin: sdp.Origin{
 			Username: "-", SessionID: 1, SessionVersion: version, NetworkType: "IN", AddressType: "IP4", UnicastAddress: "127.0.0.1",
@@ -21,9 +29,8 @@ func (o *offer) tame(ufrag, pwd string, candidates []string, version uint64) (st
 		SessionName:      "-",
 		TimeDescriptions: []sdp.TimeDescription{{}},
 	}
-	d.WithPropertyAttribute(sdp.AttrKeyExtMapAllowMixed)
-	if !o.mixed {
-		d.Attributes = nil
+	if o.mixed {
+		d.WithPropertyAttribute(sdp.AttrKeyExtMapAllowMixed)
 	}
 	for _, key := range []string{"fingerprint", "ice-lite"} {
 		if v, ok := o.source.Attribute(key); ok {
@@ -38,7 +45,7 @@ func (o *offer) tame(ufrag, pwd string, candidates []string, version uint64) (st
 			continue
 		}
 		group += " " + s.mid
-		m := s.tame(o)
+		m := s.tame(o, sources[s.kind])
 		m.WithICECredentials(ufrag, pwd)
 		if len(d.MediaDescriptions) == 0 {
 			for _, c := range candidates {
@@ -52,7 +59,7 @@ func (o *offer) tame(ufrag, pwd string, candidates []string, version uint64) (st
 	return string(b), err
 }
 
-func (s *section) tame(o *offer) *sdp.MediaDescription {
+func (s *section) tame(o *offer, ssrc uint32) *sdp.MediaDescription {
 	m := &sdp.MediaDescription{
 		MediaName: sdp.MediaName{
 			Media: s.kind, Port: sdp.RangedPort{Value: 9}, Protos: []string{"UDP", "TLS", "RTP", "SAVPF"},
@@ -60,7 +67,7 @@ func (s *section) tame(o *offer) *sdp.MediaDescription {
 		ConnectionInformation: &sdp.ConnectionInformation{NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"}},
 	}
 	for _, a := range s.source.Attributes {
-		if slices.Contains(passed, a.Key) && a.Key != "bundle-only" {
+		if passed(a.Key) {
 			m.Attributes = append(m.Attributes, a)
 		}
 	}
@@ -87,7 +94,7 @@ func (s *section) tame(o *offer) *sdp.MediaDescription {
 	if o.purpose == watching {
 		return m.WithPropertyAttribute("recvonly")
 	}
-	s.describeSources(m)
+	s.describeSources(m, ssrc)
 	return m.WithPropertyAttribute("sendonly")
 }
 
@@ -104,7 +111,7 @@ func (c *codec) describe(m *sdp.MediaDescription) {
 
 // describeSources appends the lines that tell pion which RTP streams to expect: the SSRCs, or the one encoding that was
 // chosen of a simulcast offer.
-func (s *section) describeSources(m *sdp.MediaDescription) {
+func (s *section) describeSources(m *sdp.MediaDescription, ssrc uint32) {
 	if s.rid != "" {
 		if _, ok := m.Attribute("msid"); !ok {
 			m.WithValueAttribute("msid", "- "+s.kind)
@@ -123,6 +130,9 @@ func (s *section) describeSources(m *sdp.MediaDescription) {
 		}
 		n++
 		m.Attributes = append(m.Attributes, a)
+	}
+	if n == 0 && ssrc != 0 {
+		m.WithValueAttribute("ssrc", strconv.FormatUint(uint64(ssrc), 10)+" cname:guest")
 	}
 }
 

@@ -38,9 +38,9 @@ type watcher struct {
 
 	mu      sync.Mutex // guards all following fields
 	playing *programme
-	sub     engine.Subscription
 
 	// Owned by the writer.
+	sub         engine.Subscription
 	start       time.Time
 	step        lipSync
 	sinceBurst  int
@@ -90,13 +90,16 @@ func (w *watcher) prepare(pc *webrtc.PeerConnection) error {
 // open takes nothing of the room yet: a backlog is of use only once the connection is there.
 func (w *watcher) open(context.Context) error { return nil }
 
+// sources is empty: a viewer sends no media.
+func (w *watcher) sources() map[string]uint32 { return nil }
+
 // close has nothing to give back: run does it.
 func (w *watcher) close() {}
 
 // run subscribes and writes until ctx ends.
 func (w *watcher) run(ctx context.Context) {
 	w.start = time.Now()
-	sub, err := w.room.Subscribe(w, engine.SinkOptions{Backlog: true})
+	sub, err := w.room.Subscribe(w, engine.SinkOptions{Backlog: true, Guest: true})
 	if err != nil {
 		w.session.end(err)
 		return
@@ -147,9 +150,7 @@ func (w *watcher) serveWaiting() {
 func (w *watcher) serve(r viewerReport) {
 	t := w.tracks[r.kind]
 	if len(r.missing) > 0 {
-		n := t.resend(r.missing, time.Now())
-		w.session.service.count.out.Add(uint64(n))
-		w.session.service.count.retransmitted.Add(uint64(n))
+		w.session.service.count.retransmitted.Add(uint64(t.resend(r.missing, time.Now())))
 	}
 	if r.picture {
 		w.refresh(time.Now())
@@ -228,7 +229,6 @@ func (w *watcher) play(it *item) {
 	if !ok {
 		return
 	}
-	w.session.service.count.out.Add(1)
 	wall := it.wallUs
 	if wall != 0 && it.backlog {
 		wall += int64(int32(it.liveTime-it.header.Timestamp)) * 1_000_000 / t.line.rate
@@ -270,7 +270,7 @@ func (w *watcher) readReports(sender *webrtc.RTPSender, t *viewerTrack) {
 		select {
 		case w.reports <- report:
 		default:
-			w.session.service.count.feedbackDroped.Add(1)
+			w.session.service.count.feedbackDropped.Add(1)
 		}
 	}
 }
