@@ -205,8 +205,8 @@ func (r *Router) recvConfirm(from ID, m *MsgConfirm) {
 	if v := r.child(c.victim); v != nil && v.kind == Ordinary {
 		v.kind, v.until = Orphan, r.now.Add(r.cfg.DisplaceTimeout)
 		r.displacedAt = r.now
-		list := []Candidate{{Peer: c.peer, Addrs: c.addrs, Depth: uint32(len(r.path)), Free: c.slots}}
-		r.send(v.peer, &MsgLeave{Reason: LeaveDisplaced, Candidates: append(list, r.candidates(v.peer, maxProbes-1)...)})
+		r.send(v.peer, &MsgLeave{Reason: LeaveDisplaced, Candidates: first(
+			Candidate{Peer: c.peer, Addrs: c.addrs, Depth: uint32(len(r.path)), Free: c.slots}, r.candidates(v.peer, maxProbes))})
 	}
 	c.victim = ""
 }
@@ -295,4 +295,9 @@ func (r *Router) candidates(without ID, n int) []Candidate {
 		}
 	}
 	return out[:min(len(out), n)]
+}
+
+// first puts c at the head of a list.
+func first(c Candidate, list []Candidate) []Candidate {
+	return append([]Candidate{c}, slices.DeleteFunc(list, func(o Candidate) bool { return o.Peer == c.Peer })...)
 }

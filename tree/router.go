@@ -214,7 +214,7 @@ func (r *Router) leave() {
 		if e := r.cache.find(p.peer); e != nil {
 			c.Addrs = e.Addrs
 		}
-		list = append([]Candidate{c}, slices.DeleteFunc(list, func(o Candidate) bool { return o.Peer == p.peer })...)
+		list = first(c, list)
 	}
 	for _, c := range r.children {
 		mine := slices.DeleteFunc(slices.Clone(list), func(o Candidate) bool { return o.Peer == c.peer })
@@ -275,6 +275,9 @@ func (r *Router) recvLeave(from ID, m *MsgLeave) {
 	if !asParent {
 		return
 	}
+	if m.Reason == LeaveGoodbye {
+		r.cache.remove(from)
+	}
 	var prefer []ID
 	for _, c := range list {
 		prefer = append(prefer, c.Peer)
@@ -311,6 +314,7 @@ func (r *Router) hopDown(peer ID) {
 		r.dropBackup("")
 	}
 	if r.parent != nil && r.parent.peer == peer {
+		r.cache.failed(r.now, peer)
 		r.lose(ReasonRepair, nil)
 	}
 }

@@ -133,6 +133,9 @@ func (r *Router) advance(s *search) {
 		if i < 0 || !s.ready(r.now, s.asks[i].depth) {
 			break
 		}
+		if s.asks[i].cost >= blindCost && (s.waiting() > 0 || r.probe(s) > 0) {
+			break // only where nobody has room
+		}
 		s.asks[i].usable = false
 		r.join(s, s.asks[i].peer, s.asks[i].quality)
 	}
@@ -295,6 +298,10 @@ func (r *Router) roundFailed(s *search) {
 // heard wakes a search that pauses, because somebody new was heard of; a little later, as others have heard the same.
 func (r *Router) heard(s *search) {
 	if s == nil || s.retryAt.IsZero() {
+		return
+	}
+	if len(s.asks) == 0 {
+		s.retryAt = r.now // there was nobody to ask at all
 		return
 	}
 	soon := r.now.Add(time.Duration(r.rng.Int64N(int64(r.cfg.BackoffMin)*int64(min(s.rounds, 8)) + 1)))

@@ -11,6 +11,7 @@ func (r *Router) timers(tick bool) {
 	if p := r.parent; p != nil {
 		switch {
 		case p.suspect && r.now.Sub(p.alive) >= r.cfg.ChildSilence:
+			r.cache.failed(r.now, p.peer)
 			r.send(p.peer, &MsgLeave{Reason: LeaveMoved})
 			r.parent = nil
 		case p.suspect:
