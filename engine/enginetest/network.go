@@ -22,13 +22,12 @@ import (
 type Network struct {
 	// Delay is the one-way delay of everything; set it before the first peer.
 	Delay time.Duration
-	// Loss is the share of packets that hops lose, 0 to 1.
-	Loss float64
 	// Tamper, where set, may change or drop (nil) each origin packet on a hop.
 	Tamper func(from, to peer.ID, pkt []byte) []byte
 
 	mu    sync.Mutex
 	rng   *rand.Rand
+	loss  float64
 	peers map[peer.ID]*Peer
 	cut   map[peer.ID]bool
 }
@@ -158,12 +157,9 @@ func (p *Peer) reach(to peer.ID) *Peer {
 }
 
 func (n *Network) lose() bool {
-	if n.Loss == 0 {
-		return false
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.rng.Float64() < n.Loss
+	return n.loss > 0 && n.rng.Float64() < n.loss
 }
 
 var errUnreachable = errors.New("enginetest: peer is unreachable")
@@ -268,4 +264,11 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
+}
+
+// SetLoss changes the share of packets that hops lose.
+func (n *Network) SetLoss(share float64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.loss = share
 }
