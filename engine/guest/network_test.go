@@ -31,6 +31,7 @@ type bench struct {
 	room    *fakeRoom
 	router  *vnet.Router
 	guests  byte
+	stopped bool
 }
 
 // bubble runs f with a bench on a network with 5 ms each way.
@@ -52,12 +53,21 @@ func bubble(t *testing.T, f func(b *bench)) {
 			if err := b.service.Close(); err != nil {
 				t.Error(err)
 			}
-			if err := router.Stop(); err != nil {
-				t.Error(err)
-			}
+			b.stop()
 		}()
 		f(b)
 	})
+}
+
+// stop ends the network.
+func (b *bench) stop() {
+	if b.stopped {
+		return
+	}
+	b.stopped = true
+	if err := b.router.Stop(); err != nil {
+		b.Error(err)
+	}
 }
 
 func quiet() logging.LoggerFactory {
@@ -161,6 +171,8 @@ type testSource struct {
 	tracks  map[string]*webrtc.TrackLocalStaticRTP
 	senders map[string]*webrtc.RTPSender
 	rtcp    chan rtcp.Packet
+	sent    int
+	version int
 }
 
 // publish connects a guest that sends the first audio and the first video codec named.
