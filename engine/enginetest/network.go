@@ -272,3 +272,8 @@ func (n *Network) SetLoss(share float64) {
 	defer n.mu.Unlock()
 	n.loss = share
 }
+
+// Hop returns the hop from this peer to the other, for tests that send what an engine would not.
+func (p *Peer) Hop(ctx context.Context, to *Peer) (engine.Hop, error) {
+	return (*transport)(p).Dial(ctx, to.id)
+}
