@@ -126,7 +126,10 @@ func (v *node) HopUp(h engine.Hop) {
 	v.mu.Lock()
 	v.ups = append(v.ups, h)
 	v.mu.Unlock()
-	v.upped <- struct{}{}
+	select {
+	case v.upped <- struct{}{}:
+	default: // nobody counts
+	}
 }
 
 // order notes a call on a hop that is not up.

@@ -138,7 +138,32 @@ func (h *Hop) connect() (err error) {
 	if err := h.agent.AwaitConnect(h.connecting); err != nil {
 		return fmt.Errorf("connect ICE: %w", err)
 	}
+	if h.dialer {
+		h.nudge(1)
+	}
 	return h.secure()
+}
+
+// nudge has the dialer's agent check the selected pair again, at the pace of checks, until the hop is connected. Having taken
+// the pair on which the peer's request came, it would otherwise check it next at a keepalive, and if its own first request was
+// lost the peer would have no pair for two seconds. An agent checks at once when it learns of a candidate: this one is a passive
+// TCP candidate, which it does nothing else with.
+func (h *Hop) nudge(n int) {
+	time.AfterFunc(h.t.timings.check, func() {
+		remote, ok := h.conn.RemoteAddr().(*net.UDPAddr)
+		if h.connecting.Err() != nil || !ok || n > maxChecks {
+			return
+		}
+		c, err := ice.NewCandidateHost(&ice.CandidateHostConfig{
+			Network: "tcp", Address: remote.IP.String(), Port: n, Component: ice.ComponentRTP, TCPType: ice.TCPTypePassive,
+		})
+		if err != nil {
+			return
+		}
+		if err := h.agent.AddRemoteCandidate(c); err == nil {
+			h.nudge(n + 1)
+		}
+	})
 }
 
 // secure runs the DTLS handshake, reading for it meanwhile.

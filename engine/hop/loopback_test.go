@@ -2,7 +2,10 @@ package hop
 
 import (
 	"bytes"
+	"errors"
 	"net"
+	"net/netip"
+	"syscall"
 	"testing"
 	"time"
 
@@ -84,5 +87,172 @@ func BenchmarkConnect(b *testing.B) {
 		last := y.ups[len(y.ups)-1]
 		y.mu.Unlock()
 		<-last.(*Hop).down
+	}
+}
+
+// TestLoopbackHopsShareThePort: all hops of a transport go over one port, hops come and go, peers vanish without notice, and
+// none of it disturbs the others.
+func TestLoopbackHopsShareThePort(t *testing.T) {
+	s := newSignals(0)
+	a, b, c := loopbackNode(t, s, 0), loopbackNode(t, s, 1), loopbackNode(t, s, 2)
+	steady, _ := a.dial(c)
+	for round := range 5 {
+		ha, hb := a.dial(b)
+		if round%2 == 0 {
+			if back, err := b.tr.Dial(t.Context(), a.id); err != nil || back != hb {
+				t.Fatalf("dialing back gives %v, %v; want the open hop", back, err)
+			}
+			_ = ha.Close()
+			<-ha.(*Hop).down
+			<-hb.(*Hop).down
+			continue
+		}
+		// b's transport starts anew on the same port, and a has heard nothing.
+		fresh := s.add(t, 1, Config{Mux: b.tr.mux, Loopback: true})
+		if err := hb.(*Hop).agent.Close(); err != nil {
+			t.Fatal(err)
+		}
+		hb2, atA := fresh.dial(a)
+		if _, err := hb2.WritePackets(originPackets(wire.KindVideo, 1, 1, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		<-a.got
+		if err := ha.(*Hop).err(); !errors.Is(err, ErrReplaced) {
+			t.Errorf("the old hop ended with %v", err)
+		}
+		_ = fresh.tr.Close()
+		<-atA.(*Hop).down
+		s.mu.Lock()
+		s.nodes[b.id] = b
+		s.mu.Unlock()
+	}
+	_, _ = steady.WritePackets(originPackets(wire.KindAudio, 1, 1, 100))
+	<-c.got
+	if steady.(*Hop).ending() {
+		t.Error("the third peer's hop ended")
+	}
+}
+
+func TestListen(t *testing.T) {
+	one, port, err := Listen(0, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close()
+	loopback := false
+	for _, a := range one.GetListenAddresses() {
+		u := a.(*net.UDPAddr)
+		loopback = loopback || u.IP.IsLoopback()
+		if u.Port != port || u.IP.IsLinkLocalUnicast() || u.IP.IsUnspecified() {
+			t.Errorf("listens on %v, the port is %d", u, port)
+		}
+	}
+	if !loopback {
+		t.Error("does not listen on the loopback")
+	}
+	if _, _, err := Listen(port, false); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("port in use: %v", err)
+	}
+	two, other, err := Listen(port, true)
+	if err != nil || other == port {
+		t.Fatalf("port in use, with fallback: %d, %v", other, err)
+	}
+	if _, err := two.GetConn("abcd", &net.UDPAddr{IP: net.IPv4(11, 1, 2, 3), Port: other}); err == nil {
+		t.Error("gave a connection on an address that is not this machine's")
+	}
+	if err := two.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := two.GetConn("abcd", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: other}); err == nil {
+		t.Error("gave a connection after Close")
+	}
+	three, again, err := Listen(other, false)
+	if err != nil || again != other {
+		t.Fatalf("a port that was closed: %d, %v", again, err)
+	}
+	_ = three.Close()
+}
+
+func TestMuxFollowsAddresses(t *testing.T) {
+	m, err := listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	before := len(m.GetListenAddresses())
+	// One address comes, one goes.
+	for a, mux := range m.muxes {
+		_ = mux.Close()
+		delete(m.muxes, a)
+		gone := netip.MustParseAddr("11.9.9.9")
+		m.muxes[gone] = mux
+		break
+	}
+	m.scanned = time.Time{}
+	after := m.GetListenAddresses()
+	if len(after) != before {
+		t.Errorf("listens on %v", after)
+	}
+	for _, a := range after {
+		if a.(*net.UDPAddr).IP.Equal(net.IPv4(11, 9, 9, 9)) {
+			t.Errorf("listens on %v, which is gone", a)
+		}
+	}
+}
+
+// TestForwardingDoesNotAllocate covers sender and receiver: allocations are counted for the whole process.
+func TestForwardingDoesNotAllocate(t *testing.T) {
+	s := newSignals(0)
+	a, b := loopbackNode(t, s, 0), loopbackNode(t, s, 1)
+	ha, _ := a.dial(b)
+	counter := &counting{got: make(chan struct{}, 1)}
+	b.tr.handler = counter // before any packet
+	batch := originPackets(wire.KindVideo, 1, 4, 1000)
+	send := func() {
+		_, _ = ha.WritePackets(batch)
+		for range batch {
+			<-counter.got
+		}
+	}
+	for range 50 {
+		send()
+	}
+	if n := testing.AllocsPerRun(500, send); n > 0 {
+		t.Errorf("%.1f allocations for %d packets", n, len(batch))
+	}
+}
+
+type counting struct{ got chan struct{} }
+
+func (c *counting) HopUp(engine.Hop)                        {}
+func (c *counting) HopPacket(engine.Hop, []byte)            { c.got <- struct{}{} }
+func (c *counting) HopControl(engine.Hop, *wire.HopControl) {}
+func (c *counting) HopDown(engine.Hop, error)               {}
+
+func BenchmarkForward(b *testing.B) {
+	mux, _, err := Listen(0, false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer mux.Close()
+	other, _, err := Listen(0, false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer other.Close()
+	s := newSignals(0)
+	x, y := s.add(&testing.T{}, 0, Config{Mux: mux, Loopback: true}), s.add(&testing.T{}, 1, Config{Mux: other, Loopback: true})
+	defer x.tr.Close()
+	defer y.tr.Close()
+	y.keep = false
+	h, err := x.tr.Dial(b.Context(), y.id)
+	if err != nil {
+		b.Fatal(err)
+	}
+	batch := originPackets(wire.KindVideo, 1, 4, 1000)
+	b.SetBytes(4000)
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = h.WritePackets(batch)
 	}
 }
