@@ -166,8 +166,12 @@ func (e *Engine) Validate(topic string, from peer.ID, env []byte) Verdict {
 
 // HandleGossip implements ControlHandler.
 func (e *Engine) HandleGossip(topic string, from peer.ID, env []byte) {
-	m, err := wire.OpenEnvelope(env, time.Now())
+	m, err := wire.ReadEnvelope(env) // Validate has checked it
 	if err != nil {
+		return
+	}
+	if topic == directoryTopic {
+		e.directory.add(env, time.Now())
 		return
 	}
 	r := e.roomByID(m.Room)

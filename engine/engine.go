@@ -60,6 +60,8 @@ type Engine struct {
 	log       *slog.Logger
 	events    *bus
 	repairer  *repairer
+	directory directory
+	listed    chan struct{} // capacity 1: there is a room to tell the directory of
 	cancel    context.CancelFunc
 	ctx       context.Context // of everything that this engine started
 	started   time.Time
@@ -93,7 +95,7 @@ func New(c Config) (*Engine, error) {
 	e := &Engine{
 		control: c.Control, transport: c.Transport, keeper: c.Keeper, signer: c.Signer, user: c.User, self: c.Control.Self().ID,
 		reach: c.Reach, log: c.Log, events: newBus(), ctx: ctx, cancel: cancel, started: time.Now(),
-		rooms: make(map[wire.RoomID]*Room), slots: c.Slots,
+		rooms: make(map[wire.RoomID]*Room), slots: c.Slots, listed: make(chan struct{}, 1),
 	}
 	e.streams.Store(&map[wire.StreamID]*stream{})
 	e.hops.Store(&map[peer.ID]*hopState{})
@@ -106,6 +108,7 @@ func New(c Config) (*Engine, error) {
 		e.work.Wait()
 		return nil, fmt.Errorf("start control plane: %w", err)
 	}
+	e.work.Go(func() { e.directoryRun(ctx) })
 	return e, nil
 }
 

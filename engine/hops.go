@@ -117,9 +117,11 @@ func (e *Engine) HopControl(h Hop, c *wire.HopControl) {
 	}
 }
 
-// Times of pulses. A hop that carries media for a room pulses ten times a second, an idle one once.
+// Times of pulses. Whoever feeds a peer shows every 100 ms that he lives, because the other waits no longer than three of
+// them; a child tells its parent twice a second what it loses; an idle hop has a pulse a second.
 const (
 	pulseEvery     = 100 * time.Millisecond
+	childEvery     = 5  // pulseEvery's
 	idlePulseEvery = 10 // pulseEvery's
 )
 
@@ -140,14 +142,14 @@ func (e *Engine) pulseRun(ctx context.Context) {
 		rooms := e.Rooms()
 		for to, h := range hops {
 			p := &wire.Pulse{}
-			active := false
+			every := idlePulseEvery
 			for _, r := range rooms {
-				if rp, feeds := r.pulseFor(to); rp != nil {
+				if rp, often := r.pulseFor(to); rp != nil {
 					p.Rooms = append(p.Rooms, rp)
-					active = active || feeds
+					every = min(every, often)
 				}
 			}
-			if !active && n%idlePulseEvery != 0 {
+			if n%every != 0 {
 				continue
 			}
 			now := time.Now()

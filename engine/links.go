@@ -64,12 +64,12 @@ func (r *Room) expect(id peer.ID) {
 	r.expected.Store(id, now.Add(10*time.Second))
 }
 
-// pulseFor returns the room's part of a pulse to the peer, nil if the two have nothing to do with each other here. feeds
-// tells that media flows between them.
-func (r *Room) pulseFor(to peer.ID) (p *wire.RoomPulse, feeds bool) {
+// pulseFor returns the room's part of a pulse to the peer, nil if the two have nothing to do with each other here, and how
+// often the peer should get one, in units of pulseEvery.
+func (r *Room) pulseFor(to peer.ID) (p *wire.RoomPulse, often int) {
 	l := r.links.Load()
 	if !l.uses(to) {
-		return nil, false
+		return nil, idlePulseEvery
 	}
 	p = &wire.RoomPulse{Room: r.tag, Depth: uint32(l.place.Depth), Repairing: l.place.Repairing}
 	kind, child := l.children[to]
@@ -93,7 +93,15 @@ func (r *Room) pulseFor(to peer.ID) (p *wire.RoomPulse, feeds bool) {
 		p.Feeding = true
 		p.Marks = r.marks(func(s *stream) bool { return s.local })
 	}
-	return p, p.Feeding || to == l.primary || l.stage[to]
+	switch {
+	case p.Feeding:
+		often = 1
+	case to == l.primary || l.stage[to]:
+		often = childEvery
+	default:
+		often = idlePulseEvery
+	}
+	return p, often
 }
 
 // marks returns the newest numbers of the streams that fit.

@@ -170,6 +170,9 @@ func (e *Engine) resolve(ctx context.Context, ref room.Ref, via []peer.AddrInfo,
 	deadline := now.Add(o.Wait)
 	for {
 		answers := e.ask(ctx, ref, via)
+		if len(answers) == 0 {
+			answers = e.directory.find(ref, time.Now())
+		}
 		switch {
 		case len(answers) == 1:
 			for _, f := range answers {

@@ -134,6 +134,12 @@ func (e *Engine) startRoom(rec *room.Record, chain *wire.Chain, origin, inTree b
 		if inTree {
 			r.step(tree.Start{Origin: origin})
 		}
+		if origin {
+			select {
+			case e.listed <- struct{}{}:
+			default:
+			}
+		}
 	})
 	return r, nil
 }

@@ -89,44 +89,59 @@ type Message struct {
 
 // OpenEnvelope checks an envelope against the wall clock now and returns its content, which aliases nothing of b.
 func OpenEnvelope(b []byte, now time.Time) (*Message, error) {
+	env, m, cert, err := readEnvelope(b)
+	if err != nil {
+		return nil, err
+	}
+	if now.After(m.Expires.Add(Leeway)) {
+		return nil, ErrExpired
+	}
+	if !verify(m.Device, envelopeDomain, env.Signed, env.Signature) {
+		return nil, ErrSignature
+	}
+	if cert != nil && (!VerifyCertificate(cert) || string(cert.Device) != string(m.Device)) {
+		return nil, ErrCertificate
+	}
+	return m, nil
+}
+
+// ReadEnvelope returns the content of an envelope that has been checked before. It verifies nothing.
+func ReadEnvelope(b []byte) (*Message, error) {
+	_, m, _, err := readEnvelope(b)
+	return m, err
+}
+
+func readEnvelope(b []byte) (*Envelope, *Message, *DeviceCertificate, error) {
 	if len(b) > MaxEnvelope {
-		return nil, fmt.Errorf("%w: %d octets", ErrEnvelope, len(b))
+		return nil, nil, nil, fmt.Errorf("%w: %d octets", ErrEnvelope, len(b))
 	}
 	var env Envelope
 	if err := proto.Unmarshal(b, &env); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
+		return nil, nil, nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
 	var s Signed
 	if err := proto.Unmarshal(env.Signed, &s); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
+		return nil, nil, nil, fmt.Errorf("%w: %w", ErrEnvelope, err)
 	}
 	if len(s.Device) != ed25519.PublicKeySize {
-		return nil, fmt.Errorf("%w: device key of %d octets", ErrEnvelope, len(s.Device))
+		return nil, nil, nil, fmt.Errorf("%w: device key of %d octets", ErrEnvelope, len(s.Device))
 	}
 	if s.Room != "" && !ValidRoomID(s.Room) {
-		return nil, fmt.Errorf("%w: room id", ErrEnvelope)
-	}
-	expires := time.UnixMilli(s.ExpiresMs)
-	if now.After(expires.Add(Leeway)) {
-		return nil, ErrExpired
-	}
-	if !verify(s.Device, envelopeDomain, env.Signed, env.Signature) {
-		return nil, ErrSignature
+		return nil, nil, nil, fmt.Errorf("%w: room id", ErrEnvelope)
 	}
 	m := &Message{
-		Room: RoomID(s.Room), Type: s.Type, Device: s.Device, Sequence: s.Sequence, Epoch: s.Epoch, Expires: expires, Body: s.Body,
+		Room: RoomID(s.Room), Type: s.Type, Device: s.Device, Sequence: s.Sequence, Epoch: s.Epoch,
+		Expires: time.UnixMilli(s.ExpiresMs), Body: s.Body,
 	}
-	if len(s.Certificate) > 0 {
-		var c DeviceCertificate
-		if err := proto.Unmarshal(s.Certificate, &c); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrCertificate, err)
-		}
-		if !VerifyCertificate(&c) || string(c.Device) != string(s.Device) {
-			return nil, ErrCertificate
-		}
-		m.User = c.User
+	if len(s.Certificate) == 0 {
+		return &env, m, nil, nil
 	}
-	return m, nil
+	var c DeviceCertificate
+	if err := proto.Unmarshal(s.Certificate, &c); err != nil {
+		return nil, nil, nil, fmt.Errorf("%w: %w", ErrCertificate, err)
+	}
+	m.User = c.User
+	return &env, m, &c, nil
 }
 
 // NewCertificate signs a device key with a user key.
