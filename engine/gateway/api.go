@@ -1,0 +1,197 @@
+package gateway
+
+import (
+	_ "embed"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/castd/castd/engine"
+)
+
+func (g *Gateway) status(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, http.StatusOK, g.config.Service.Status())
+}
+
+func (g *Gateway) peers(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, http.StatusOK, list(g.config.Service.Peers()))
+}
+
+func (g *Gateway) rooms(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, http.StatusOK, list(g.config.Service.Rooms()))
+}
+
+// list makes JSON write an empty list, not null.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}
+
+// joinTime is what joining a room may take besides the time that the caller is willing to wait; maxWait bounds that.
+const (
+	joinTime = 30 * time.Second
+	maxWait  = time.Hour
+)
+
+func (g *Gateway) addRoom(w http.ResponseWriter, r *http.Request) error {
+	var spec engine.RoomSpec
+	if err := readJSON(w, r, &spec); err != nil {
+		return err
+	}
+	if spec.Room == "" {
+		return newProblem(http.StatusBadRequest, codeBadRequest, "room is needed: a name, a room id or an invite link.")
+	}
+	spec.WaitMs = min(max(spec.WaitMs, 0), maxWait.Milliseconds())
+	// Where deadlines are not supported there is none to move.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Duration(spec.WaitMs)*time.Millisecond + joinTime + writeTime))
+	info, err := g.config.Service.AddRoom(r.Context(), spec)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/api/v1/rooms/"+url.PathEscape(info.Room))
+	return writeJSON(w, http.StatusCreated, info)
+}
+
+func (g *Gateway) roomInfo(w http.ResponseWriter, r *http.Request) error {
+	m, err := g.room(callerOf(r), r.PathValue("room"), toSee)
+	if err != nil {
+		return err
+	}
+	info, err := g.config.Service.RoomInfo(m.ID())
+	if err != nil {
+		return err
+	}
+	info.Streams, info.Participants = list(info.Streams), list(info.Participants)
+	return writeJSON(w, http.StatusOK, info)
+}
+
+// tree serves this peer's place, or with ?scope=room everybody's, which only the origin knows.
+func (g *Gateway) tree(w http.ResponseWriter, r *http.Request) error {
+	m, err := g.config.Service.Find(r.PathValue("room"))
+	if err != nil {
+		return err
+	}
+	place, err := g.config.Service.Tree(m.ID())
+	if err != nil {
+		return err
+	}
+	switch r.URL.Query().Get("scope") {
+	case "":
+		place.Path, place.Children = list(place.Path), list(place.Children)
+		return writeJSON(w, http.StatusOK, place)
+	case "room":
+	default:
+		return newProblem(http.StatusBadRequest, codeBadRequest, "scope must be room, or be left out.")
+	}
+	if place.Parent != "" || place.Depth != 0 || len(place.Path) != 1 {
+		return newProblem(http.StatusConflict, codeNotOrigin, "Only the peer that the room's tree begins at knows all of it; ask that one.")
+	}
+	nodes, err := g.config.Service.RoomTree(m.ID())
+	if err != nil {
+		return err
+	}
+	for i := range nodes {
+		nodes[i].Path, nodes[i].Children = list(nodes[i].Path), list(nodes[i].Children)
+	}
+	return writeJSON(w, http.StatusOK, struct {
+		Nodes []engine.TreeInfo `json:"nodes"`
+	}{list(nodes)})
+}
+
+// codeNotOrigin says that a question can only be answered by the tree's origin.
+const codeNotOrigin = "not_origin"
+
+func (g *Gateway) invite(w http.ResponseWriter, r *http.Request) error {
+	m, err := g.config.Service.Find(r.PathValue("room"))
+	if err != nil {
+		return err
+	}
+	var want struct {
+		Speak   bool     `json:"speak"`
+		Video   bool     `json:"video"`
+		Guest   bool     `json:"guest"`
+		Expires duration `json:"expires"`
+	}
+	if err := readJSON(w, r, &want); err != nil {
+		return err
+	}
+	if want.Expires < 0 {
+		return errExpired
+	}
+	link, err := g.config.Service.Invite(m.ID(), engine.InviteSpec{
+		Speak: want.Speak, Video: want.Video, Guest: want.Guest, Expires: time.Duration(want.Expires),
+	})
+	if err != nil {
+		return err
+	}
+	key := "invite"
+	if want.Guest {
+		key = "url"
+	}
+	return writeJSON(w, http.StatusCreated, map[string]string{key: link})
+}
+
+var errExpired = newProblem(http.StatusBadRequest, codeBadRequest, "expires must not be negative.")
+
+// tokenLife is how long a room token holds unless told otherwise, maxTokenLife at most.
+const (
+	tokenLife    = 24 * time.Hour
+	maxTokenLife = 366 * 24 * time.Hour
+)
+
+func (g *Gateway) token(w http.ResponseWriter, r *http.Request) error {
+	m, err := g.config.Service.Find(r.PathValue("room"))
+	if err != nil {
+		return err
+	}
+	var want struct {
+		Speak   bool     `json:"speak"`
+		Expires duration `json:"expires"`
+	}
+	if err := readJSON(w, r, &want); err != nil {
+		return err
+	}
+	valid := time.Duration(want.Expires)
+	if valid < 0 {
+		return errExpired
+	}
+	if valid == 0 {
+		valid = tokenLife
+	}
+	valid = min(valid, maxTokenLife)
+	until := time.Now().Add(valid)
+	token, err := g.config.Service.RoomToken(m.ID(), want.Speak, valid)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusCreated, struct {
+		Token   string `json:"token"`
+		Room    string `json:"room"`
+		Speak   bool   `json:"speak"`
+		Expires string `json:"expires"`
+	}{token, string(m.ID()), want.Speak, until.UTC().Format(time.RFC3339)})
+}
+
+//go:embed openapi.yaml
+var openAPIText []byte
+
+func (g *Gateway) openAPI(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(openAPIText) // whoever has gone does not want it
+	return nil
+}
+
+// healthy says that the process answers.
+func (g *Gateway) healthy(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+// ready says whether guests may be sent here.
+func (g *Gateway) ready(w http.ResponseWriter, _ *http.Request) error {
+	if g.closing.Err() != nil {
+		return engine.ErrClosed
+	}
+	return writeJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+}

@@ -1,0 +1,123 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/castd/castd/engine"
+)
+
+// Codes of problems that engine's UserErrors have no code for.
+const (
+	codeUnauthorized = "unauthorized"
+	codeNotFound     = "not_found"
+	codeMethod       = "method_not_allowed"
+	codeTooLarge     = "too_large"
+	codeType         = "unsupported_type"
+	codeNoCondition  = "if_match_missing"
+	codeTooMany      = "too_many_requests"
+	codeBadRequest   = "bad_request"
+	codeInternal     = "internal"
+	codeClosing      = "closing"
+)
+
+// problem is an answer that is an error, as RFC 9457 writes it. Detail is one sentence for a person.
+type problem struct {
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+	Code   string `json:"code"`
+
+	retryAfter int // seconds; 0: none
+}
+
+func (p *problem) Error() string { return p.Detail }
+
+func newProblem(status int, code, detail string) *problem {
+	return &problem{Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
+}
+
+// after makes a problem say when to try again.
+func (p *problem) after(seconds int) *problem {
+	p.retryAfter = seconds
+	return p
+}
+
+// statusOf maps the codes of engine.UserError.
+var statusOf = map[string]int{
+	engine.CodeNotAllowed:    http.StatusForbidden,
+	engine.CodeNoRoom:        http.StatusNotFound,
+	engine.CodeWrongMode:     http.StatusConflict,
+	engine.CodeAmbiguous:     http.StatusConflict,
+	engine.CodeBadOffer:      http.StatusBadRequest,
+	engine.CodeBadMedia:      http.StatusBadRequest,
+	engine.CodeNoCommonCodec: http.StatusBadRequest,
+	engine.CodeFull:          http.StatusServiceUnavailable,
+	engine.CodeStale:         http.StatusPreconditionFailed,
+	engine.CodeTimeout:       http.StatusGatewayTimeout,
+}
+
+// fullRetry is after how many seconds it may be worth trying a full peer again.
+const fullRetry = 10
+
+// problemOf makes a problem of any error. Only what is for people crosses to the caller.
+func problemOf(err error) *problem {
+	var p *problem
+	var user *engine.UserError
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.As(err, &user):
+		status, ok := statusOf[user.Code]
+		if !ok {
+			status = http.StatusBadRequest
+		}
+		p = newProblem(status, user.Code, user.Message)
+		if status == http.StatusServiceUnavailable {
+			p.after(fullRetry)
+		}
+		return p
+	case errors.Is(err, engine.ErrNoRoom):
+		return newProblem(http.StatusNotFound, engine.CodeNoRoom, "This peer is in no room of that name or id; check the name, or add the room first.")
+	case errors.Is(err, engine.ErrAmbiguous):
+		return newProblem(http.StatusConflict, engine.CodeAmbiguous, "This peer is in several rooms of that name; use the room's id.")
+	case errors.As(err, &tooLarge):
+		return newProblem(http.StatusRequestEntityTooLarge, codeTooLarge, "The body is too large; send at most "+strconv.FormatInt(tooLarge.Limit, 10)+" octets.")
+	case errors.Is(err, engine.ErrClosed):
+		return newProblem(http.StatusServiceUnavailable, codeClosing, "This peer is about to end; try another peer of the room.").after(fullRetry)
+	case errors.Is(err, context.DeadlineExceeded):
+		return newProblem(http.StatusGatewayTimeout, engine.CodeTimeout, "This took too long; try again.")
+	case errors.Is(err, context.Canceled):
+		return newProblem(http.StatusServiceUnavailable, codeClosing, "The request was given up.")
+	}
+	return newProblem(http.StatusInternalServerError, codeInternal, "Something went wrong inside this peer; its log says what.")
+}
+
+// fail answers with err as a problem document.
+func (g *Gateway) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := problemOf(err)
+	if p.Status == http.StatusInternalServerError {
+		g.log.Error("request failed", "route", r.Pattern, "err", err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	if p.Status == http.StatusUnauthorized {
+		challenge := `Bearer realm="castd"`
+		if r.Header.Get("Authorization") != "" {
+			challenge += `, error="invalid_token"`
+		}
+		h.Set("WWW-Authenticate", challenge)
+	}
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(p.retryAfter))
+	}
+	w.WriteHeader(p.Status)
+	if r.Method != http.MethodHead {
+		_ = json.NewEncoder(w).Encode(p) // whoever has gone by now does not want it
+	}
+}
