@@ -142,6 +142,9 @@ func (h *hop) send(f frame) {
 func (h *hop) Peer() peer.ID { return h.to }
 
 func (h *hop) WritePackets(pkts [][]byte) (int, error) {
+	if h.owner.reach(h.to) == nil {
+		return len(pkts), nil
+	}
 	for _, p := range pkts {
 		c := slices.Clone(p)
 		if tamper := h.owner.net.Tamper; tamper != nil {

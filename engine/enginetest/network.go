@@ -78,17 +78,7 @@ func (n *Network) Add(name string, slots int) (*Peer, error) {
 		return nil, err
 	}
 	p.id = id
-	var seq sync.Mutex
-	sequence := uint64(time.Now().UnixMicro())
-	p.Signer = &wire.Signer{
-		Device: device, Certificate: wire.NewCertificate(p.User, device.Public().(ed25519.PublicKey), time.Now()),
-		Sequence: func() uint64 {
-			seq.Lock()
-			defer seq.Unlock()
-			sequence++
-			return sequence
-		},
-	}
+	p.Signer = newSigner(p.User, device)
 	n.mu.Lock()
 	others := slices.Collect(maps.Values(n.peers))
 	n.peers[id] = p
@@ -103,6 +93,21 @@ func (n *Network) Add(name string, slots int) (*Peer, error) {
 		o.control.PeerUp(id)
 	}
 	return p, nil
+}
+
+// newSigner returns what a device signs control messages with. Numbers follow from the time, so that they grow across restarts.
+func newSigner(user, device ed25519.PrivateKey) *wire.Signer {
+	var mu sync.Mutex
+	sequence := uint64(time.Now().UnixMicro())
+	return &wire.Signer{
+		Device: device, Certificate: wire.NewCertificate(user, device.Public().(ed25519.PublicKey), time.Now()),
+		Sequence: func() uint64 {
+			mu.Lock()
+			defer mu.Unlock()
+			sequence++
+			return sequence
+		},
+	}
 }
 
 func cutName(name string) (user, device string, ok bool) {
