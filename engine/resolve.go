@@ -170,7 +170,7 @@ func (e *Engine) resolve(ctx context.Context, ref room.Ref, via []peer.AddrInfo,
 	deadline := now.Add(o.Wait)
 	for {
 		answers := e.ask(ctx, ref, via)
-		if len(answers) == 0 {
+		if len(answers) == 0 && !o.Create {
 			answers = e.directory.find(ref, time.Now())
 		}
 		switch {
