@@ -48,11 +48,11 @@ func (r *Router) used(k ChildKind, without *child) int {
 	return n
 }
 
-// onReserve counts those who sit on the reserve, or will as soon as somebody confirms whom they make room for.
+// onReserve counts those who sit on the reserve, or will as soon as somebody confirms for whom they make room.
 func (r *Router) onReserve(without *child) int {
 	n := r.used(Orphan, without)
 	for _, c := range r.children {
-		if c.victim != "" {
+		if v := r.child(c.victim); v != nil && v.kind == Ordinary {
 			n++
 		}
 	}
@@ -70,15 +70,20 @@ func (r *Router) free() int {
 // moving tells whether this peer has asked for another place than it has.
 func (r *Router) moving() bool { return r.seek != nil && len(r.seek.attempts) > 0 }
 
-// leaf finds the child that makes room for one that gives slots: an ordinary one that gives none, the newest, as the oldest has
-// shown that it stays. It moves to the reserve until it has found another place.
+// leaf finds the child that makes room for one that gives slots: one that gives none, the newest, as the oldest has shown that it
+// stays. An ordinary one moves to the reserve until it has found another place. Where the reserve is taken, one that sits
+// there has to go at once: leaves would else hold every place for good, with those who could feed them outside.
 func (r *Router) leaf() *child {
-	if r.onReserve(nil) >= r.cfg.reserve(r.slots) || !r.displacedAt.IsZero() && r.now.Sub(r.displacedAt) < r.cfg.DisplaceGap {
+	if !r.displacedAt.IsZero() && r.now.Sub(r.displacedAt) < r.cfg.DisplaceGap {
 		return nil
+	}
+	kind := Ordinary
+	if r.onReserve(nil) >= r.cfg.reserve(r.slots) {
+		kind = Orphan
 	}
 	var best *child
 	for _, c := range r.children {
-		if c.kind != Ordinary || c.slots > 0 || !c.confirmed || slices.ContainsFunc(r.children, func(o *child) bool { return o.victim == c.peer }) {
+		if c.kind != kind || c.slots > 0 || !c.confirmed || !c.until.IsZero() || r.promised(c) {
 			continue
 		}
 		if best == nil || c.since.After(best.since) {
@@ -86,6 +91,24 @@ func (r *Router) leaf() *child {
 		}
 	}
 	return best
+}
+
+// promised tells whether a child's place is promised to another.
+func (r *Router) promised(c *child) bool {
+	return slices.ContainsFunc(r.children, func(o *child) bool { return o.victim == c.peer })
+}
+
+// displace makes v, which gives nothing, leave its place to c, which has just taken it.
+func (r *Router) displace(v, c *child) {
+	r.displacedAt = r.now
+	list := first(Candidate{Peer: c.peer, Addrs: c.addrs, Depth: uint32(len(r.path)), Free: c.slots}, r.candidates(v.peer, maxProbes))
+	if v.kind == Ordinary {
+		v.kind, v.until = Orphan, r.now.Add(r.cfg.DisplaceTimeout)
+		r.send(v.peer, &MsgLeave{Reason: LeaveDisplaced, Candidates: list})
+		return
+	}
+	r.send(v.peer, &MsgLeave{Reason: LeaveUnknown, Candidates: list})
+	r.removeChild(v, "")
 }
 
 func (r *Router) recvProbe(from ID, m *MsgProbe) {
@@ -167,7 +190,7 @@ func (r *Router) room(c *child, m *MsgJoin) (kind ChildKind, victim ID, ok bool)
 	}
 	if m.Slots > 0 {
 		if l := r.leaf(); l != nil && l != c {
-			return Ordinary, l.peer, true
+			return l.kind, l.peer, true
 		}
 	}
 	return 0, "", false
@@ -202,11 +225,8 @@ func (r *Router) recvConfirm(from ID, m *MsgConfirm) {
 	if c.pathSeq != r.pathSeq {
 		r.sendPath(c)
 	}
-	if v := r.child(c.victim); v != nil && v.kind == Ordinary {
-		v.kind, v.until = Orphan, r.now.Add(r.cfg.DisplaceTimeout)
-		r.displacedAt = r.now
-		r.send(v.peer, &MsgLeave{Reason: LeaveDisplaced, Candidates: first(
-			Candidate{Peer: c.peer, Addrs: c.addrs, Depth: uint32(len(r.path)), Free: c.slots}, r.candidates(v.peer, maxProbes))})
+	if v := r.child(c.victim); v != nil && v.kind == c.kind && v.slots == 0 {
+		r.displace(v, c)
 	}
 	c.victim = ""
 }
@@ -238,14 +258,16 @@ func (r *Router) childTimers() {
 		case c.confirmed && r.now.Sub(c.alive) >= r.cfg.ChildSilence,
 			!c.until.IsZero() && !r.now.Before(c.until):
 			r.removeChild(c, LeaveUnknown)
-		case c.confirmed && c.kind != Backup && r.now.Sub(c.pathAt) >= r.cfg.PathEvery:
+		case c.confirmed && r.now.Sub(c.pathAt) >= r.cfg.PathEvery:
 			r.sendPath(c)
 		}
 	}
 }
 
-// settle gives free ordinary slots to those who sit on the reserve, the longest first.
+// settle gives free ordinary slots to those who sit on the reserve, the longest first. One of them that gives slots
+// changes places with a leaf.
 func (r *Router) settle() {
+	r.swap()
 	for r.path != nil && r.used(Ordinary, nil) < r.slots {
 		var first *child
 		for _, c := range r.children {
@@ -259,6 +281,29 @@ func (r *Router) settle() {
 		first.kind, first.until = Ordinary, time.Time{}
 		r.accept(first)
 	}
+}
+
+// swap gives the slot of a leaf to a peer on the reserve that gives slots, at most once per DisplaceGap.
+func (r *Router) swap() {
+	if r.path == nil || !r.displacedAt.IsZero() && r.now.Sub(r.displacedAt) < r.cfg.DisplaceGap {
+		return
+	}
+	var up, down *child
+	for _, c := range r.children {
+		switch {
+		case !c.confirmed || !c.until.IsZero():
+		case c.kind == Orphan && c.slots > 0 && (up == nil || c.since.Before(up.since)):
+			up = c
+		case c.kind == Ordinary && c.slots == 0 && !r.promised(c) && (down == nil || c.since.After(down.since)):
+			down = c
+		}
+	}
+	if up == nil || down == nil || r.used(Ordinary, nil) < r.slots {
+		return
+	}
+	up.kind = Ordinary
+	r.displace(down, up)
+	r.accept(up)
 }
 
 func (r *Router) sendPath(c *child) {

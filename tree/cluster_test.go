@@ -91,8 +91,8 @@ func TestSameSeedSameTrace(t *testing.T) {
 
 // Peers die one after the other, with noise and silently, and say goodbye; messages get lost. Afterwards all is right again.
 func TestChurn(t *testing.T) {
-	for seed := range uint64(6) {
-		for _, loss := range []float64{0, 0.02} {
+	for seed := range uint64(5) {
+		for _, loss := range []float64{0, 0.03} {
 			t.Run(fmt.Sprint(seed, loss), func(t *testing.T) {
 				s := newSim(t, seed)
 				s.loss = loss
@@ -212,24 +212,26 @@ func TestFalseAlarm(t *testing.T) {
 	s.check()
 }
 
-// The origin restarts with nothing in memory; everybody comes back.
+// The origin restarts with nothing in memory; everybody comes back, though leaves came first and took all its places.
 func TestOriginReturns(t *testing.T) {
-	s := newSim(t, 12)
-	build(s, 30, time.Second)
-	s.run(10 * time.Second)
-	o := s.nodes[0]
-	s.kill(o, true)
-	s.run(13 * time.Second)
-	if placed, _ := s.settled(); placed != 0 {
-		t.Errorf("%d have a place without an origin", placed)
+	for seed := range uint64(8) {
+		s := newSim(t, seed)
+		build(s, 30, time.Second)
+		s.run(10 * time.Second)
+		o := s.nodes[0]
+		s.kill(o, true)
+		s.run(13 * time.Second)
+		if placed, _ := s.settled(); placed != 0 {
+			t.Errorf("%d have a place without an origin", placed)
+		}
+		c := DefaultConfig(o.id)
+		c.Slots, c.Seed = 4, 99
+		o.r, o.alive, o.feeds, o.children, o.heard = New(c), true, SetFeeds{}, nil, map[ID]time.Duration{}
+		s.step(o, Start{Origin: true})
+		s.pulse(o)
+		s.run(60 * time.Second)
+		s.check()
 	}
-	c := DefaultConfig(o.id)
-	c.Slots, c.Seed = 4, 99
-	o.r, o.alive, o.feeds, o.children, o.heard = New(c), true, SetFeeds{}, nil, map[ID]time.Duration{}
-	s.step(o, Start{Origin: true})
-	s.pulse(o)
-	s.run(60 * time.Second)
-	s.check()
 }
 
 // The part of the origin is handed over; peers stay where they are.

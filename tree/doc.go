@@ -1,3 +1,48 @@
-// Package tree is the multicast tree of a room as a pure value: one Router per peer and room decides who is the parent,
-// who is the backup and who the children are.
+// Package tree is the multicast tree of a room as a pure value. One Router per peer and room decides who its parent is, who its
+// backup, and who its children are; the routers of a room form the tree by messages.
+//
+// # Terms
+//
+// The origin feeds the tree and stands at depth 0. A path lists the peers from the origin down to one peer. A peer that has a
+// path is placed. A slot is the upload for one ordinary child; the reserve, on top, feeds orphans, who have lost
+// their parent, until they have found an ordinary place; backup children are connected and idle. A leaf has no
+// slots.
+//
+// # What a router does
+//
+// A joiner probes the best candidates it has heard of, asks the best of those that answered for a place (Join, Accept), opens
+// the hop and takes the place (Confirm). Who refuses names others to ask. A parent that is full of leaves makes
+// room for a peer that gives slots: a leaf sits on the reserve for a moment, and moves below the newcomer or elsewhere. Without
+// that, leaves that came first would fill every slot there is.
+//
+// Once placed it looks for a backup whose path shares no peer with its own but the origin, and keeps the hop to it open.
+// When the parent is silent, gone or says goodbye, it asks the backup and the two best candidates at once; the first to be confirmed
+// wins, and a parent that was silent only for a moment is kept. Its children stay with it meanwhile, and wait: only
+// direct children of a dead peer move. After Config.Patience they look around as well.
+//
+// Whoever sits on a reserve, or was asked to make room, moves make-before-break.
+//
+// # Loops
+//
+// A child refuses a parent whose path holds the child, a parent refuses a child that stands in its own path, and both look again
+// when the place is confirmed. Who has no path, or is about to have another, takes no children, and tells its own at once, so
+// that two orphans cannot hang below each other. Between accepting a child and its confirmation a parent does not
+// move by choice. What slips through, as two moves far apart may, shows when the new path arrives at a peer that is
+// already in it; that peer leaves at once. Until then origin numbers keep media from circling.
+//
+// # The caller
+//
+// The caller gives each Input to Step with the present time, carries out the Actions in order, and gives Tick at NextDeadline.
+// Before a Tick it tells by Alive when it last heard parent and backup. It sends pulses on the hops, with Status.Depth,
+// Status.Repairing and whether the other side is among the children last set that are fed: a parent that says for a second
+// that it does not feed this peer is left. A HopDown is final; where a hop is replaced by a new one it is not given.
+//
+// # Properties
+//
+// The package has no clock, goroutines, locks or I/O. The same seed and inputs give the same actions. All that others send is
+// clamped; the cache holds 64 candidates, a round of a search asks 32 peers, at most three joins are on their way for a parent and
+// one for a backup. A Router belongs to one goroutine; different ones share nothing.
+//
+// Which place is near is known by the round trip of the probes only; there are no coordinates, and a peer that has an ordinary
+// place does not look for a better one.
 package tree

@@ -200,13 +200,14 @@ func (r *Router) best(s *search) int {
 	return best
 }
 
-// ready tells whether to stop waiting for further answers: all came, the window is over, or none could be less deep.
+// ready tells whether to stop waiting for further answers: all came, the window is over, or none could be less deep. A backup
+// is in no haste.
 func (s *search) ready(now time.Time, depth uint32) bool {
 	if !s.window.IsZero() && !now.Before(s.window) {
 		return true
 	}
 	for _, a := range s.asks {
-		if a.waiting && a.depth < depth {
+		if a.waiting && (a.depth < depth || s.spare()) {
 			return false
 		}
 	}

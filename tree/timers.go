@@ -92,9 +92,7 @@ func (r *Router) NextDeadline() (time.Time, bool) {
 		if !ch.until.IsZero() {
 			d.at(ch.until)
 		}
-		if ch.kind != Backup {
-			d.at(ch.pathAt.Add(c.PathEvery))
-		}
+		d.at(ch.pathAt.Add(c.PathEvery))
 	}
 	if at, ok := r.advertAt(); ok {
 		d.at(at)

@@ -1,0 +1,330 @@
+package tree
+
+import (
+	"go/parser"
+	"go/token"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSpareQuality(t *testing.T) {
+	for _, c := range []struct {
+		parent      ID
+		path, spare string
+		want        int
+	}{
+		{"a", "o/a/me", "o/b", 3},
+		{"a", "o/a/me", "o/b/c", 3},
+		{"a", "o/x/a/me", "o/x/b", 2},
+		{"a", "o/a/me", "o", 1},
+		{"a", "o/a/me", "o/a", 0},
+		{"a", "o/a/me", "o/a/b", 0},
+		{"o", "o/me", "o", 0},
+		{"o", "o/me", "o/b", 3},
+		{"o", "o/me", "o/me/b", 0},
+		{"a", "o/a/me", "", 0},
+		{"a", "", "o/b", 0},
+	} {
+		s := &script{}
+		if got := spareQuality("me", c.parent, s.ids(c.path), s.ids(c.spare)); got != c.want {
+			t.Errorf("parent %s path %s spare %s: %d, want %d", c.parent, c.path, c.spare, got, c.want)
+		}
+	}
+}
+
+func TestCost(t *testing.T) {
+	deep, flat := []ID{"o", "a", "b"}, []ID{"o", "c"}
+	for i, c := range []struct {
+		o       offer
+		kind    ChildKind
+		slots   int
+		quality int
+		want    time.Duration
+		ok      bool
+	}{
+		{offer{flat, 1, 0, 10 * time.Millisecond}, Ordinary, 0, 0, 60 * time.Millisecond, true},
+		{offer{deep, 1, 0, 10 * time.Millisecond}, Ordinary, 0, 0, 110 * time.Millisecond, true},
+		{offer{flat, 0, 1, 10 * time.Millisecond}, Ordinary, 0, 0, 0, false},
+		{offer{flat, 0, 1, 10 * time.Millisecond}, Ordinary, 2, 0, 10060 * time.Millisecond, true},
+		{offer{flat, 0, 1, 10 * time.Millisecond}, Orphan, 0, 0, 80 * time.Millisecond, true},
+		{offer{flat, 0, 0, 10 * time.Millisecond}, Orphan, 0, 0, 0, false},
+		{offer{flat, 0, 1, 10 * time.Millisecond}, Backup, 0, 3, 10 * time.Millisecond, true},
+		{offer{flat, 0, 1, 10 * time.Millisecond}, Backup, 0, 0, 0, false},
+		{offer{flat, 0, 0, 10 * time.Millisecond}, Backup, 0, 3, 0, false},
+	} {
+		got, ok := c.o.cost(c.kind, c.slots, c.quality)
+		if ok != c.ok || ok && got != c.want {
+			t.Errorf("%d: %v %v, want %v %v", i, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for n := 1; n < 100; n++ {
+		mean := min(50*time.Millisecond<<min(n-1, 20), 5*time.Second)
+		for range 20 {
+			if d := backoff(n, 50*time.Millisecond, 5*time.Second, rng); d < mean/2 || d > mean*3/2 {
+				t.Fatalf("pause %d is %v, mean %v", n, d, mean)
+			}
+		}
+	}
+}
+
+func TestClamp(t *testing.T) {
+	long := make([]Candidate, 40)
+	for i := range long {
+		long[i] = Candidate{Peer: ID(strconv.Itoa(i)), Depth: 1 << 31, Free: 1 << 31, Addrs: [][]byte{make([]byte, 257), nil, {1}}}
+	}
+	long[3].Peer, long[4].Peer, long[5].Peer = "me", "", ID(strings.Repeat("x", maxIDLen+1))
+	out := clampCandidates("me", long)
+	if len(out) != MaxCandidates-3 {
+		t.Errorf("%d candidates", len(out))
+	}
+	for _, c := range out {
+		if c.Depth > MaxPath || c.Free > MaxSlots || len(c.Addrs) != 1 {
+			t.Errorf("%+v", c)
+		}
+	}
+	if n := len(clampAddrs(slices.Repeat([][]byte{{1}}, 20))); n != MaxAddrs {
+		t.Errorf("%d addresses", n)
+	}
+	for path, want := range map[string]bool{"o/a": true, "a": true, "o/b": false, "o/o/a": false, "": false, strings.Repeat("x/", 16) + "a": false} {
+		if got := goodPath("a", (&script{}).ids(path)) != nil; got != want {
+			t.Errorf("path %q: %v", path, got)
+		}
+	}
+}
+
+func TestCacheBound(t *testing.T) {
+	var c cache
+	rng := rand.New(rand.NewPCG(3, 4))
+	now := simStart
+	c.add(now, Candidate{Peer: "origin", Free: 1})
+	for i := range 1000 {
+		now = now.Add(10 * time.Millisecond)
+		c.add(now, Candidate{Peer: ID(strconv.Itoa(rng.IntN(500))), Depth: uint32(rng.IntN(10)), Free: uint32(i % 3)})
+		if len(c.list) > cacheSize || !slices.IsSortedFunc(c.list, func(a, b *entry) int { return strings.Compare(string(a.Peer), string(b.Peer)) }) {
+			t.Fatal("cache out of order or bounds")
+		}
+	}
+	if c.find("origin") == nil {
+		t.Error("the best was evicted")
+	}
+	c.failed(now, "origin")
+	list := c.order(now, rng, false, func(ID) bool { return false })
+	if len(list) != cacheSize || list[cacheSize-1].Peer != "origin" {
+		t.Error("who failed is not last")
+	}
+	for i := 1; i < len(list)-1; i++ {
+		if list[i-1].rank() > list[i].rank() {
+			t.Error("not by rank")
+		}
+	}
+}
+
+func TestConfig(t *testing.T) {
+	c := DefaultConfig("me")
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for slots, want := range map[int]int{0: 0, 1: 1, 5: 1, 6: 2, 37: 8} {
+		if got := c.reserve(slots); got != want || c.backups(slots) != 5*want {
+			t.Errorf("%d slots: reserve %d", slots, got)
+		}
+	}
+	for _, f := range []func(*Config){
+		func(c *Config) { c.Self = "" },
+		func(c *Config) { c.Slots = -1 },
+		func(c *Config) { c.Reserve = MaxSlots + 1 },
+		func(c *Config) { c.MaxDepth = MaxPath },
+		func(c *Config) { c.PulseSilence = 0 },
+		func(c *Config) { c.BackoffMax = 1 },
+	} {
+		c := DefaultConfig("me")
+		f(&c)
+		if c.Validate() == nil {
+			t.Errorf("%+v is valid", c)
+		}
+	}
+}
+
+// placed returns a router below parent, with a backup if that is not "".
+func placed(t *testing.T, slots int, parent, backup ID) *Router {
+	t.Helper()
+	c := DefaultConfig("self")
+	c.Slots = slots
+	r := New(c)
+	r.Step(simStart, Start{})
+	r.takeParent(r.seek, &link{peer: parent, nonce: 1, path: []ID{"o", parent}, since: simStart, alive: simStart})
+	r.hops[parent] = struct{}{}
+	if backup != "" {
+		r.backup = &link{peer: backup, nonce: 2, path: []ID{"o", backup}, since: simStart, alive: simStart, quality: 3}
+		r.hops[backup] = struct{}{}
+	}
+	r.Step(simStart, Tick{})
+	return r
+}
+
+// A parent whose media stands still while the backup's flows is left, unless it says that it repairs.
+func TestStalled(t *testing.T) {
+	for _, repairing := range []bool{false, true} {
+		r := placed(t, 0, "a", "b")
+		now := simStart
+		for i := range 40 {
+			now = now.Add(100 * time.Millisecond)
+			r.Step(now, Pulse{From: "a", Feeding: true, MediaAge: time.Duration(i) * 100 * time.Millisecond, Repairing: repairing})
+			r.Step(now, Pulse{From: "b", MediaAge: 20 * time.Millisecond})
+			r.Step(now, Tick{})
+		}
+		if left := r.Status().Parent != "a"; left == repairing {
+			t.Errorf("repairing %v: left %v", repairing, left)
+		}
+	}
+}
+
+// A parent that says it does not feed this peer is reminded, then left.
+func TestUnfed(t *testing.T) {
+	r := placed(t, 0, "a", "")
+	now, confirms := simStart, 0
+	for range 15 {
+		now = now.Add(100 * time.Millisecond)
+		for _, a := range r.Step(now, Pulse{From: "a"}) {
+			if s, ok := a.(Send); ok {
+				if _, ok := s.Msg.(*MsgConfirm); ok {
+					confirms++
+				}
+			}
+		}
+	}
+	if confirms == 0 || r.Status().Parent != "" {
+		t.Errorf("%d confirmations, parent %q", confirms, r.Status().Parent)
+	}
+}
+
+// A process that was stopped does not take its own silence for the others'.
+func TestSlept(t *testing.T) {
+	r := placed(t, 0, "a", "")
+	now := simStart.Add(time.Hour)
+	r.Step(now, Tick{})
+	if st := r.Status(); st.Parent != "a" || !st.Placed {
+		t.Fatalf("gave up its parent: %+v", st)
+	}
+	now = now.Add(200 * time.Millisecond)
+	r.Step(now, Tick{})
+	if r.Status().Placed {
+		t.Error("the parent is silent, and that is not noticed")
+	}
+}
+
+// Fewer slots throw nobody out; more give an orphan an ordinary place.
+func TestSetSlots(t *testing.T) {
+	c := DefaultConfig("self")
+	c.Slots = 2
+	r := New(c)
+	r.Step(simStart, Start{Origin: true})
+	for i, p := range []ID{"a", "b", "c"} {
+		r.Step(simStart, Recv{p, &MsgJoin{Nonce: uint64(i), Kind: Orphan}})
+		r.Step(simStart, Recv{p, &MsgConfirm{Nonce: uint64(i)}})
+	}
+	kinds := func() (s string) {
+		for _, c := range r.Status().Children {
+			s += c.Kind.String()[:2] + " "
+		}
+		return s
+	}
+	for _, x := range []struct {
+		slots int
+		want  string
+	}{{0, "or or or "}, {3, "or or or "}} {
+		r.Step(simStart, SetSlots{x.slots})
+		if kinds() != x.want {
+			t.Errorf("%d slots: %s", x.slots, kinds())
+		}
+	}
+	if n := r.used(Orphan, nil); n != 0 || r.Status().Free != 0 {
+		t.Errorf("%d orphans with three slots", n)
+	}
+}
+
+// A peer that gives slots and came as an orphan changes places with a leaf, which is given time to move; where the reserve is taken
+// by a leaf, that leaf goes.
+func TestSwap(t *testing.T) {
+	c := DefaultConfig("self")
+	c.Slots = 1
+	r := New(c)
+	now := simStart
+	nonce := uint64(0)
+	join := func(p ID, k ChildKind, slots uint32) (accepted bool) {
+		now, nonce = now.Add(2*time.Second), nonce+1
+		for _, c := range r.Status().Children {
+			r.Step(now, Pulse{From: c.Peer, Depth: 1})
+		}
+		for _, a := range r.Step(now, Recv{p, &MsgJoin{Nonce: nonce, Kind: k, Slots: slots}}) {
+			if s, ok := a.(Send); ok && s.To == p {
+				_, accepted = s.Msg.(*MsgAccept)
+			}
+		}
+		r.Step(now, Recv{p, &MsgConfirm{Nonce: nonce}})
+		return accepted
+	}
+	r.Step(now, Start{Origin: true})
+	for _, x := range []struct {
+		peer  ID
+		kind  ChildKind
+		slots uint32
+		ok    bool
+		want  []Child
+	}{
+		{"a", Ordinary, 0, true, []Child{{"a", Ordinary, 1}}},
+		{"b", Ordinary, 0, false, []Child{{"a", Ordinary, 1}}},
+		{"b", Orphan, 0, true, []Child{{"a", Ordinary, 1}, {"b", Orphan, 1}}},
+		{"c", Orphan, 0, false, []Child{{"a", Ordinary, 1}, {"b", Orphan, 1}}},
+		{"d", Orphan, 2, true, []Child{{"a", Orphan, 1}, {"d", Ordinary, 1}}}, // b went at once, a has five seconds
+		{"e", Ordinary, 2, false, []Child{{"a", Orphan, 1}, {"d", Ordinary, 1}}},
+		{"f", Orphan, 0, false, []Child{{"a", Orphan, 1}, {"d", Ordinary, 1}}},
+		{"f", Orphan, 0, true, []Child{{"d", Ordinary, 1}, {"f", Orphan, 1}}},
+	} {
+		if ok := join(x.peer, x.kind, x.slots); ok != x.ok || !slices.Equal(r.Status().Children, x.want) {
+			t.Errorf("%s: accepted %v, children %v, want %v %v", x.peer, ok, r.Status().Children, x.ok, x.want)
+		}
+	}
+}
+
+// A Step without news allocates next to nothing: pulses come ten times a second from everybody.
+func TestPulseAllocs(t *testing.T) {
+	r := placed(t, 2, "a", "b")
+	now := simStart
+	n := testing.AllocsPerRun(100, func() {
+		now = now.Add(time.Millisecond)
+		r.Step(now, Pulse{From: "a", Feeding: true})
+	})
+	if n > 1 { // the input itself, as an interface
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestImports keeps the package pure.
+func TestImports(t *testing.T) {
+	allowed := []string{"errors", "fmt", "hash/fnv", "math/rand/v2", "slices", "strings", "time"}
+	files, _ := filepath.Glob("*.go")
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range f.Imports {
+			if p, _ := strconv.Unquote(i.Path.Value); !slices.Contains(allowed, p) {
+				t.Errorf("%s imports %s", name, p)
+			}
+		}
+	}
+}
