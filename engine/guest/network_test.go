@@ -172,7 +172,6 @@ type testSource struct {
 	senders map[string]*webrtc.RTPSender
 	rtcp    chan rtcp.Packet
 	sent    int
-	version int
 }
 
 // publish connects a guest that sends the first audio and the first video codec named.

@@ -102,7 +102,8 @@ func (t *viewerTrack) ready(it *item) bool {
 	}
 	h := &it.header
 	src := source{stream: h.Stream, incarnation: h.Incarnation}
-	if !t.fits || !t.line.fresh(src, h.Number, it.backlog) {
+	keyStart := h.KeyFrame && h.FrameStart
+	if !t.fits || !t.line.fresh(src, h.Number, it.backlog && keyStart) {
 		return false
 	}
 	if t.kind != wire.KindVideo {
@@ -111,7 +112,7 @@ func (t *viewerTrack) ready(it *item) bool {
 	if !t.line.started || src != t.line.source || !it.backlog && h.Number-t.line.number > maxJump {
 		t.needKey = true
 	}
-	if t.needKey && h.KeyFrame && h.FrameStart {
+	if keyStart {
 		t.needKey = false
 	}
 	return !t.needKey

@@ -65,9 +65,9 @@ func newTimeline(rate uint32, seq uint16, start uint32) timeline {
 	return timeline{rate: int64(rate), seq: seq, out: start}
 }
 
-// fresh reports whether a packet can be placed: what repeats an earlier number of a live source cannot.
-func (t *timeline) fresh(s source, number uint64, backlog bool) bool {
-	return !t.started || s != t.source || backlog || number > t.number
+// fresh reports whether a packet can be placed: an earlier number of the same source only where it restarts a backlog.
+func (t *timeline) fresh(s source, number uint64, restart bool) bool {
+	return !t.started || s != t.source || restart || number > t.number
 }
 
 // place assigns the next place to a packet that is sent at now, a time on any steady clock. live is the timestamp of the

@@ -114,6 +114,24 @@ func TestLateJoin(t *testing.T) {
 	})
 }
 
+// TestOutOfOrderBacklog: what a room delivers late in a backlog is dropped; it is no new backlog.
+func TestOutOfOrderBacklog(t *testing.T) {
+	st := &engine.StreamState{ID: 1, Codec: codecVP8, Kind: wire.KindVideo}
+	track := viewerTrack{kind: wire.KindVideo, codecs: []codec{{name: codecVP8, pt: 96}}, line: newTimeline(90000, 0, 0)}
+	for i, c := range []struct {
+		number uint64
+		key    bool
+		want   bool
+	}{{9, false, false}, {10, true, true}, {12, false, true}, {11, false, false}, {13, false, true}, {10, true, true}, {11, false, true}} {
+		it := &item{stream: st, backlog: true, liveTime: 99, header: wire.Header{Stream: 1, Number: c.number, Timestamp: uint32(c.number), KeyFrame: c.key, FrameStart: true}}
+		if got := track.ready(it); got != c.want {
+			t.Fatalf("packet %d: %v", i, got)
+		} else if got {
+			track.line.place(0, source{stream: 1}, c.number, uint32(c.number), true, 99)
+		}
+	}
+}
+
 // TestPictureAtOnce: with a viewer that selects its pair at once too, as browsers nearly do, the first picture comes within
 // the round trips that ICE and DTLS need.
 func TestPictureAtOnce(t *testing.T) {
