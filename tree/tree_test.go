@@ -285,8 +285,9 @@ func TestSwap(t *testing.T) {
 		{"b", Ordinary, 0, false, []Child{{"a", Ordinary, 1}}},
 		{"b", Orphan, 0, true, []Child{{"a", Ordinary, 1}, {"b", Orphan, 1}}},
 		{"c", Orphan, 0, false, []Child{{"a", Ordinary, 1}, {"b", Orphan, 1}}},
-		{"d", Orphan, 2, true, []Child{{"a", Orphan, 1}, {"d", Ordinary, 1}}}, // b went at once, a has five seconds
-		{"e", Ordinary, 2, false, []Child{{"a", Orphan, 1}, {"d", Ordinary, 1}}},
+		{"d", Orphan, 2, true, []Child{{"a", Ordinary, 1}, {"d", Orphan, 1}}},    // b went at once
+		{"e", Ordinary, 2, false, []Child{{"a", Orphan, 1}, {"d", Ordinary, 1}}}, // a has five seconds
+		{"f", Orphan, 0, false, []Child{{"a", Orphan, 1}, {"d", Ordinary, 1}}},
 		{"f", Orphan, 0, false, []Child{{"a", Orphan, 1}, {"d", Ordinary, 1}}},
 		{"f", Orphan, 0, true, []Child{{"d", Ordinary, 1}, {"f", Orphan, 1}}},
 	} {
