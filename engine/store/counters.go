@@ -128,9 +128,9 @@ func openCounters(dir string, deviceKnown bool, write func(string, []byte) error
 }
 
 // Reserve returns the first of n numbers of the counter that were never given before and never will be again, also after a
-// crash. A new counter begins at 0, unless MaxCounters were reached. Calls in one run give numbers without holes
-// for as long as the counter is among the half of MaxCounters that was used last.
-// Reserve may wait for the disk when a reserve is used up; an error means that it is, and that the disk does not take more.
+// crash. A new counter begins at 0, unless MaxCounters were reached. Calls in one run give numbers without holes for as long
+// as the counter is among the half of MaxCounters that was used last. Reserve may wait for the disk when a reserve is used up;
+// an error means that it is, and that the disk does not take more.
 func (s *Store) Reserve(key string, n uint64) (first uint64, err error) {
 	return s.counters.reserve(key, n)
 }

@@ -30,7 +30,7 @@ const (
 
 var tokenForm = regexp.MustCompile(`^[A-Za-z0-9_~.+/=-]{16,512}$`)
 
-// Identity is who this peer is. It holds secrets: never print it.
+// Identity is who this peer is. It holds secrets, and prints as the participant's id alone.
 type Identity struct {
 	User        ed25519.PrivateKey
 	Device      ed25519.PrivateKey
@@ -38,14 +38,21 @@ type Identity struct {
 	Token       string // the administrator's bearer token
 }
 
+// String returns the user's participant id.
+func (id Identity) String() string {
+	if len(id.User) != ed25519.PrivateKeySize {
+		return "no identity"
+	}
+	return "participant " + wire.ParticipantID(public(id.User))
+}
+
+// GoString is String, so that no way of printing shows a secret.
+func (id Identity) GoString() string { return id.String() }
+
 // Peek reads the identity of a data folder without locking it or changing anything. Where castd has never run it returns an
 // error that is fs.ErrNotExist.
 func Peek(dir string) (*Identity, error) {
-	id, err := readIdentity(dir, readFile)
-	if err != nil {
-		return nil, err
-	}
-	return id, nil
+	return readIdentity(dir, readFile)
 }
 
 func readIdentity(dir string, read func(string) ([]byte, error)) (*Identity, error) {

@@ -3,7 +3,9 @@ package store
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -42,6 +44,21 @@ func TestIdentityStays(t *testing.T) {
 			!bytes.Equal(a.Certificate.Signature, other.Certificate.Signature) {
 			t.Errorf("%s sees another identity", name)
 		}
+	}
+}
+
+func TestIdentityIsNotPrinted(t *testing.T) {
+	id := mustOpen(t, t.TempDir()).Identity()
+	want := "participant " + wire.ParticipantID(public(id.User))
+	var log bytes.Buffer
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "id", id, "pointer", &id)
+	for _, s := range []string{fmt.Sprint(id), fmt.Sprintf("%+v", &id), fmt.Sprintf("%#v", id), Identity{}.String()} {
+		if s != want && s != "no identity" {
+			t.Errorf("printed as %d characters", len(s))
+		}
+	}
+	if strings.Contains(log.String(), id.Token) || strings.Count(log.String(), want) != 2 {
+		t.Error("logged with its secrets")
 	}
 }
 
