@@ -33,6 +33,7 @@ type node struct {
 	keep     bool
 	controls []*wire.HopControl
 	broken   []string // breaches of the order of calls
+	overlaps int      // hops that came up while another to the same peer was
 	onPacket func(h engine.Hop, pkt []byte)
 	upped    chan struct{}
 	got      chan struct{}
@@ -124,6 +125,11 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 func (v *node) HopUp(h engine.Hop) {
 	v.mu.Lock()
+	for _, other := range v.ups {
+		if _, down := v.downs[other]; !down && other.Peer() == h.Peer() {
+			v.overlaps++
+		}
+	}
 	v.ups = append(v.ups, h)
 	v.mu.Unlock()
 	select {

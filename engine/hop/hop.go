@@ -105,6 +105,7 @@ func (h *Hop) run() {
 		h.t.log.Debug("hop failed", "peer", h.peer, "error", h.err())
 	}
 	h.teardown()
+	h.awaitPrevious() // also where this hop never came up: the next one only waits for this one
 	if h.isUp() {
 		h.t.log.Info("hop down", "peer", h.peer, "reason", h.err())
 		h.t.handler.HopDown(h, h.err())
@@ -236,10 +237,7 @@ func (h *Hop) watchDTLS(d *dtls.Conn) {
 
 // serve is the hop's time of being up.
 func (h *Hop) serve() {
-	if h.previous != nil {
-		<-h.previous.down
-		h.previous = nil
-	}
+	h.awaitPrevious()
 	if h.ending() {
 		return
 	}
@@ -269,6 +267,14 @@ func (h *Hop) serve() {
 
 // wake makes a read that is under way return.
 func (h *Hop) wake() { _ = h.conn.SetReadDeadline(time.Unix(1, 0)) }
+
+// awaitPrevious waits until the hop that this one replaced is down.
+func (h *Hop) awaitPrevious() {
+	if h.previous != nil {
+		<-h.previous.down
+		h.previous = nil
+	}
+}
 
 // teardown frees everything. A peer who does not know it yet is told by close_notify.
 func (h *Hop) teardown() {

@@ -157,6 +157,57 @@ func TestCloseTellsThePeer(t *testing.T) {
 	})
 }
 
+func TestHandlerMayClose(t *testing.T) {
+	inLab(t, 2, delay, func(t *testing.T, l *lab) {
+		a, b := l.nodes[0], l.nodes[1]
+		b.onPacket = func(h engine.Hop, _ []byte) { _ = h.Close() }
+		ha, hb := a.dial(b)
+		_, _ = ha.WritePackets(originPackets(wire.KindAudio, 1, 5, 100))
+		settle()
+		if b.count() != 1 {
+			t.Errorf("%d packets after the handler closed the hop", b.count())
+		}
+		b.mu.Lock()
+		if !errors.Is(b.downs[hb], engine.ErrClosed) {
+			t.Errorf("ended with %v", b.downs[hb])
+		}
+		b.mu.Unlock()
+		a.mu.Lock()
+		if !errors.Is(a.downs[ha], ErrPeerClosed) {
+			t.Errorf("the peer's ended with %v", a.downs[ha])
+		}
+		a.mu.Unlock()
+	})
+}
+
+// TestSlowHandlerKeepsOrder: however many hops replace each other meanwhile, a hop's HopDown comes before the next HopUp.
+func TestSlowHandlerKeepsOrder(t *testing.T) {
+	inLab(t, 2, delay, func(t *testing.T, l *lab) {
+		a, b := l.nodes[0], l.nodes[1]
+		b.onPacket = func(engine.Hop, []byte) { time.Sleep(3 * time.Second) }
+		for i := range 4 {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			h, err := a.tr.Dial(ctx, b.id)
+			cancel()
+			if err != nil {
+				continue // b cannot come up while its handler sleeps
+			}
+			_, _ = h.WritePackets(originPackets(wire.KindAudio, uint64(i), 1, 100))
+			time.Sleep(time.Second)
+			l.set(func() { l.cut = true })
+			_ = h.Close()
+			settle()
+			l.set(func() { l.cut = false })
+		}
+		time.Sleep(20 * time.Second)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.overlaps > 0 || len(b.ups) < 3 {
+			t.Errorf("%d hops came up, %d of them while another was up", len(b.ups), b.overlaps)
+		}
+	})
+}
+
 func TestSilentPeerIsGivenUp(t *testing.T) {
 	inLab(t, 2, delay, func(t *testing.T, l *lab) {
 		a, b := l.nodes[0], l.nodes[1]

@@ -12,7 +12,7 @@ import (
 const (
 	receiveSize = 2048 // octets; longer datagrams are cut and do not authenticate
 	// maxEarly bounds the packets that are kept while the last flight of the handshake is under way; more are dropped.
-	maxEarly = 64
+	maxEarly = 256
 	// parityLease is how long after a parity packet video packets are kept for the next one.
 	parityLease = 5 * time.Second
 )

@@ -147,10 +147,16 @@ func TestRepeatComesLater(t *testing.T) {
 		ha.PeerLoss(50)
 		var sent []time.Time
 		l.nodes[0].tr.sent = func(*Hop, uint32, uint32, uint16) { sent = append(sent, time.Now()) }
-		_, _ = ha.WritePackets(originPackets(wire.KindRecord, 1, 1, 90))
+		_, _ = ha.WritePackets(originPackets(wire.KindAudio, 1, 1, 90))
 		settle()
 		if len(sent) != 2 || sent[1].Sub(sent[0]) != repeatAfter {
-			t.Errorf("sent at %v", sent)
+			t.Errorf("audio sent at %v", sent)
+		}
+		sent = nil
+		_, _ = ha.WritePackets(originPackets(wire.KindRecord, 1, 1, 90))
+		settle()
+		if len(sent) != 3 || sent[1].Sub(sent[0]) != repeatAfter || sent[2].Sub(sent[1]) != repeatAfter {
+			t.Errorf("record sent at %v", sent)
 		}
 		sent = nil
 		_, _ = ha.WritePackets(originPackets(wire.KindVideo, 1, 3, 900))

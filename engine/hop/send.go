@@ -27,7 +27,9 @@ const (
 
 	// lossy is the loss, in thousandths, beyond which a hop adds redundancy.
 	lossy = 10
-	// repeatAfter is how much later audio and records go a second time: beyond a short burst of losses.
+	// repeatAfter is how much later audio and records go a second time: beyond a short burst of losses. Records go a third time
+	// after as long again: they are small and few, everything they vouch for waits for them, and one that is lost at the second
+	// hop of five is missed by everybody behind it until the next one comes.
 	repeatAfter = 6 * time.Millisecond
 	// repeatQueue bounds the packets that wait for it: ten times what a conference of three talkers makes. What finds the queue
 	// full is not repeated.
@@ -82,10 +84,11 @@ const (
 	trackVideo = 1
 )
 
-// repeat is an origin packet that is going to be sent again.
+// repeat is an origin packet that is going to be sent again, and after that some more times.
 type repeat struct {
-	due time.Time
-	pkt []byte
+	due  time.Time
+	more int
+	pkt  []byte
 }
 
 func (s *sender) init(h *Hop, c *srtp.Context) {
@@ -204,9 +207,14 @@ func (s *sender) write(b []byte) bool {
 
 // protect adds a packet that has just been sent to what redundancy is made of.
 func (s *sender) protect(kind wire.Kind, sequence uint16, p []byte) {
-	if kind != wire.KindVideo {
-		s.repeat(p)
+	switch kind {
+	case wire.KindAudio:
+		s.repeat(p, 0)
 		return
+	case wire.KindRecord:
+		s.repeat(p, 1)
+		return
+	case wire.KindVideo:
 	}
 	if len(p) > maxProtected {
 		s.sendParity() // numbers of a group are consecutive
@@ -221,8 +229,8 @@ func (s *sender) protect(kind wire.Kind, sequence uint16, p []byte) {
 	}
 }
 
-// repeat queues a packet to be sent again.
-func (s *sender) repeat(p []byte) {
+// repeat queues a packet to be sent again, and more times after that. p may be the packet whose place has just become free.
+func (s *sender) repeat(p []byte, more int) {
 	if s.repeats == nil {
 		s.repeats = make([]repeat, repeatQueue)
 	}
@@ -231,7 +239,7 @@ func (s *sender) repeat(p []byte) {
 		return
 	}
 	r := &s.repeats[(s.first+s.waiting)%len(s.repeats)]
-	r.due, r.pkt = time.Now().Add(repeatAfter), append(r.pkt[:0], p...)
+	r.due, r.more, r.pkt = time.Now().Add(repeatAfter), more, append(r.pkt[:0], p...)
 	s.waiting++
 }
 
@@ -277,12 +285,15 @@ func (s *sender) flush() {
 	}
 	now := time.Now()
 	for s.waiting > 0 && !s.repeats[s.first].due.After(now) {
-		p := s.repeats[s.first].pkt
-		if kind, ok := originKind(p); ok {
-			s.packet(kind, p)
+		r := s.repeats[s.first]
+		if kind, ok := originKind(r.pkt); ok {
+			s.packet(kind, r.pkt)
 		}
 		s.first = (s.first + 1) % len(s.repeats)
 		s.waiting--
+		if r.more > 0 {
+			s.repeat(r.pkt, r.more-1)
+		}
 	}
 	if s.group.count > 0 && now.Sub(s.groupAt) >= parityAfter {
 		s.sendParity()
