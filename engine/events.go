@@ -46,3 +46,6 @@ func (b *bus) listen(ctx context.Context) <-chan Event {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// Emit delivers an event to everyone who listens to Events; for parts around the engine. Its time is set.
+func (e *Engine) Emit(ev Event) { e.events.emit(ev) }

@@ -245,3 +245,21 @@ func (e *Engine) Rates() (up, down uint64) {
 	}
 	return up, down
 }
+
+// StreamCounters count one stream at this peer.
+type StreamCounters struct {
+	Stream                                     string
+	Packets, Bytes, Lost, Repaired, Duplicates uint64
+}
+
+// StreamCounters returns the counters of the room's audio and video streams, sorted by id.
+func (r *Room) StreamCounters() []StreamCounters {
+	var out []StreamCounters
+	for _, s := range *r.media.Load() {
+		out = append(out, StreamCounters{
+			Stream: s.id.String(), Packets: s.packets.Load(), Bytes: s.bytes.Load(), Lost: s.lost.Load(), Repaired: s.repaired.Load(),
+			Duplicates: s.duplicates.Load(),
+		})
+	}
+	return out
+}

@@ -35,10 +35,20 @@ func MediaDownload(svc engine.Service, log *slog.Logger) http.Handler {
 		w.Header().Set("Content-Type", kind)
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("Trailer", ErrorTrailer+", "+CodeTrailer)
-		w.WriteHeader(http.StatusOK)
 		out := &flushing{w: w, c: http.NewResponseController(w)}
-		out.flush()
-		if err := Record(r.Context(), m, out, o); err != nil {
+		begun := false
+		o.Joined = func() {
+			begun = true
+			w.WriteHeader(http.StatusOK)
+			out.flush()
+		}
+		err = Record(r.Context(), m, out, o)
+		switch {
+		case err == nil:
+		case !begun:
+			w.Header().Del("Trailer")
+			mediaProblem(w, err)
+		default:
 			_, code := mediaStatus(err)
 			w.Header().Set(ErrorTrailer, headerText(err.Error()))
 			w.Header().Set(CodeTrailer, code)

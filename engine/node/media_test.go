@@ -59,7 +59,19 @@ func (m *fakeMedia) Streams() []*engine.StreamState {
 	defer m.mu.Unlock()
 	return slices.Clone(m.streams)
 }
-func (s *fakeSub) Refresh(id wire.StreamID) { s.m.asked = append(s.m.asked, id) }
+
+func (s *fakeSub) Refresh(id wire.StreamID) {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	s.m.asked = append(s.m.asked, id)
+}
+
+// keysAsked returns how many key frames were asked for.
+func (m *fakeMedia) keysAsked() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.asked)
+}
 
 func (s *fakeSub) Close() {
 	s.m.mu.Lock()

@@ -43,6 +43,8 @@ type RecordOptions struct {
 	For time.Duration
 	// UntilEnd ends it when what it followed has ended.
 	UntilEnd bool
+	// Joined is called when nothing that comes from then on is missed; nil for nobody.
+	Joined func()
 	// Failed is told of the first write that fails; nil for nobody. The recording goes on: there may be room again.
 	Failed func(error)
 	// Log gets a summary; nil discards it.
@@ -59,17 +61,20 @@ func Record(ctx context.Context, m engine.Media, w io.Writer, o RecordOptions) e
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	out := &recordOutput{w: w, failed: o.Failed}
-	rec, err := newRecorder(out, o.Format)
+	in := newRecordSink(recordQueue)
+	rec, err := newRecorder(out, o.Format, in.streams)
 	if err != nil {
 		return err
 	}
-	in := newRecordSink(recordQueue)
 	sub, err := m.Subscribe(in, engine.SinkOptions{Backlog: o.Format != FormatNone})
 	if err != nil {
 		return fmt.Errorf("listen to room: %w", err)
 	}
 	defer sub.Close()
 	rec.refresh = sub.Refresh
+	if o.Joined != nil {
+		o.Joined()
+	}
 
 	err = record(ctx, in, rec, out, &o)
 	out.waitSync()
@@ -92,13 +97,10 @@ func record(ctx context.Context, in *recordSink, rec *recorder, out *recordOutpu
 		var err error
 		select {
 		case p := <-in.packets:
-			if !rec.knows(p.stream.ID) {
-				rec.streams(*in.states.Load(), time.Now()) // the packet may be faster than the news of its stream
-			}
 			err = rec.packet(&p)
 		case <-in.changed:
 			err = catchUp(in, rec) // what was sent before the change comes first
-			rec.streams(*in.states.Load(), time.Now())
+			rec.streams(in.streams(), time.Now())
 		case now := <-ticker.C:
 			if err = rec.tick(now); err == nil && o.UntilEnd && rec.over(now) {
 				return rec.close()
@@ -157,6 +159,8 @@ func newRecordSink(queue int) *recordSink {
 	s.states.Store(new([]*engine.StreamState))
 	return s
 }
+
+func (s *recordSink) streams() []*engine.StreamState { return *s.states.Load() }
 
 // Streams implements engine.Sink.
 func (s *recordSink) Streams(all []*engine.StreamState) {

@@ -20,6 +20,7 @@ const (
 	waitForKey = 5 * time.Second
 	// askForKey is when it asks for one.
 	askForKey = 500 * time.Millisecond
+	askAgain  = 3 * time.Second
 	// earlyFrames bounds the frames that are kept until a file begins. The oldest is dropped first.
 	earlyFrames = 2048
 
@@ -35,7 +36,8 @@ const (
 type recorder struct {
 	format  Format
 	out     *recordOutput
-	refresh func(wire.StreamID)
+	newest  func() []*engine.StreamState // the room's streams
+	refresh func(wire.StreamID)          // asks for a key frame
 
 	live   map[wire.StreamID]*engine.StreamState // newest state of all streams that are live
 	tracks []*inTrack
@@ -43,7 +45,7 @@ type recorder struct {
 	began  time.Time // when the first packet came
 	ended  time.Time // when all that was followed was said to have ended; zero while it goes on
 	early  []earlyFrame
-	asked  bool
+	asked  time.Time // when a key frame was
 
 	file   fileWriter // nil until it begins
 	origin int64      // place of the file's beginning, in microseconds
@@ -64,7 +66,7 @@ type earlyFrame struct {
 	place place
 }
 
-func newRecorder(out *recordOutput, format Format) (*recorder, error) {
+func newRecorder(out *recordOutput, format Format, newest func() []*engine.StreamState) (*recorder, error) {
 	switch format {
 	case FormatOgg, FormatWebM, FormatMatroska, FormatNone:
 	default:
@@ -73,6 +75,7 @@ func newRecorder(out *recordOutput, format Format) (*recorder, error) {
 	return &recorder{
 		format: format,
 		out:    out,
+		newest: newest,
 		live:   make(map[wire.StreamID]*engine.StreamState),
 		byID:   make(map[wire.StreamID]*inTrack),
 	}, nil
@@ -98,9 +101,6 @@ func (r *recorder) streams(all []*engine.StreamState, now time.Time) {
 	}
 }
 
-// knows reports whether the recorder has heard of a stream.
-func (r *recorder) knows(id wire.StreamID) bool { return r.live[id] != nil || r.byID[id] != nil }
-
 // over reports whether all that was followed has ended.
 func (r *recorder) over(now time.Time) bool {
 	return !r.ended.IsZero() && now.Sub(r.ended) >= endGrace
@@ -120,8 +120,8 @@ func (r *recorder) wanted(s *engine.StreamState) bool {
 
 // packet takes a packet of any stream.
 func (r *recorder) packet(p *recordPacket) error {
-	if !r.knows(p.stream.ID) {
-		r.live[p.stream.ID] = p.stream
+	if r.live[p.stream.ID] == nil && r.byID[p.stream.ID] == nil {
+		r.streams(r.newest(), p.placed) // packets may be faster than the news of their stream
 	}
 	if len(r.tracks) == 0 {
 		if err := r.follow(p.placed); err != nil {
@@ -212,9 +212,18 @@ func (r *recorder) takeOver(s *engine.StreamState) *inTrack {
 	return nil
 }
 
-// tick looks whether a file that waits should begin.
+// tick looks whether a file that waits should begin, and asks for the key frames that it waits for.
 func (r *recorder) tick(now time.Time) error {
-	if r.file != nil || len(r.early) == 0 {
+	if r.file != nil || r.format == FormatNone {
+		return nil
+	}
+	for _, t := range r.tracks {
+		if t.begun && !t.ready && now.Sub(r.began) >= askForKey && now.Sub(r.asked) >= askAgain {
+			r.asked = now
+			r.refresh(t.state.ID)
+		}
+	}
+	if len(r.early) == 0 {
 		return nil
 	}
 	return r.begin(now)
@@ -229,10 +238,6 @@ func (r *recorder) begin(now time.Time) error {
 		case t.ready:
 			tracks = append(tracks, t.header)
 		case !t.begun && waited < waitForPackets, t.begun && waited < waitForKey:
-			if t.begun && waited >= askForKey && !r.asked && r.refresh != nil {
-				r.asked = true
-				r.refresh(t.state.ID)
-			}
 			return nil
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,14 +125,14 @@ func TestRecordRefuses(t *testing.T) {
 // fullDisk fails for a while, as container.File does: nothing of a failed write stays.
 type fullDisk struct {
 	bytes.Buffer
-	full  bool
+	full  atomic.Bool
 	syncs int
 }
 
 var errFull = errors.New("disk is full")
 
 func (f *fullDisk) Write(b []byte) (int, error) {
-	if f.full {
+	if f.full.Load() {
 		return 0, errFull
 	}
 	return f.Buffer.Write(b)
@@ -154,9 +155,9 @@ func TestRecordGoesOnAfterAFullDisk(t *testing.T) {
 			}})
 			go func() {
 				time.Sleep(3 * time.Second)
-				disk.full = true
+				disk.full.Store(true)
 				time.Sleep(3 * time.Second)
-				disk.full = false
+				disk.full.Store(false)
 			}()
 			if err := PublishFile(t.Context(), m, bytes.NewReader(file), PublishOptions{}); err != nil {
 				t.Fatal(err)
@@ -194,9 +195,9 @@ func TestRecordPrefixes(t *testing.T) {
 	if len(cuts.at) < 50 {
 		t.Fatalf("%d writes", len(cuts.at))
 	}
-	for i, n := range cuts.at {
+	for i, n := range cuts.at[1:] { // after the header
 		_, got := framesOf(t, cuts.Bytes()[:n])
-		if frames := len(got[wire.KindAudio]) + len(got[wire.KindVideo]); i > 0 && frames < i {
+		if frames := len(got[wire.KindAudio]) + len(got[wire.KindVideo]); frames != i+1 {
 			t.Fatalf("%d frames after %d writes", frames, i)
 		}
 	}
@@ -262,7 +263,7 @@ func TestRecorderAsksForAKeyFrame(t *testing.T) {
 			{Label: "video", Kind: wire.KindVideo, Codec: codec.VP8, ClockRate: 90000}}})
 		sequence := int64(0)
 		for i := range 75 {
-			payloads, _ := p.Packetize(vp8(r, len(m.asked) > 0, 500), false)
+			payloads, _ := p.Packetize(vp8(r, m.keysAsked() > 0, 500), false)
 			for _, b := range payloads {
 				pub.Write("video", &engine.MediaPacket{Sequence: sequence, Timestamp: uint32(i * 3600), Marker: b.Marker, Payload: b.Data})
 				sequence++
@@ -272,8 +273,8 @@ func TestRecorderAsksForAKeyFrame(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		if len(m.asked) != 1 {
-			t.Errorf("asked %d times", len(m.asked))
+		if n := m.keysAsked(); n != 1 {
+			t.Errorf("asked %d times", n)
 		}
 	})
 	if _, got := framesOf(t, out.Bytes()); len(got[wire.KindVideo]) < 50 {
