@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pion/rtp"
@@ -60,6 +61,7 @@ func TestSimulcast(t *testing.T) {
 			time.Sleep(20 * ms)
 		}
 		time.Sleep(100 * ms)
+		synctest.Wait()
 		for _, gop := range b.room.gop {
 			if len(gop) != 1 || string(gop[0].Payload) != "Khigh" {
 				t.Fatalf("%s", gop[0].Payload)
@@ -98,6 +100,7 @@ func TestManySessions(t *testing.T) {
 			for _, pc := range pcs {
 				_ = pc.GracefulClose()
 			}
+			synctest.Wait()
 			if st := b.service.Stats(); st.Publishing != 0 || st.Watching != 0 || b.room.slots != 0 || len(b.service.sessions) != 0 {
 				t.Fatalf("%+v, %d slots", st, b.room.slots)
 			}
