@@ -30,7 +30,7 @@
 // RTP (RFC 3550) with payload types 111 audio, 96 video, 98 record, 127 parity; audio and records share one SSRC, video and
 // parity the other. The RTP timestamp is the origin's. RTP, RTCP, DTLS and STUN share the port by their first octet (RFC 7983,
 // RFC 5761). Control messages are RTCP APP packets (control.go). On a hop that loses packets, audio is sent a
-// second time a little later, and groups of video packets are followed by their parity (parity.go).
+// second time a little later and records a third time, and groups of video packets are followed by their parity (parity.go).
 //
 // # Concurrency
 //

@@ -181,7 +181,12 @@ func TestPausedForAWeek(t *testing.T) {
 		t.Skip("sends 150,000 packets")
 	}
 	inLab(t, 2, time.Millisecond, func(t *testing.T, l *lab) {
-		l.signals.delay = 5 * time.Millisecond // the dialer, which has no keepalives, must check first
+		// Without keepalives, which a week has many of, the dialer must be the first to check.
+		dialed := false
+		l.router.AddChunkFilter(func(c vnet.Chunk) bool {
+			dialed = dialed || c.SourceAddr().(*net.UDPAddr).IP.String() == "11.0.0.10"
+			return dialed
+		})
 		for _, v := range l.nodes {
 			v.tr.timings.keepalive, v.tr.timings.disconnected, v.tr.timings.failed = 0, 0, 0
 			v.keep = false
