@@ -225,6 +225,9 @@ func TestVNetChainOfLossyHops(t *testing.T) {
 				})
 				t.Logf("%5d  %-6s  arrival %v", d, label, there)
 				t.Logf("%5d  %-6s  sink    %v", d, label, sink)
+				if d == depth && sink.share(250*time.Millisecond) < 0.995 {
+					t.Errorf("%s: only %.3f %% were played within 250 ms", label, 100*sink.share(250*time.Millisecond))
+				}
 				if d == depth && there.share(250*time.Millisecond) < 0.999 {
 					t.Errorf("%s: only %.3f %% arrived within 250 ms", label, 100*there.share(250*time.Millisecond))
 				}
