@@ -52,23 +52,28 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-// A room that is exactly full: every slot is needed, and leaves came first.
+// 32 slots for 30 peers, and the leaves came first.
 func TestBuildLeavesFirst(t *testing.T) {
-	s := newSim(t, 3)
-	s.add(2)
-	for range 20 {
-		s.add(0)
+	for _, mute := range []bool{false, true} { // without it in the probe, peers with slots must try
+		s := newSim(t, 3)
+		s.mute = mute
+		s.add(2)
+		for range 20 {
+			s.add(0)
+		}
+		s.run(3 * time.Second)
+		if placed, _ := s.settled(); placed != 3 {
+			t.Fatalf("%d placed on two slots of the origin", placed)
+		}
+		for range 10 {
+			s.add(3)
+		}
+		s.watch(100 * time.Millisecond)
+		s.run(40 * time.Second)
+		s.check()
+		p50, p95, most := s.depths()
+		t.Logf("told %v: depth %d %d %d", !mute, p50, p95, most)
 	}
-	s.run(3 * time.Second)
-	if placed, _ := s.settled(); placed != 3 {
-		t.Fatalf("%d placed on two slots of the origin", placed)
-	}
-	for range 10 {
-		s.add(3)
-	}
-	s.watch(100 * time.Millisecond)
-	s.run(40 * time.Second)
-	s.check()
 }
 
 func TestSameSeedSameTrace(t *testing.T) {

@@ -70,6 +70,7 @@ type sim struct {
 	pos     [][2]float64
 	trace   hash.Hash
 	loss    float64 // of messages
+	mute    bool    // probes do not tell slots
 	loops   map[int]time.Duration
 	looped  int // seen at all
 	msgs    int
@@ -221,6 +222,9 @@ func (s *sim) sendMsg(n *simNode, a Send) {
 	}
 	if s.rng.Float64() < s.loss {
 		return
+	}
+	if p, ok := a.Msg.(*MsgProbe); ok && s.mute {
+		a.Msg = &MsgProbe{Nonce: p.Nonce}
 	}
 	d := s.latency(n.i, m.i)
 	s.after(d+time.Duration(s.rng.Int64N(int64(d)/5+1)), func() { s.step(m, Recv{n.id, a.Msg}) })
