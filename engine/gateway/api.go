@@ -64,7 +64,24 @@ func (g *Gateway) roomInfo(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	info.Streams, info.Participants = list(info.Streams), list(info.Participants)
-	return writeJSON(w, http.StatusOK, info)
+	return writeJSON(w, http.StatusOK, struct {
+		engine.RoomInfo
+		Allowed []string `json:"allowed"`
+	}{info, allowed(callerOf(r).access)})
+}
+
+// allowed tells a caller what he may do in a room that he may see.
+func allowed(a engine.Access) []string {
+	out := []string{}
+	for _, right := range []struct {
+		name string
+		has  bool
+	}{{"listen", a.Admin || a.Listen}, {"speak", a.Admin || a.Speak}, {"admin", a.Admin}} {
+		if right.has {
+			out = append(out, right.name)
+		}
+	}
+	return out
 }
 
 // tree serves this peer's place, or with ?scope=room everybody's, which only the origin knows.
@@ -113,6 +130,7 @@ func (g *Gateway) invite(w http.ResponseWriter, r *http.Request) error {
 		Video   bool     `json:"video"`
 		Guest   bool     `json:"guest"`
 		Expires duration `json:"expires"`
+		QR      bool     `json:"qr"`
 	}
 	if err := readJSON(w, r, &want); err != nil {
 		return err
@@ -130,7 +148,13 @@ func (g *Gateway) invite(w http.ResponseWriter, r *http.Request) error {
 	if want.Guest {
 		key = "url"
 	}
-	return writeJSON(w, http.StatusCreated, map[string]string{key: link})
+	answer := map[string]string{key: link}
+	if want.QR {
+		if svg, ok := qrSVG(link); ok {
+			answer["qr"] = svg
+		}
+	}
+	return writeJSON(w, http.StatusCreated, answer)
 }
 
 var errExpired = newProblem(http.StatusBadRequest, codeBadRequest, "expires must not be negative.")

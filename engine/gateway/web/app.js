@@ -1,0 +1,32 @@
+// Entry: takes the token, and shows what the address is for.
+
+import { setToken, takeToken } from './api.js';
+import { byId } from './dom.js';
+import { showHome } from './home.js';
+import { showRoom } from './room.js';
+
+// ask lets the person give a token; the page then begins anew.
+function ask(why) {
+  byId('home').hidden = true;
+  byId('room').hidden = true;
+  byId('token-form').hidden = false;
+  if (why) byId('token-why').textContent = why;
+  byId('token').focus();
+}
+
+byId('token-form').addEventListener('submit', (e) => {
+  e.preventDefault();
+  setToken(byId('token').value);
+  location.reload();
+});
+addEventListener('hashchange', () => {
+  if (location.hash.includes('token=')) {
+    takeToken();
+    location.reload();
+  }
+});
+
+const room = /^\/r\/([^/]+)$/.exec(location.pathname)?.[1];
+if (!takeToken()) ask();
+else if (room) showRoom(decodeURIComponent(room), ask);
+else showHome(ask);
