@@ -13,7 +13,9 @@ import (
 )
 
 // HopPacket implements HopHandler: the packet path begins here for everything that comes from other peers.
-func (e *Engine) HopPacket(h Hop, pkt []byte) {
+func (e *Engine) HopPacket(h Hop, pkt []byte) { e.takePacket(h.Peer(), pkt) }
+
+func (e *Engine) takePacket(from peer.ID, pkt []byte) {
 	hdr, n, err := wire.ParseHeader(pkt)
 	if err != nil || len(pkt) > wire.MaxPacket {
 		e.metrics.malformed.Add(1)
@@ -22,13 +24,13 @@ func (e *Engine) HopPacket(h Hop, pkt []byte) {
 	s := (*e.streams.Load())[hdr.Stream]
 	if s == nil {
 		if hdr.Kind == wire.KindRecord {
-			e.unknownRecord(h, pkt, n)
+			e.unknownRecord(from, pkt, n)
 		} else {
 			e.metrics.unknownStream.Add(1)
 		}
 		return
 	}
-	s.fromHop(h.Peer(), &hdr, n, pkt, time.Now())
+	s.fromHop(from, &hdr, n, pkt, time.Now())
 }
 
 // fromHop takes a packet of a known stream from a peer.
@@ -51,6 +53,15 @@ func (s *stream) fromHop(from peer.ID, h *wire.Header, n int, pkt []byte, now ti
 		_, m, err := seal.VerifyManifest([]byte(s.device), pkt)
 		if err != nil {
 			s.bad(from)
+			return
+		}
+		if s.slot.news(m) {
+			// What the announce changes comes first; the packet follows.
+			again := append([]byte(nil), pkt...)
+			s.room.post(func() {
+				s.room.announceLoop(m.Announce, from)
+				s.room.e.takePacket(from, again)
+			})
 			return
 		}
 		manifest = m
@@ -163,14 +174,16 @@ func (sl *slot) apply(m *wire.Manifest, from peer.ID, now time.Time) {
 			s.clock.Store(&clockRecord{timestamp: c.Timestamp, unixUs: c.UnixUs})
 		}
 	}
-	if len(m.Announce) > 0 {
-		if old := sl.announced.Load(); old == nil || string(*old) != string(m.Announce) {
-			env := m.Announce
-			sl.announced.Store(&env)
-			sl.record.room.post(func() { sl.record.room.announceLoop(env, from) })
-		}
-	}
 	sl.record.room.leaf.notify()
+}
+
+// news reports whether a manifest carries an announce that the room has not been given yet.
+func (sl *slot) news(m *wire.Manifest) bool {
+	if len(m.Announce) == 0 {
+		return false
+	}
+	old := sl.announced.Load()
+	return (old == nil || string(*old) != string(m.Announce)) && sl.announced.CompareAndSwap(old, &m.Announce)
 }
 
 // maxSkip bounds how many numbers one skip may name.
@@ -192,7 +205,7 @@ func (s *stream) marked(number uint64, now time.Time) {
 
 // unknownRecord takes a record packet of a slot that no announce has told of yet. If it carries one, the room's goroutine
 // decides; the slot's other packets are asked for again once it is known.
-func (e *Engine) unknownRecord(h Hop, pkt []byte, headerLen int) {
+func (e *Engine) unknownRecord(from peer.ID, pkt []byte, headerLen int) {
 	var m wire.Manifest
 	if len(pkt) < headerLen+ed25519.SignatureSize {
 		e.metrics.malformed.Add(1)
@@ -212,12 +225,12 @@ func (e *Engine) unknownRecord(h Hop, pkt []byte, headerLen int) {
 		e.metrics.unknownStream.Add(1)
 		return
 	}
-	from, env := h.Peer(), m.Announce
+	env := m.Announce
 	again := append([]byte(nil), pkt...)
 	r.post(func() {
 		r.announceLoop(env, from)
 		if hdr, _, err := wire.ParseHeader(again); err == nil && (*e.streams.Load())[hdr.Stream] != nil {
-			e.HopPacket(h, again)
+			e.takePacket(from, again)
 		}
 	})
 }

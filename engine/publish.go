@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/castd/castd/engine/codec"
@@ -55,8 +54,7 @@ type publication struct {
 	kick        chan struct{} // capacity 1: something waits for a manifest
 	every       time.Duration
 	startedMs   int64
-
-	receivers atomic.Int32
+	recordFirst uint64
 
 	mu       sync.Mutex // guards what follows
 	streams  map[string]*pubStream
@@ -183,6 +181,7 @@ func (r *Room) publishLoop(slot string, c SlotConfig) (*publication, error) {
 	if err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
+	p.recordFirst = first
 	p.notary = seal.NewNotary(r.e.signer.Device, p.record, 0, first)
 	if err := p.sign(time.Now(), false); err != nil {
 		return nil, err
@@ -229,7 +228,7 @@ func (r *Room) newPubStream(device ed25519.PublicKey, slot, participant string, 
 // sign makes the slot's announce.
 func (p *publication) sign(now time.Time, ended bool) error {
 	a := &wire.Announce{
-		Participant: p.participant, Name: p.name, Slot: p.slot, Record: uint64(p.record), StartedMs: p.startedMs, Ended: ended,
+		Participant: p.participant, Name: p.name, Slot: p.slot, Record: uint64(p.record), StartedMs: p.startedMs, RecordFirst: p.recordFirst, Ended: ended,
 	}
 	r := p.room
 	if !mayHost(r.record.Load(), r.e.user.Public().(ed25519.PublicKey)) {

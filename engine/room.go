@@ -54,7 +54,6 @@ type Room struct {
 	roster     *room.Roster
 	feeding    map[peer.ID]*child
 	have       map[peer.ID][]*wire.StreamMark // what a joining child told it has
-	marked     map[wire.StreamID]uint64       // newest numbers that the parent told at accept
 	audienceOf map[peer.ID]int
 	blamed     map[peer.ID]*blameRecord
 	slots      map[wire.StreamID]*slot // by record stream
@@ -99,7 +98,7 @@ func (e *Engine) startRoom(rec *room.Record, chain *wire.Chain, origin, inTree b
 		e: e, id: rec.ID, tag: rec.ID.Tag(), topic: roomTopic(rec.ID), owner: rec.Owner, key: seal.PublicRoomKey(rec.ID),
 		own: rec.IsOwner(e.user.Public().(ed25519.PublicKey)), ctx: ctx, cancel: cancel, mailbox: make(chan func(), mailboxSize),
 		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), have: make(map[peer.ID][]*wire.StreamMark),
-		marked: make(map[wire.StreamID]uint64), audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
+		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
 		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), stagePeers: make(map[peer.ID]bool),
 		pubs: make(map[string]*publication), places: make(map[peer.ID]*placeReport),
 	}

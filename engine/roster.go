@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/ed25519"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -76,12 +77,17 @@ func (r *Room) streamLoop(st *room.Stream, source peer.ID, local *publication) (
 		return nil, false
 	}
 	sl := r.slots[st.Record]
-	if sl == nil {
-		sl = &slot{name: st.Slot, participant: st.Participant, device: deviceKey(st.Device)}
+	if sl == nil || sl.startedMs != st.StartedMs {
+		// A slot that begins anew has a record stream of new numbers, far above the old ones.
+		sl = &slot{name: st.Slot, participant: st.Participant, device: deviceKey(st.Device), startedMs: st.StartedMs}
 		record := r.newStream(sl, st.Record, wire.KindRecord, &StreamState{
 			ID: st.Record, Slot: st.Slot, Label: wire.RecordLabel, Kind: wire.KindRecord, Participant: st.Participant, StartedMs: st.StartedMs, Live: true,
 		}, source, local)
+		if !record.local && r.young(record) {
+			record.repair.SetStart(st.RecordFirst)
+		}
 		sl.record = record
+		sl.media.Store(&map[wire.StreamID]*stream{})
 		r.slots[st.Record] = sl
 		made = append(made, record)
 	}
@@ -92,12 +98,7 @@ func (r *Room) streamLoop(st *room.Stream, source peer.ID, local *publication) (
 		return made, len(made) > 0
 	}
 	s.opener = opener
-	media := make(map[wire.StreamID]*stream)
-	if old := sl.media.Load(); old != nil {
-		for id, m := range *old {
-			media[id] = m
-		}
-	}
+	media := maps.Clone(*sl.media.Load())
 	media[st.ID] = s
 	sl.media.Store(&media)
 	if !s.local && r.young(s) {
@@ -114,9 +115,6 @@ func (r *Room) newStream(sl *slot, id wire.StreamID, kind wire.Kind, state *Stre
 		store: relay.NewStore(relay.Config{Stream: id, Kind: kind}), repair: relay.NewRepair(relay.RepairConfig{}),
 	}
 	s.state.Store(state)
-	if n, ok := r.marked[id]; ok {
-		s.backlogTo.Store(n)
-	}
 	return s
 }
 

@@ -237,3 +237,40 @@ func TestTwoRoomsOfOneName(t *testing.T) {
 		}
 	})
 }
+
+// A publisher that crashed begins anew with numbers far above the old ones; listeners go on with what it sends now.
+func TestPublisherComesBackAfterCrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(12)
+		net.Delay = 5 * time.Millisecond
+		s := newStage(t, net, 2)
+		s.listen(3, 1)
+		pub, err := s.room.Publish(t.Context(), audioSlot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 0, 100)
+		if err := pub.End(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		s.origin.Keeper.Skip(1 << 22) // as after a crash
+		if pub, err = s.room.Publish(t.Context(), audioSlot()); err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 100, 100)
+		time.Sleep(time.Second)
+		for i, l := range s.listeners {
+			got := l.sink.Packets()
+			if len(got) != 200 {
+				t.Errorf("listener %d has %d packets, want 200", i, len(got))
+				continue
+			}
+			for j, p := range got {
+				if string(p.Payload) != string(payload(j)) {
+					t.Fatalf("listener %d: packet %d is %q", i, j, p.Payload)
+				}
+			}
+		}
+	})
+}

@@ -48,6 +48,7 @@ type slot struct {
 	name        string
 	participant string
 	device      deviceKey
+	startedMs   int64
 	record      *stream
 	media       atomic.Pointer[map[wire.StreamID]*stream]
 	announced   atomic.Pointer[[]byte] // newest Announce envelope that was handed to the room

@@ -13,7 +13,7 @@ import (
 func treeToWire(m tree.Message) *wire.TreeMessage {
 	switch m := m.(type) {
 	case *tree.MsgProbe:
-		return &wire.TreeMessage{Message: &wire.TreeMessage_Probe{Probe: &wire.Probe{Nonce: m.Nonce}}}
+		return &wire.TreeMessage{Message: &wire.TreeMessage_Probe{Probe: &wire.Probe{Nonce: m.Nonce, Slots: m.Slots}}}
 	case *tree.MsgProbeReply:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_ProbeReply{ProbeReply: &wire.ProbeReply{
 			Nonce: m.Nonce, Free: m.Free, Reserve: m.Reserve, Path: idsToWire(m.Path), Candidates: candidatesToWire(m.Candidates),
@@ -48,7 +48,7 @@ func treeToWire(m tree.Message) *wire.TreeMessage {
 func treeFromWire(m *wire.TreeMessage) tree.Message {
 	switch m := m.Message.(type) {
 	case *wire.TreeMessage_Probe:
-		return &tree.MsgProbe{Nonce: m.Probe.GetNonce()}
+		return &tree.MsgProbe{Nonce: m.Probe.GetNonce(), Slots: m.Probe.GetSlots()}
 	case *wire.TreeMessage_ProbeReply:
 		p := m.ProbeReply
 		return &tree.MsgProbeReply{Nonce: p.Nonce, Free: p.Free, Reserve: p.Reserve, Path: idsFromWire(p.Path), Candidates: candidatesFromWire(p.Candidates)}

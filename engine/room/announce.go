@@ -57,6 +57,9 @@ func (r *Roster) check(m *wire.Message) (*wire.Announce, []*Stream, error) {
 	if a.Record != id(wire.RecordLabel) {
 		return nil, nil, fmt.Errorf("%w: record stream's id does not follow from device, participant and slot", ErrAnnounce)
 	}
+	if a.RecordFirst > wire.MaxNumber {
+		return nil, nil, fmt.Errorf("%w: number of the record stream", ErrAnnounce)
+	}
 	if len(a.Streams) > MaxStreams || len(a.Streams) == 0 && !a.Ended {
 		return nil, nil, fmt.Errorf("%w: %d streams", ErrAnnounce, len(a.Streams))
 	}
@@ -72,7 +75,7 @@ func (r *Roster) check(m *wire.Message) (*wire.Announce, []*Stream, error) {
 		streams = append(streams, &Stream{
 			ID: wire.StreamID(s.Id), Slot: a.Slot, Label: s.Label, Kind: wire.Kind(s.Kind), Codec: s.Codec, ClockRate: s.ClockRate,
 			Channels: s.Channels, Fmtp: s.Fmtp, Incarnation: uint16(s.Incarnation), Generation: s.Generation, First: s.First,
-			Participant: a.Participant, Name: name, Device: m.Device, Record: wire.StreamID(a.Record), StartedMs: a.StartedMs,
+			Participant: a.Participant, Name: name, Device: m.Device, Record: wire.StreamID(a.Record), RecordFirst: a.RecordFirst, StartedMs: a.StartedMs,
 			Live: true,
 		})
 	}

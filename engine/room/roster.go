@@ -45,6 +45,7 @@ type Stream struct {
 	Name        string // of the participant, clean for display
 	Device      ed25519.PublicKey
 	Record      wire.StreamID // the slot's record stream
+	RecordFirst uint64        // first number of the record stream since the slot became live
 	StartedMs   int64         // Unix time at which the slot became live
 	Live        bool
 }

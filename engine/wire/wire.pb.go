@@ -1304,6 +1304,7 @@ func (*TreeMessage_Path) isTreeMessage_Message() {}
 type Probe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nonce         uint64                 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	Slots         uint32                 `protobuf:"varint,2,opt,name=slots,proto3" json:"slots,omitempty"` // what the sender itself can give
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1341,6 +1342,13 @@ func (*Probe) Descriptor() ([]byte, []int) {
 func (x *Probe) GetNonce() uint64 {
 	if x != nil {
 		return x.Nonce
+	}
+	return 0
+}
+
+func (x *Probe) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
 	}
 	return 0
 }
@@ -2009,7 +2017,8 @@ type Announce struct {
 	Streams       []*StreamInfo          `protobuf:"bytes,5,rep,name=streams,proto3" json:"streams,omitempty"`
 	Chain         *Chain                 `protobuf:"bytes,6,opt,name=chain,proto3" json:"chain,omitempty"` // right to send; absent for the owner's devices
 	Ended         bool                   `protobuf:"varint,7,opt,name=ended,proto3" json:"ended,omitempty"`
-	StartedMs     int64                  `protobuf:"varint,8,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"` // Unix time at which the slot became live
+	StartedMs     int64                  `protobuf:"varint,8,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"`       // Unix time at which the slot became live
+	RecordFirst   uint64                 `protobuf:"varint,9,opt,name=record_first,json=recordFirst,proto3" json:"record_first,omitempty"` // first number of the record stream since then
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2096,6 +2105,13 @@ func (x *Announce) GetEnded() bool {
 func (x *Announce) GetStartedMs() int64 {
 	if x != nil {
 		return x.StartedMs
+	}
+	return 0
+}
+
+func (x *Announce) GetRecordFirst() uint64 {
+	if x != nil {
+		return x.RecordFirst
 	}
 	return 0
 }
@@ -3046,9 +3062,10 @@ const file_wire_proto_rawDesc = "" +
 	"\aconfirm\x18\x06 \x01(\v2\x16.castd.wire.v1.ConfirmH\x00R\aconfirm\x12,\n" +
 	"\x05leave\x18\a \x01(\v2\x14.castd.wire.v1.LeaveH\x00R\x05leave\x12)\n" +
 	"\x04path\x18\b \x01(\v2\x13.castd.wire.v1.PathH\x00R\x04pathB\t\n" +
-	"\amessage\"\x1d\n" +
+	"\amessage\"3\n" +
 	"\x05Probe\x12\x14\n" +
-	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\"\x9e\x01\n" +
+	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x14\n" +
+	"\x05slots\x18\x02 \x01(\rR\x05slots\"\x9e\x01\n" +
 	"\n" +
 	"ProbeReply\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x12\n" +
@@ -3114,7 +3131,7 @@ const file_wire_proto_rawDesc = "" +
 	"generation\x18\t \x01(\rR\n" +
 	"generation\x12\x14\n" +
 	"\x05first\x18\n" +
-	" \x01(\x04R\x05first\"\x82\x02\n" +
+	" \x01(\x04R\x05first\"\xa5\x02\n" +
 	"\bAnnounce\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -3124,7 +3141,8 @@ const file_wire_proto_rawDesc = "" +
 	"\x05chain\x18\x06 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x14\n" +
 	"\x05ended\x18\a \x01(\bR\x05ended\x12\x1d\n" +
 	"\n" +
-	"started_ms\x18\b \x01(\x03R\tstartedMs\"\xc3\x01\n" +
+	"started_ms\x18\b \x01(\x03R\tstartedMs\x12!\n" +
+	"\frecord_first\x18\t \x01(\x04R\vrecordFirst\"\xc3\x01\n" +
 	"\bManifest\x12&\n" +
 	"\x04runs\x18\x01 \x03(\v2\x12.castd.wire.v1.RunR\x04runs\x12)\n" +
 	"\x05skips\x18\x02 \x03(\v2\x13.castd.wire.v1.SkipR\x05skips\x12,\n" +
