@@ -147,10 +147,6 @@ func (s *fileSender) frame(ctx context.Context, t *timed) error {
 	if err != nil || !ok {
 		return nil // a frame that no decoder would take; the file as such is sound
 	}
-	if t.at >= track.nextClock {
-		s.pub.Clock(track.label, timestamp, due.UnixMicro())
-		track.nextClock = t.at + clockEvery
-	}
 	for i, p := range payloads {
 		if i > 0 && i%frameBurst == 0 {
 			if err := s.wait(ctx, time.Millisecond); err != nil {
@@ -167,6 +163,11 @@ func (s *fileSender) frame(ctx context.Context, t *timed) error {
 		track.sequence++
 		if err := s.pub.Write(track.label, &packet); err != nil {
 			return fmt.Errorf("send packet: %w", err)
+		}
+		if t.at >= track.nextClock {
+			// Not before there is a packet: it is what ties the source's timestamps to the stream's.
+			s.pub.Clock(track.label, timestamp, due.UnixMicro())
+			track.nextClock = t.at + clockEvery
 		}
 		s.done.Packets++
 		s.done.Bytes += uint64(len(p.Data))

@@ -16,6 +16,8 @@ import (
 const (
 	// waitForPackets is how long a file that begins waits for announced streams of which nothing has come.
 	waitForPackets = time.Second
+	// waitForClock is how long it waits for the origin's clock of each track.
+	waitForClock = 1500 * time.Millisecond
 	// waitForKey is how long it waits for the first key frame of video that does come.
 	waitForKey = 5 * time.Second
 	// askForKey is when it asks for one.
@@ -235,8 +237,10 @@ func (r *recorder) begin(now time.Time) error {
 	var tracks []container.Track
 	for _, t := range r.tracks {
 		switch {
-		case t.ready:
+		case t.ready && (t.clock.wallUs != 0 || waited >= waitForClock):
 			tracks = append(tracks, t.header)
+		case t.ready:
+			return nil
 		case !t.begun && waited < waitForPackets, t.begun && waited < waitForKey:
 			return nil
 		}
@@ -254,7 +258,10 @@ func (r *recorder) begin(now time.Time) error {
 	r.file = file
 	early := r.early
 	r.early = nil
-	r.byWall = !slices.ContainsFunc(early, func(e earlyFrame) bool { return e.place.wallUs == 0 })
+	r.byWall = !slices.ContainsFunc(r.tracks, func(t *inTrack) bool { return t.ready && t.clock.wallUs == 0 })
+	for i := range early {
+		early[i].track.clock.put(&early[i].place, early[i].track.state.ClockRate)
+	}
 	slices.SortStableFunc(early, func(a, b earlyFrame) int { return cmp.Compare(r.us(a.place), r.us(b.place)) })
 	r.origin = r.us(early[0].place)
 	for i := range early {

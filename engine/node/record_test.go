@@ -312,3 +312,52 @@ func TestSinkNeverBlocks(t *testing.T) {
 		t.Errorf("dropped %d", s.dropped.Load())
 	}
 }
+
+// TestRecorderPlacesByTheOriginsClock: packets that come in one lump, one track's clock late, keep their relation all the same.
+func TestRecorderPlacesByTheOriginsClock(t *testing.T) {
+	var out bytes.Buffer
+	audio := &engine.StreamState{ID: 1, Kind: wire.KindAudio, Codec: codec.Opus, ClockRate: 48000, Channels: 2, Live: true, Slot: "a"}
+	video := &engine.StreamState{ID: 2, Kind: wire.KindVideo, Codec: codec.VP8, ClockRate: 90000, Live: true, Slot: "a"}
+	all := func() []*engine.StreamState { return []*engine.StreamState{audio, video} }
+	rec, err := newRecorder(&recordOutput{w: &out}, FormatMatroska, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(5, 5))
+	p, err := codec.NewPacketizer(codec.VP8, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1000, 0)
+	for i := range 20 {
+		if i == 10 {
+			now = now.Add(time.Second)
+		}
+		at := int64(i) * 40_000
+		pk := recordPacket{stream: audio, number: uint64(i), timestamp: uint32(at * 48 / 1000), wallUs: 7_000_000 + at, placed: now, payload: opus(r, 30)}
+		if err := rec.packet(&pk); err != nil {
+			t.Fatal(err)
+		}
+		payloads, _ := p.Packetize(vp8(r, i == 0, 300), false)
+		pk = recordPacket{stream: video, number: uint64(i), timestamp: uint32(at * 90 / 1000), marker: true, placed: now, payload: payloads[0].Data}
+		if i >= 10 {
+			pk.wallUs = 7_030_000 + at
+		}
+		if err := rec.packet(&pk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := rec.close(); err != nil {
+		t.Fatal(err)
+	}
+	_, got := framesOf(t, out.Bytes())
+	a, v := got[wire.KindAudio], got[wire.KindVideo]
+	if len(a) != 20 || len(v) != 20 {
+		t.Fatalf("%d audio and %d video frames", len(a), len(v))
+	}
+	for i := range a {
+		if d := v[i].Time - a[i].Time; d != 30*time.Millisecond {
+			t.Fatalf("frame %d: video %v after audio, want 30ms", i, d)
+		}
+	}
+}

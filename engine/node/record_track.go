@@ -20,6 +20,13 @@ type place struct {
 	arrived   time.Time
 }
 
+// put gives a place of the same track, from before the origin's clock was known, its wall clock.
+func (p *place) put(q *place, rate uint32) {
+	if p.wallUs != 0 && q.wallUs == 0 {
+		q.wallUs = p.wallUs + clockTime(q.timestamp-p.timestamp, rate).Microseconds()
+	}
+}
+
 // inTrack is a track of a recording and the stream that it follows.
 type inTrack struct {
 	header container.Track
@@ -31,6 +38,7 @@ type inTrack struct {
 	number    uint64 // of the newest packet
 	timestamp int64  // of it, without wraps
 	frameAt   place  // of the frame that is being put together
+	clock     place  // of the first packet with the origin's clock
 
 	placed   bool // base is set
 	base     time.Duration
@@ -79,6 +87,9 @@ func (t *inTrack) push(p *recordPacket) (f container.Frame, at place, missing ui
 	}
 	t.number = p.number
 	now := place{timestamp: t.timestamp, wallUs: p.wallUs, arrived: p.placed}
+	if t.clock.wallUs == 0 {
+		t.clock = now
+	}
 	if now.timestamp != t.frameAt.timestamp || t.frameAt.arrived.IsZero() {
 		t.frameAt = now
 	}
