@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -36,11 +37,13 @@ type printer struct {
 }
 
 func (p *printer) object(v any) {
-	line, err := json.Marshal(v)
-	if err != nil {
+	var line bytes.Buffer
+	e := json.NewEncoder(&line)
+	e.SetEscapeHTML(false) // links hold ampersands, and no page holds this
+	if err := e.Encode(v); err != nil {
 		panic("castd: internal error: encode output: " + err.Error())
 	}
-	p.write(append(line, '\n'))
+	p.write(line.Bytes())
 }
 
 func (p *printer) text(format string, args ...any) { p.write(fmt.Appendf(nil, format, args...)) }
@@ -67,7 +70,7 @@ func (p *printer) ready(r ready) {
 		}
 		b.WriteByte('\n')
 	}
-	if r.HTTP != "" {
+	if r.HTTP != "" && r.Token != "" {
 		page := r.HTTP + "/"
 		if r.Room != "" {
 			page += "r/" + r.Name
