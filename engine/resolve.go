@@ -384,12 +384,7 @@ func (e *Engine) answerQuery(q *wire.RoomQuery) *wire.RoomAnswer {
 		if l.place.Placed {
 			list = append(list, tree.Candidate{Peer: tree.ID(e.self), Addrs: addrsOf(self), Depth: uint32(l.place.Depth), Free: uint32(l.place.Free)})
 		}
-		for _, c := range l.place.Children {
-			if c.Kind != tree.Backup {
-				list = append(list, tree.Candidate{Peer: c.Peer, Depth: uint32(c.Depth), Free: 0})
-			}
-		}
-		f.Candidates = candidatesToWire(list[:min(len(list), tree.MaxCandidates)])
+		f.Candidates = candidatesToWire(list)
 		a.Rooms = append(a.Rooms, f)
 	}
 	slices.SortFunc(a.Rooms, func(x, y *wire.RoomFound) int { return slices.Compare(x.Record, y.Record) })
