@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"strings"
@@ -82,7 +83,7 @@ func (e *Engine) HandleMessage(from peer.ID, env []byte) {
 		return
 	}
 	if r := e.roomByID(m.Room); r != nil {
-		r.post(func() { r.treeMessageLoop(from, &t) })
+		r.post(func() { r.treeMessageLoop(from, m.User, &t) })
 	}
 }
 
@@ -250,7 +251,7 @@ func (r *Room) sendTreeLoop(to tree.ID, msg tree.Message) {
 }
 
 // treeMessageLoop takes a message for the router.
-func (r *Room) treeMessageLoop(from peer.ID, m *wire.TreeMessage) {
+func (r *Room) treeMessageLoop(from peer.ID, user ed25519.PublicKey, m *wire.TreeMessage) {
 	msg := treeFromWire(m)
 	if msg == nil {
 		return
@@ -258,8 +259,12 @@ func (r *Room) treeMessageLoop(from peer.ID, m *wire.TreeMessage) {
 	switch t := m.Message.(type) {
 	case *wire.TreeMessage_Join:
 		r.have[from] = t.Join.Have[:min(len(t.Join.Have), 64)]
+		if user != nil {
+			r.userOf[from] = wire.ParticipantID(user)
+		}
 		if len(r.have) > 256 {
 			r.have = map[peer.ID][]*wire.StreamMark{from: r.have[from]}
+			r.userOf = map[peer.ID]string{from: r.userOf[from]}
 		}
 		r.learn(tree.Candidate{Peer: tree.ID(from), Addrs: t.Join.Addrs})
 	case *wire.TreeMessage_Accept:

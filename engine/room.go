@@ -54,6 +54,7 @@ type Room struct {
 	roster     *room.Roster
 	feeding    map[peer.ID]*child
 	have       map[peer.ID][]*wire.StreamMark // what a joining child told it has
+	userOf     map[peer.ID]string             // participant ids of those who asked to join
 	audienceOf map[peer.ID]int
 	blamed     map[peer.ID]*blameRecord
 	slots      map[wire.StreamID]*slot // by record stream
@@ -98,6 +99,7 @@ func (e *Engine) startRoom(rec *room.Record, chain *wire.Chain, origin, inTree b
 		e: e, id: rec.ID, tag: rec.ID.Tag(), topic: roomTopic(rec.ID), owner: rec.Owner, key: seal.PublicRoomKey(rec.ID),
 		own: rec.IsOwner(e.user.Public().(ed25519.PublicKey)), ctx: ctx, cancel: cancel, mailbox: make(chan func(), mailboxSize),
 		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), have: make(map[peer.ID][]*wire.StreamMark),
+		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
 		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), stagePeers: make(map[peer.ID]bool),
 		pubs: make(map[string]*publication), places: make(map[peer.ID]*placeReport),

@@ -106,9 +106,10 @@ func (r *Room) notifyLoop(ev tree.Event) {
 			out.Backup = peer.ID(ev.Backup).String()
 		}
 	case tree.ChildJoined:
-		out.Event, out.Peer = "peer", peer.ID(ev.Peer).String()
+		out.Event, out.Peer, out.Participant = "peer", peer.ID(ev.Peer).String(), r.userOf[peer.ID(ev.Peer)]
 	case tree.ChildLeft:
-		out.Event, out.Peer = "left", peer.ID(ev.Peer).String()
+		out.Event, out.Peer, out.Participant = "left", peer.ID(ev.Peer).String(), r.userOf[peer.ID(ev.Peer)]
+		delete(r.userOf, peer.ID(ev.Peer))
 		delete(r.audienceOf, peer.ID(ev.Peer))
 		delete(r.have, peer.ID(ev.Peer))
 		r.sumAudienceLoop()
