@@ -26,6 +26,9 @@ addEventListener('hashchange', () => {
   }
 });
 
+// A player that waits for its first frame would keep the page loading, so it begins when that is over.
+if (document.readyState !== 'complete') await new Promise((resolve) => { addEventListener('load', resolve, { once: true }); });
+
 const room = /^\/r\/([^/]+)$/.exec(location.pathname)?.[1];
 if (!takeToken()) ask();
 else if (room) showRoom(decodeURIComponent(room), ask);

@@ -26,7 +26,7 @@ export class Exchange {
     });
     this.location = new URL(response.headers.get('Location'), response.url).href;
     this.etag = response.headers.get('ETag') || '';
-    if (this.over) return this.leave();
+    if (this.over) return this.leave().catch(() => {});
     await this.pc.setRemoteDescription({ type: 'answer', sdp: await response.text() });
     const dtls = this.pc.getTransceivers()[0]?.sender.transport || this.pc.getTransceivers()[0]?.receiver.transport;
     dtls?.addEventListener('statechange', () => { if (dtls.state === 'closed' || dtls.state === 'failed') this.lost(); });
@@ -70,20 +70,22 @@ export class Exchange {
     this.onlost();
   }
 
-  // close ends the session here and at the peer.
+  // close ends the session, first at the peer: a connection that just ends would be waited for.
   close() {
     if (this.over) return;
     this.over = true;
     clearTimeout(this.timer);
     clearTimeout(this.patience);
-    this.pc.close();
-    this.leave();
+    const done = () => this.pc.close();
+    this.leave().then(done, done);
+    setTimeout(done, 1000);
   }
 
   // leave tells the peer. It also works while the page goes away.
-  leave() {
+  async leave() {
     if (!this.location) return;
-    fetch(this.location, { method: 'DELETE', headers: { Authorization: 'Bearer ' + token() }, keepalive: true }).catch(() => {});
+    const { location } = this;
     this.location = '';
+    await fetch(location, { method: 'DELETE', headers: { Authorization: 'Bearer ' + token() }, keepalive: true });
   }
 }

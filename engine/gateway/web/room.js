@@ -133,6 +133,7 @@ function sending(name, watcher) {
       localStorage.setItem('castd-name', who.value.trim());
     } catch { /* then it is typed again */ }
     watcher.player.muted = true; // or the own voice would come back
+    byId('unmute').hidden = true;
     sender.start();
   });
   stop.addEventListener('click', () => sender.stop());

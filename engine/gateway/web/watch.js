@@ -3,7 +3,9 @@
 import { Exchange } from './exchange.js';
 import { backoff, sleep } from './api.js';
 
-const flowing = 2500; // milliseconds without a packet after which nothing is flowing
+// Milliseconds without a packet after which nothing is flowing, while something is said to be live, and when not.
+const pauseLive = 2500;
+const pauseEnded = 1000;
 
 // stereo asks for both channels of Opus, which browsers otherwise mix down.
 function stereo(sdp) {
@@ -130,7 +132,7 @@ export class Watcher {
       if (x.last && sum.packets) this.measure(`${sum.text.join(', ')} · ${Math.round(rate)} kbit/s · ${sum.lost} lost`);
       x.last = { packets: sum.packets, bytes: sum.bytes, at: now };
     }
-    if (this.lastPacket && now - this.lastPacket < flowing) {
+    if (this.lastPacket && now - this.lastPacket < (this.on ? pauseLive : pauseEnded)) {
       this.seen = true;
       this.say('live', 'Live');
     } else if (this.on) {

@@ -1,0 +1,351 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/wire"
+)
+
+// Rooms and tokens of the fake peer.
+const (
+	lobby = wire.RoomID("aaaaaaaaaaaaaaaaaaaaaaaaaa")
+	attic = wire.RoomID("bbbbbbbbbbbbbbbbbbbbbbbbbb")
+	twinA = wire.RoomID("cccccccccccccccccccccccccc")
+	twinB = wire.RoomID("dddddddddddddddddddddddddd")
+	talk  = wire.RoomID("eeeeeeeeeeeeeeeeeeeeeeeeee")
+
+	admin   = "admin-token"
+	viewer  = "viewer-token"  // watches lobby
+	viewer2 = "viewer2-token" // watches lobby
+	speaker = "speaker-token" // watches and sends in lobby
+	twin    = "twin-token"    // watches twinB
+	deaf    = "deaf-token"    // may nothing but see lobby
+)
+
+// fakeMedia is a room.
+type fakeMedia struct {
+	engine.Media
+	id   wire.RoomID
+	mode string
+}
+
+func (m *fakeMedia) ID() wire.RoomID { return m.id }
+func (m *fakeMedia) Mode() string    { return m.mode }
+
+// fakeService is a peer that is in a few rooms.
+type fakeService struct {
+	mu      sync.Mutex // guards all following fields
+	tokens  map[string]engine.Access
+	names   map[wire.RoomID]string
+	origin  bool
+	events  chan engine.Event
+	stats   time.Duration
+	spec    engine.RoomSpec
+	invite  engine.InviteSpec
+	valid   time.Duration
+	joining error
+}
+
+func newFakeService() *fakeService {
+	return &fakeService{
+		tokens: map[string]engine.Access{
+			admin:   {Admin: true, Speak: true, Listen: true},
+			viewer:  {Room: lobby, Listen: true, Subject: "guest1"},
+			viewer2: {Room: lobby, Listen: true, Subject: "guest2"},
+			speaker: {Room: lobby, Listen: true, Speak: true, Subject: "guest3"},
+			twin:    {Room: twinB, Listen: true, Subject: "guest4"},
+			deaf:    {Room: lobby},
+		},
+		names:  map[wire.RoomID]string{lobby: "lobby", attic: "attic", twinA: "twin", twinB: "twin", talk: "talk"},
+		origin: true,
+		events: make(chan engine.Event, 16),
+	}
+}
+
+func (s *fakeService) Status() engine.Status    { return engine.Status{Peer: "self", Version: "test"} }
+func (s *fakeService) Peers() []engine.PeerInfo { return nil }
+func (s *fakeService) Rooms() []engine.RoomInfo {
+	var out []engine.RoomInfo
+	for _, id := range slices.Sorted(maps.Keys(s.names)) {
+		info, _ := s.RoomInfo(id)
+		out = append(out, info)
+	}
+	return out
+}
+
+func (s *fakeService) Find(room string) (engine.Media, error) {
+	var found []wire.RoomID
+	for id, name := range s.names {
+		if string(id) == room || strings.EqualFold(name, room) {
+			found = append(found, id)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return nil, engine.ErrNoRoom
+	case 1:
+		mode := "broadcast"
+		if found[0] == talk {
+			mode = "conference"
+		}
+		return &fakeMedia{id: found[0], mode: mode}, nil
+	}
+	return nil, engine.ErrAmbiguous
+}
+
+func (s *fakeService) RoomInfo(id wire.RoomID) (engine.RoomInfo, error) {
+	name, ok := s.names[id]
+	if !ok {
+		return engine.RoomInfo{}, engine.ErrNoRoom
+	}
+	return engine.RoomInfo{Room: string(id), Name: name, Mode: "broadcast", Audience: 3}, nil
+}
+
+func (s *fakeService) Tree(wire.RoomID) (engine.TreeInfo, error) {
+	if s.origin {
+		return engine.TreeInfo{Peer: "self", Path: []string{"self"}}, nil
+	}
+	return engine.TreeInfo{Peer: "self", Parent: "other", Depth: 1, Path: []string{"other", "self"}}, nil
+}
+
+func (s *fakeService) RoomTree(id wire.RoomID) ([]engine.TreeInfo, error) {
+	own, err := s.Tree(id)
+	return []engine.TreeInfo{own, {Peer: "other", Depth: 1}}, err
+}
+
+func (s *fakeService) AddRoom(_ context.Context, spec engine.RoomSpec) (engine.RoomInfo, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spec = spec
+	return engine.RoomInfo{Room: string(attic), Name: spec.Room}, s.joining
+}
+
+func (s *fakeService) Invite(_ wire.RoomID, spec engine.InviteSpec) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.invite = spec
+	return "link", nil
+}
+
+func (s *fakeService) Authorize(token string) (engine.Access, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, ok := s.tokens[token]
+	return a, ok
+}
+
+func (s *fakeService) RoomToken(_ wire.RoomID, speak bool, valid time.Duration) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.valid = valid
+	return fmt.Sprint("token-", speak), nil
+}
+
+func (s *fakeService) Events(ctx context.Context, stats time.Duration) <-chan engine.Event {
+	s.mu.Lock()
+	s.stats = stats
+	s.mu.Unlock()
+	out := make(chan engine.Event)
+	go func() {
+		defer close(out)
+		for {
+			select {
+			case ev := <-s.events:
+				select {
+				case out <- ev:
+				case <-ctx.Done():
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// fakeGuests makes sessions that do nothing.
+type fakeGuests struct {
+	mu       sync.Mutex // guards all following fields
+	sessions []*fakeSession
+	options  []engine.GuestOptions
+	refuse   error
+}
+
+func (f *fakeGuests) Publish(_ context.Context, _ engine.Media, offer string, o engine.GuestOptions) (engine.GuestSession, error) {
+	return f.open("publish", offer, o)
+}
+
+func (f *fakeGuests) Watch(_ context.Context, _ engine.Media, offer string, o engine.GuestOptions) (engine.GuestSession, error) {
+	return f.open("watch", offer, o)
+}
+
+func (f *fakeGuests) Close() error { return nil }
+
+func (f *fakeGuests) open(kind, offer string, o engine.GuestOptions) (engine.GuestSession, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refuse != nil {
+		return nil, f.refuse
+	}
+	if !strings.HasPrefix(offer, "v=0") {
+		return nil, engine.NewUserError(engine.CodeBadOffer, "This is no offer.")
+	}
+	s := &fakeSession{id: fmt.Sprint(kind, len(f.sessions)), generation: 1, done: make(chan struct{})}
+	f.sessions = append(f.sessions, s)
+	f.options = append(f.options, o)
+	return s, nil
+}
+
+func (f *fakeGuests) last() (*fakeSession, engine.GuestOptions) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sessions[len(f.sessions)-1], f.options[len(f.options)-1]
+}
+
+type fakeSession struct {
+	id   string
+	done chan struct{}
+
+	mu         sync.Mutex // guards all following fields
+	generation int
+	err        error
+	over       bool
+}
+
+func (s *fakeSession) ID() string     { return s.id }
+func (s *fakeSession) Answer() string { return "v=0\r\nanswer" }
+func (s *fakeSession) ETag() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Sprintf("%q", fmt.Sprint(s.id, "-", s.generation))
+}
+
+func (s *fakeSession) Patch(_ context.Context, fragment string) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.over:
+		return "", engine.ErrClosed
+	case strings.Contains(fragment, "bad"):
+		return "", engine.NewUserError(engine.CodeBadOffer, "This is no fragment.")
+	case strings.Contains(fragment, "restart"):
+		s.generation++
+		return "a=ice-ufrag:new", nil
+	}
+	return "", nil
+}
+
+func (s *fakeSession) Done() <-chan struct{} { return s.done }
+func (s *fakeSession) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+func (s *fakeSession) Close() error { s.end(nil); return nil }
+
+func (s *fakeSession) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.over, s.err = true, err
+		close(s.done)
+	}
+}
+
+// bench is a Gateway over fakes.
+type bench struct {
+	*testing.T
+	service *fakeService
+	guests  *fakeGuests
+	gateway *Gateway
+	remote  string // address that requests come from
+}
+
+func newBench(t *testing.T, change ...func(*Config)) *bench {
+	t.Helper()
+	b := &bench{T: t, service: newFakeService(), guests: &fakeGuests{}, remote: "127.0.0.1:5000"}
+	media := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		fmt.Fprintf(w, "%s %s %d", r.Method, r.PathValue("room"), n)
+	})
+	c := Config{Service: b.service, Guests: b.guests, MediaUpload: media, MediaDownload: media}
+	for _, f := range change {
+		f(&c)
+	}
+	var err error
+	if b.gateway, err = New(c); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.gateway.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// call is one request. Headers are "Name: value".
+type call struct {
+	method, path, token, body string
+	headers                   []string
+	local                     bool
+}
+
+func (b *bench) do(c call) *httptest.ResponseRecorder {
+	b.Helper()
+	r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
+	r.Host = "127.0.0.1:8470"
+	r.RemoteAddr = b.remote
+	if c.token != "" {
+		r.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	for _, h := range c.headers {
+		name, value, _ := strings.Cut(h, ": ")
+		if name == "Host" {
+			r.Host = value
+			continue
+		}
+		r.Header.Add(name, value)
+	}
+	w := httptest.NewRecorder()
+	if c.local {
+		r.RemoteAddr = "@"
+		b.gateway.Local().ServeHTTP(w, r)
+	} else {
+		b.gateway.Handler().ServeHTTP(w, r)
+	}
+	if w.Code >= 400 {
+		b.checkProblem(w)
+	}
+	return w
+}
+
+// checkProblem checks that an error is a problem document.
+func (b *bench) checkProblem(w *httptest.ResponseRecorder) {
+	b.Helper()
+	var p problem
+	if kind := w.Header().Get("Content-Type"); kind != "application/problem+json" {
+		b.Errorf("status %d came as %q", w.Code, kind)
+	} else if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != w.Code || p.Title == "" || p.Detail == "" || p.Code == "" {
+		b.Errorf("status %d came with %s (%v)", w.Code, w.Body, err)
+	}
+}
+
+// offer posts an offer to a path.
+func (b *bench) offer(path, token string, headers ...string) *httptest.ResponseRecorder {
+	b.Helper()
+	return b.do(call{method: "POST", path: path, token: token, body: "v=0\r\n", headers: append([]string{"Content-Type: application/sdp"}, headers...)})
+}
