@@ -28,6 +28,10 @@ import (
 // few per cent of the packets, and leaves 0.1 to 0.3 % more of the video late. The interval is at least 15 ms: timers are
 // coarse, and on a line that short there is time.
 //
+// A number is not given up while nothing newer comes either: then it is the parent that is silent, or has lost his own, and
+// what is missing has better chances with everything else once that is mended. Then all tries are made anew. A second of
+// silence ends that.
+//
 // A hole at the top of the tree is a hole for everyone below; all of them ask, and relays pass the packet on when it comes,
 // asked again or not. A number that was given up and comes after all is taken: only the counters differ.
 
@@ -70,6 +74,7 @@ const (
 	maxLeap    = 4096 // how far a mark may be above what came
 	backlogGap = 100 * time.Millisecond
 	maxGiven   = 1024 // numbers given up that are remembered
+	maxSilence = time.Second
 )
 
 // Repair knows which numbers of one stream are missing at this receiver and when to ask for them. Time is an argument and
@@ -92,6 +97,7 @@ type Repair struct {
 	skips   spans
 	given   numberRing
 	hold    time.Time
+	passed  uint64 // while that lasts, what is missing below does not count on it any more
 
 	backlog      bool // between backlogFirst and start
 	backlogFirst uint64
@@ -107,7 +113,9 @@ type hole struct {
 	seen   time.Time // when it was found missing
 	due    time.Time // next try, or the end
 	mark   uint64    // Repair.fresh before what uncovered it
+	asked  uint64    // Repair.fresh at the last try
 	tries  int
+	silent bool // since the last try nothing newer has come
 	dead   bool
 }
 
@@ -150,13 +158,26 @@ func (r *Repair) SetStart(n uint64) {
 	r.compact()
 }
 
-// Hold stops all asking until then: a new parent is about to send what is missing by itself.
-func (r *Repair) Hold(until time.Time) { r.hold = until }
+// Hold stops asking until then: a new parent is about to send what is missing by itself, lowest numbers first. Once he has
+// sent a number, those below that are still missing were lost on the way, and are asked for.
+func (r *Repair) Hold(until time.Time) { r.hold, r.passed = until, 0 }
+
+// pass notes that a missing number came. The caller has filled its hole.
+func (r *Repair) pass(number uint64, now time.Time) {
+	if number <= r.passed || !now.Before(r.hold) {
+		return
+	}
+	i, _ := r.find(r.passed)
+	for ; i < len(r.missing) && r.missing[i].number < number; i++ {
+		r.missing[i].due, r.missing[i].mark = now.Add(r.cfg.Reorder), r.fresh
+	}
+	r.passed = number
+}
 
 // Retry makes all that is missing due now, with all tries: there is a new parent to ask.
 func (r *Repair) Retry(now time.Time) {
 	for i := range r.missing {
-		r.missing[i].tries, r.missing[i].due = 0, now
+		r.missing[i].tries, r.missing[i].silent, r.missing[i].due = 0, false, now
 	}
 }
 
@@ -180,7 +201,11 @@ func (r *Repair) Arrived(number uint64, now time.Time) bool {
 		return r.arrivedBacklog(number, now)
 	}
 	r.top = max(r.top, number)
-	return r.fill(number)
+	if !r.fill(number) {
+		return false
+	}
+	r.pass(number, now)
+	return true
 }
 
 // fill closes the hole of the number and reports whether there was one.
@@ -271,24 +296,34 @@ func (r *Repair) Skip(first, last uint64) {
 // Due appends the numbers to ask for now to dst, lowest first, and counts that as a try of each. It gives up those whose tries are
 // used up.
 func (r *Repair) Due(now time.Time, dst []uint64) []uint64 {
-	if now.Before(r.hold) {
-		return dst
-	}
-	if r.backlog && !now.Before(r.backlogDue) {
+	held := now.Before(r.hold)
+	if r.backlog && !held && !now.Before(r.backlogDue) {
 		r.lack(r.backlogNext, r.start, now, now, r.fresh)
 		r.start, r.backlog = r.backlogFirst, false
 	}
 	interval := r.cfg.retryInterval()
 	for i := range r.missing {
 		h := &r.missing[i]
+		if held && h.number >= r.passed {
+			break
+		}
 		if h.dead || now.Before(r.dueOf(h)) {
 			continue
 		}
 		if h.tries >= r.cfg.Tries {
-			r.abandon(i)
-			continue
+			switch {
+			case r.fresh == h.asked && now.Sub(h.seen) < maxSilence:
+				h.silent, h.due = true, now.Add(interval)
+				continue
+			case h.silent && r.fresh != h.asked:
+				h.silent, h.tries = false, 0
+			default:
+				r.abandon(i)
+				continue
+			}
 		}
 		h.tries++
+		h.asked = r.fresh
 		h.due = now.Add(interval)
 		if h.tries == r.cfg.Tries {
 			h.due = h.due.Add(r.cfg.RTT)
@@ -302,20 +337,21 @@ func (r *Repair) Due(now time.Time, dst []uint64) []uint64 {
 
 // Next returns when Due has something to do.
 func (r *Repair) Next() (next time.Time, ok bool) {
-	if r.backlog {
-		next, ok = r.backlogDue, true
-	}
-	for i := range r.missing {
-		h := &r.missing[i]
-		if h.dead {
-			continue
+	soonest := func(due time.Time, held bool) {
+		if held && due.Before(r.hold) {
+			due = r.hold
 		}
-		if due := r.dueOf(h); !ok || due.Before(next) {
+		if !ok || due.Before(next) {
 			next, ok = due, true
 		}
 	}
-	if ok && next.Before(r.hold) {
-		next = r.hold
+	if r.backlog {
+		soonest(r.backlogDue, true)
+	}
+	for i := range r.missing {
+		if h := &r.missing[i]; !h.dead {
+			soonest(r.dueOf(h), h.number >= r.passed)
+		}
 	}
 	return next, ok
 }

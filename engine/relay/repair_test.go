@@ -38,6 +38,7 @@ func TestRepairAsksAndGivesUp(t *testing.T) {
 	due(t, r, 44, 11)
 	due(t, r, 64, 11)
 	due(t, r, 84, 11)
+	r.Arrived(14, clock(143)) // others come: it is this one that is lost
 	due(t, r, 143)
 	if r.Abandoned() != 0 || !r.Missing(11) {
 		t.Fatal("given up before the last answer could come")
@@ -54,6 +55,40 @@ func TestRepairAsksAndGivesUp(t *testing.T) {
 	}
 	if s := r.Stats(); s != (RepairStats{Asked: 5, Repaired: 1, Abandoned: 1, Late: 1}) {
 		t.Fatalf("stats %+v", s)
+	}
+}
+
+func TestRepairWaitsForASilentParent(t *testing.T) {
+	r := NewRepair(RepairConfig{RTT: 40 * time.Millisecond})
+	ask := func(from int) { // all tries
+		t.Helper()
+		for ms := from; ms < from+80; ms += 20 {
+			due(t, r, ms, 2)
+		}
+	}
+	r.Arrived(1, clock(0))
+	r.Arrived(3, clock(0))
+	ask(4)
+	for ms := 124; ms < 404; ms += 20 {
+		due(t, r, ms)
+		if r.Abandoned() != 0 || !r.Missing(2) {
+			t.Fatalf("given up after %d ms, when nothing at all came", ms)
+		}
+	}
+	r.Arrived(4, clock(404)) // there he is again
+	ask(404)
+	r.Arrived(5, clock(500))
+	due(t, r, 524)
+	if r.Abandoned() != 1 {
+		t.Fatal("not given up while others come")
+	}
+	// Silence that lasts is the end of the stream.
+	r.Arrived(7, clock(600))
+	for ms := 600; ms < 1620; ms += 20 {
+		r.Due(clock(ms), nil)
+	}
+	if _, ok := r.Next(); ok || r.Abandoned() != 2 {
+		t.Fatalf("%d missing after a second of silence", r.Len())
 	}
 }
 
@@ -173,6 +208,29 @@ func TestRepairStartHoldRetry(t *testing.T) {
 	if r.Len() != 0 || r.Arrived(1000, clock(103)) {
 		t.Fatal("SetStart does not leave the past")
 	}
+}
+
+func TestRepairHoldEndsWhereTheParentHasPassed(t *testing.T) {
+	r := NewRepair(RepairConfig{})
+	r.Arrived(10, clock(0))
+	r.Hold(clock(100))
+	r.Arrived(20, clock(0)) // live; the new parent sends 11 to 19 as well
+	r.Arrived(21, clock(0))
+	r.Arrived(22, clock(0))
+	r.Arrived(11, clock(1))
+	r.Arrived(14, clock(2))
+	due(t, r, 5)
+	if next, ok := r.Next(); !ok || !next.Equal(clock(6)) {
+		t.Fatalf("Next = %v, %v", next, ok)
+	}
+	due(t, r, 6, 12, 13)
+	if next, _ := r.Next(); !next.Equal(clock(31)) {
+		t.Fatalf("Next = %v", next)
+	}
+	r.Arrived(12, clock(30))
+	due(t, r, 31, 13)
+	due(t, r, 99, 13)
+	due(t, r, 100, 15, 16, 17, 18, 19)
 }
 
 func TestRepairBound(t *testing.T) {
