@@ -134,7 +134,7 @@ func (a *app) output(out string) (io.Writer, func() error, error) {
 	case "":
 		return io.Discard, nothing, nil
 	case "-":
-		return a.out, nothing, nil
+		return struct{ io.Writer }{a.out}, nothing, nil // a pipe cannot be synced
 	}
 	f, err := container.Create(out)
 	if err != nil {

@@ -1,0 +1,46 @@
+// Package e2e_test runs castd as people do: real processes on the loopback, files in and files out, signals, kill -9. It checks what
+// CONTRACT promises to scripts: events, exit codes, messages. `go test -short` skips it.
+//
+// CASTD_BIN names a program to test; without it one is built. Each peer has a data folder and ports of its own, and finds others
+// by --bootstrap only.
+package e2e_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// binary returns the program under test. TestMain sets it for its children by the environment.
+func binary() string { return os.Getenv("CASTD_BIN") }
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if testing.Short() {
+		fmt.Println("the end-to-end tests are skipped by -short")
+		return
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if binary() == "" {
+		dir, err := os.MkdirTemp("", "castd-bin")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		path := filepath.Join(dir, "castd")
+		build := exec.Command("go", "build", "-tags", "nolibopusfile", "-o", path, "..")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build castd: %v\n%s", err, out)
+			return 1
+		}
+		os.Setenv("CASTD_BIN", path)
+	}
+	return m.Run()
+}
