@@ -148,7 +148,10 @@ func (h *hop) WritePackets(pkts [][]byte) (int, error) {
 	for _, p := range pkts {
 		c := slices.Clone(p)
 		if tamper := h.owner.net.Tamper; tamper != nil {
-			if c = tamper(h.owner.id, h.to, c); c == nil {
+			h.owner.net.tampering.Lock()
+			c = tamper(h.owner.id, h.to, c)
+			h.owner.net.tampering.Unlock()
+			if c == nil {
 				continue
 			}
 		}

@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/castd/castd/engine"
@@ -11,7 +12,11 @@ type Keeper struct {
 	mu       sync.Mutex
 	counters map[string]uint64
 	rooms    []engine.SavedRoom
+	full     bool
+	refused  int
 }
+
+var errFull = errors.New("enginetest: disk is full")
 
 // NewKeeper returns an empty one.
 func NewKeeper() *Keeper { return &Keeper{counters: make(map[string]uint64)} }
@@ -20,6 +25,10 @@ func NewKeeper() *Keeper { return &Keeper{counters: make(map[string]uint64)} }
 func (k *Keeper) Reserve(key string, n uint64) (uint64, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.full {
+		k.refused++
+		return 0, errFull
+	}
 	first := k.counters[key]
 	k.counters[key] = first + n
 	return first, nil
@@ -36,6 +45,9 @@ func (k *Keeper) SavedRooms() []engine.SavedRoom {
 func (k *Keeper) SaveRoom(r engine.SavedRoom) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.full {
+		return errFull
+	}
 	for i := range k.rooms {
 		if k.rooms[i].ID == r.ID {
 			k.rooms[i] = r
@@ -53,4 +65,13 @@ func (k *Keeper) Skip(n uint64) {
 	for key := range k.counters {
 		k.counters[key] += n
 	}
+}
+
+// Full makes everything that would be written fail, as on a full disk, or work again. It returns how many numbers were asked
+// for in vain so far.
+func (k *Keeper) Full(full bool) (refused int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.full = full
+	return k.refused
 }

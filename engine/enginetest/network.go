@@ -22,8 +22,9 @@ import (
 type Network struct {
 	// Delay is the one-way delay of everything; set it before the first peer.
 	Delay time.Duration
-	// Tamper, where set, may change or drop (nil) each origin packet on a hop.
-	Tamper func(from, to peer.ID, pkt []byte) []byte
+	// Tamper, where set, may change or drop (nil) each origin packet on a hop. Calls come one at a time.
+	Tamper    func(from, to peer.ID, pkt []byte) []byte
+	tampering sync.Mutex
 
 	mu    sync.Mutex
 	rng   *rand.Rand
@@ -45,6 +46,7 @@ type Peer struct {
 	Keeper *Keeper
 
 	net     *Network
+	name    string
 	id      peer.ID
 	control engine.ControlHandler
 	media   engine.HopHandler
@@ -66,10 +68,18 @@ func Keys(name string) ed25519.PrivateKey {
 
 // Add starts a peer whose keys follow from the name. Peers of one user have names of the form USER/DEVICE. Everybody is
 // connected to everybody.
-func (n *Network) Add(name string, slots int) (*Peer, error) {
+func (n *Network) Add(name string, slots int) (*Peer, error) { return n.add(name, slots, NewKeeper()) }
+
+// Restart starts a peer that was killed again, with the same keys and the same Keeper.
+func (n *Network) Restart(p *Peer, slots int) (*Peer, error) {
+	n.Cut(p, false)
+	return n.add(p.name, slots, p.Keeper)
+}
+
+func (n *Network) add(name string, slots int, keeper *Keeper) (*Peer, error) {
 	user, _, _ := cutName(name)
 	p := &Peer{
-		User: Keys("user " + user), Keeper: NewKeeper(), net: n,
+		User: Keys("user " + user), Keeper: keeper, net: n, name: name,
 		topics: make(map[string]bool), hops: make(map[peer.ID]*hop), pending: make(map[peer.ID]chan *hop),
 	}
 	device := Keys("device " + name)
@@ -276,6 +286,17 @@ func (n *Network) SetLoss(share float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.loss = share
+}
+
+// NewHop replaces the hop between this peer and the other by a new one, as when the other lost his.
+func (p *Peer) NewHop(ctx context.Context, to *Peer) error {
+	_, err := (*transport)(p).signal.Offer(ctx, to.id, &wire.HopOffer{})
+	return err
+}
+
+// Message delivers a message to the other peer as this one's, for tests that say what an engine would not.
+func (p *Peer) Message(ctx context.Context, to *Peer, msg []byte) error {
+	return (*control)(p).Send(ctx, to.id, msg)
 }
 
 // Hop returns the hop from this peer to the other, for tests that send what an engine would not.
