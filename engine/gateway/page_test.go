@@ -1,0 +1,128 @@
+package gateway
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// maxPage bounds all files of the page together, in octets.
+const maxPage = 100_000
+
+func TestPage(t *testing.T) {
+	b := newBench(t)
+	for _, path := range []string{"/", "/r/lobby", "/r/nowhere", "/web/index.html"} {
+		w := b.do(call{method: "GET", path: path})
+		h := w.Header()
+		if w.Code != 200 || h.Get("Content-Type") != "text/html; charset=utf-8" || !strings.Contains(w.Body.String(), `id="player"`) {
+			t.Errorf("%s: %d %v", path, w.Code, h)
+		}
+		policy := h.Get("Content-Security-Policy")
+		for _, want := range []string{"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"} {
+			if !strings.Contains(policy, want) {
+				t.Errorf("%s: policy %q", path, policy)
+			}
+		}
+		if strings.Contains(policy, "unsafe") || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("X-Frame-Options") != "DENY" {
+			t.Errorf("%s: headers %v", path, h)
+		}
+		if w := b.do(call{method: "GET", path: path, headers: []string{"If-None-Match: " + h.Get("ETag")}}); w.Code != 304 || w.Body.Len() != 0 {
+			t.Errorf("%s again: %d", path, w.Code)
+		}
+	}
+}
+
+func TestPageFiles(t *testing.T) {
+	b := newBench(t)
+	total := 0
+	names := slices.Sorted(maps.Keys(b.gateway.files))
+	for _, name := range names {
+		w := b.do(call{method: "GET", path: "/web/" + name})
+		if w.Code != 200 || w.Header().Get("Content-Type") != webTypes[filepath.Ext(name)] {
+			t.Errorf("%s: %d %s", name, w.Code, w.Header().Get("Content-Type"))
+		}
+		total += w.Body.Len()
+	}
+	if total > maxPage {
+		t.Errorf("the page has %d octets", total)
+	}
+	entries, err := os.ReadDir("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != len(names) {
+		t.Errorf("%d files in web, %d served", len(entries), len(names))
+	}
+}
+
+var (
+	otherHost = regexp.MustCompile(`(?:src|href|from|import|fetch|url)\s*[=(]?\s*["'(](?:https?:)?//`)
+	reference = regexp.MustCompile(`(?:src|href)="/web/([^"]+)"|from '\./([^']+)'`)
+	inline    = regexp.MustCompile(`(?i)\son[a-z]+=|\sstyle=|<script(?:\s[^>]*)?>[^<]|javascript:|innerHTML|insertAdjacentHTML|document\.write|\beval\(`)
+	usedID    = regexp.MustCompile(`byId\('([^']+)'\)`)
+	givenID   = regexp.MustCompile(`\sid="([^"]+)"`)
+)
+
+// TestPageKeepsToItself checks what the policy would stop in the browser: other hosts, inline code; and that what the files
+// name is there.
+func TestPageKeepsToItself(t *testing.T) {
+	b := newBench(t)
+	given := map[string]bool{}
+	for _, m := range givenID.FindAllStringSubmatch(string(b.gateway.files["index.html"].body), -1) {
+		if given[m[1]] {
+			t.Errorf("two elements have the id %s", m[1])
+		}
+		given[m[1]] = true
+	}
+	for _, id := range []string{"player", "state", "go-live", "stop-live", "copy-invite"} {
+		if !given[id] {
+			t.Errorf("no element has the id %s", id)
+		}
+	}
+	for name, f := range b.gateway.files {
+		text := string(f.body)
+		if found := otherHost.FindString(text); found != "" {
+			t.Errorf("%s wants another host: %s", name, found)
+		}
+		if found := inline.FindString(text); found != "" && filepath.Ext(name) != ".css" {
+			t.Errorf("%s has %q", name, found)
+		}
+		for _, m := range reference.FindAllStringSubmatch(text, -1) {
+			if _, ok := b.gateway.files[m[1]+m[2]]; !ok {
+				t.Errorf("%s names %s, which is not there", name, m[1]+m[2])
+			}
+		}
+		for _, m := range usedID.FindAllStringSubmatch(text, -1) {
+			if !given[m[1]] {
+				t.Errorf("%s uses the id %s, which is not there", name, m[1])
+			}
+		}
+	}
+}
+
+// TestScripts lets node read the modules, where there is one.
+func TestScripts(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("there is no node to check with")
+	}
+	b := newBench(t)
+	dir := t.TempDir()
+	for name, f := range b.gateway.files {
+		if filepath.Ext(name) != ".js" {
+			continue
+		}
+		path := filepath.Join(dir, strings.TrimSuffix(name, ".js")+".mjs")
+		if err := os.WriteFile(path, f.body, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.CommandContext(t.Context(), node, "--check", path).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
