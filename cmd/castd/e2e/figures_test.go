@@ -1,0 +1,108 @@
+//go:build linux
+
+package e2e_test
+
+import (
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+)
+
+// The tests named TestFigure... measure what castd promises and print it. By default they are short and only hold what does
+// not depend on the machine's load; the long form measures for minutes and holds the figures themselves:
+//
+//	go test ./cmd/castd/e2e -run Figure -v -figures        (or CASTD_FIGURES=long)
+var figuresFlag = flag.Bool("figures", false, "measure at length, and hold the figures")
+
+func long() bool { return *figuresFlag || os.Getenv("CASTD_FIGURES") == "long" }
+
+// table is printed in one piece.
+type table struct {
+	b strings.Builder
+	w *tabwriter.Writer
+}
+
+func newTable(columns ...any) *table {
+	t := &table{}
+	t.w = tabwriter.NewWriter(&t.b, 0, 0, 2, ' ', 0)
+	t.row(columns...)
+	return t
+}
+
+func (t *table) row(cells ...any) {
+	for _, c := range cells {
+		if d, ok := c.(time.Duration); ok {
+			c = fmt.Sprintf("%.2f ms", float64(d)/1e6)
+		}
+		fmt.Fprint(t.w, c, "\t")
+	}
+	fmt.Fprintln(t.w)
+}
+
+func (t *table) print(tb *testing.T) {
+	tb.Helper()
+	_ = t.w.Flush()
+	tb.Log("\n" + t.b.String())
+}
+
+// percentile returns the value that p percent of the values do not exceed; 0 of none.
+func percentile(all []time.Duration, p float64) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[min(len(sorted)-1, int(float64(len(sorted))*p/100))]
+}
+
+// echo measures how late this process and the loopback are by themselves: it sends datagrams to a socket of its own and tells
+// how long they took to a goroutine that waits for them. What a figure of other processes is worth, it tells.
+func echo(t *testing.T, late *lateness) (stop func()) {
+	t.Helper()
+	in, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := net.DialUDP("udp4", nil, in.LocalAddr().(*net.UDPAddr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buf := make([]byte, 100)
+		for {
+			n, err := in.Read(buf)
+			if err != nil {
+				return
+			}
+			if s, ok := readStamp(buf[:n]); ok {
+				late.add(clock() - s.sent)
+			}
+		}
+	}()
+	ticker := time.NewTicker(10 * time.Millisecond)
+	quit := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-ticker.C:
+				_, _ = out.Write(stamp{sent: clock()}.append(nil))
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(quit)
+		ticker.Stop()
+		_ = out.Close()
+		_ = in.Close()
+		<-done
+	}
+}
