@@ -289,6 +289,9 @@ func (p *publication) Write(label string, m *MediaPacket) error {
 		h.Ext = wire.AppendExtension(h.Ext, wire.ExtDiscontinuity, nil)
 		ps.flag = false
 	}
+	if m.Level == 127 && m.Voice { // what browsers say of a muted microphone
+		h.Ext = wire.AppendExtension(h.Ext, wire.ExtSilentVoice, nil)
+	}
 	if len(m.Orientation) > 0 {
 		h.Ext = wire.AppendExtension(h.Ext, wire.ExtOrientation, m.Orientation)
 	}

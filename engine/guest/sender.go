@@ -168,6 +168,9 @@ func (t *viewerTrack) setExtensions(s *sentPacket, h *wire.Header) {
 			if h.Voice {
 				s.level[0] |= 0x80
 			}
+			if h.Extension(wire.ExtSilentVoice) != nil {
+				s.level[0] = 0xFF
+			}
 			t.setExtension(out, id, s.level[:])
 		}
 		return

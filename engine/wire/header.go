@@ -72,6 +72,7 @@ const (
 	ExtOrientation          = 1 // video orientation, one octet as in 3GPP TS 26.114
 	ExtDependencyDescriptor = 2 // AV1 dependency descriptor, as in the RTP header extension
 	ExtDiscontinuity        = 3 // no data: first packet after the publisher was away; the source's clock began anew
+	ExtSilentVoice          = 4 // audio, no data: Level is 127 although Voice is set, which the header's octet cannot say
 )
 
 // Errors of ParseHeader.
