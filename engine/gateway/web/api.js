@@ -84,9 +84,9 @@ export function backoff(n) {
   return Math.min(10000, 400 * 2 ** n) * (0.75 + Math.random() / 2);
 }
 
-// events calls handle with each event of a room until the signal aborts. EventSource cannot send a token, so this reads the
+// events calls handle with each event of a room until the signal aborts, and broken when the stream has broken off. EventSource cannot send a token, so this reads the
 // stream itself (HTML Living Standard section 9.2.6, of which only data lines are used here).
-export async function events(room, handle, signal) {
+export async function events(room, broken, handle, signal) {
   for (let failures = 0; !signal.aborted; failures++) {
     try {
       const response = await request('/api/v1/events?room=' + encodeURIComponent(room), { signal });
@@ -106,6 +106,7 @@ export async function events(room, handle, signal) {
       if (signal.aborted) return;
       if (err.status === 401 || err.status === 403) return;
     }
+    broken();
     await sleep(backoff(failures + 1), signal);
   }
 }

@@ -9,6 +9,7 @@ export class Exchange {
     this.pc = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
     this.onlost = () => {};
     this.onconnected = () => {};
+    this.onshaky = () => {};
     this.location = '';
     this.etag = '';
     this.waiting = []; // candidates that were not sent yet
@@ -61,7 +62,10 @@ export class Exchange {
     clearTimeout(this.patience);
     if (state === 'connected') this.onconnected();
     if (state === 'failed' || state === 'closed') this.lost();
-    if (state === 'disconnected') this.patience = setTimeout(() => this.lost(), 2500);
+    if (state === 'disconnected') {
+      this.onshaky();
+      this.patience = setTimeout(() => this.lost(), 2500);
+    }
   }
 
   lost() {

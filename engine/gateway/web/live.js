@@ -198,6 +198,7 @@ export class Sender {
     }
     const lost = new Promise((resolve) => { x.onlost = resolve; });
     x.onconnected = () => this.say('live', 'You are live.');
+    x.onshaky = () => this.say('connecting', 'Connection lost, waiting for it');
     const late = setTimeout(() => { if (x.pc.connectionState !== 'connected') x.lost(); }, 12000);
     try {
       await x.open();

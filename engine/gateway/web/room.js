@@ -20,11 +20,14 @@ export async function showRoom(name, expired) {
     try {
       info = await get(path);
     } catch (err) {
+      watcher.away = err.status === 0;
       if (err.status === 401) expired(err.message);
       return;
     }
+    watcher.away = false;
     if (!ready) {
       ready = true;
+      byId('panels').hidden = byId('room-line').hidden = false;
       if (info.allowed.includes('speak')) sending(name, watcher);
       inviting(name, path, info);
     }
@@ -36,7 +39,7 @@ export async function showRoom(name, expired) {
   watcher.start();
 
   const log = byId('events');
-  events(name, (ev) => {
+  events(name, refresh, (ev) => {
     showEvent(log, ev);
     if (ev.event === 'error' && ev.code === 'no_common_codec') watcher.refuse(ev.message);
     if (ev.event === 'stream' && ev.state === 'live') {

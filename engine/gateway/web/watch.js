@@ -19,6 +19,7 @@ export class Watcher {
   constructor({ room, player, say, measure, blocked }) {
     Object.assign(this, { room, player, say, measure, blocked });
     this.on = false; // something of the room is live, as far as is known
+    this.away = false; // the peer does not answer requests
     this.seen = false; // something was playing since the page was opened
     this.media = new MediaStream();
     this.player.srcObject = this.media;
@@ -32,15 +33,14 @@ export class Watcher {
   async start() {
     if (this.running) return this.hurry();
     this.running = true;
+    this.refusal = '';
     for (let failures = 0; this.running; failures++) {
       const before = performance.now();
       this.lastPacket = 0;
-      this.refusal = '';
       this.say('connecting', failures === 0 && !this.seen ? 'Connecting' : 'Connection lost, trying again');
       let wait = 0;
       try {
         await this.session();
-        if (this.refusal) return this.stop('error', this.refusal);
         if (performance.now() - before > 10000) failures = 0;
       } catch (err) {
         if ([400, 401, 403, 409].includes(err.status)) return this.stop('error', err.message, err);
@@ -49,6 +49,7 @@ export class Watcher {
       }
       this.pause = new AbortController();
       await sleep(Math.max(wait, backoff(Math.min(failures, 5))), this.pause.signal);
+      if (this.refusal) return this.stop('error', this.refusal);
     }
   }
 
@@ -135,6 +136,8 @@ export class Watcher {
     if (this.lastPacket && now - this.lastPacket < (this.on ? pauseLive : pauseEnded)) {
       this.seen = true;
       this.say('live', 'Live');
+    } else if (this.away && this.seen) {
+      x.lost(); // ICE would take longer to notice
     } else if (this.on) {
       this.say('waiting', this.seen ? 'The broadcaster is quiet for a moment' : 'It begins in a moment');
     } else if (this.seen) {
