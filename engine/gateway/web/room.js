@@ -41,7 +41,7 @@ export async function showRoom(name, expired) {
   const log = byId('events');
   events(name, refresh, (ev) => {
     showEvent(log, ev);
-    if (ev.event === 'error' && ev.code === 'no_common_codec') watcher.refuse(ev.message);
+    if (ev.event === 'error' && ev.code === 'no_common_codec') watcher.refuse('This browser cannot play what the room sends. Try another browser.');
     if (ev.event === 'stream' && ev.state === 'live') {
       watcher.on = true;
       if (watcher.refusal) watcher.start(); // this one may fit
