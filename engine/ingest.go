@@ -30,11 +30,11 @@ func (e *Engine) takePacket(from peer.ID, pkt []byte) {
 		}
 		return
 	}
-	s.fromHop(from, &hdr, n, pkt, time.Now())
+	s.fromHop(from, &hdr, pkt, false, time.Now())
 }
 
-// fromHop takes a packet of a known stream from a peer.
-func (s *stream) fromHop(from peer.ID, h *wire.Header, n int, pkt []byte, now time.Time) {
+// fromHop takes a packet of a known stream from a peer. told says that the room has been given the announce in it.
+func (s *stream) fromHop(from peer.ID, h *wire.Header, pkt []byte, told bool, now time.Time) {
 	if s.local || h.Kind != s.kind {
 		s.duplicates.Add(1) // what this peer publishes comes back down the tree when it listens too
 		return
@@ -55,13 +55,10 @@ func (s *stream) fromHop(from peer.ID, h *wire.Header, n int, pkt []byte, now ti
 			s.bad(from)
 			return
 		}
-		if s.slot.news(m) {
-			// What the announce changes comes first; the packet follows.
-			again := append([]byte(nil), pkt...)
-			s.room.post(func() {
-				s.room.announceLoop(m.Announce, from)
-				s.room.e.takePacket(from, again)
-			})
+		if !told && s.slot.news(m) {
+			if !s.room.takeAnnounce(from, m.Announce, pkt) {
+				s.slot.announced.Store(nil) // it comes again in a second
+			}
 			return
 		}
 		manifest = m
@@ -225,12 +222,22 @@ func (e *Engine) unknownRecord(from peer.ID, pkt []byte, headerLen int) {
 		e.metrics.unknownStream.Add(1)
 		return
 	}
-	env := m.Announce
+	r.takeAnnounce(from, m.Announce, pkt)
+}
+
+// takeAnnounce has the room's goroutine apply an announce and then take the record packet that it came in. It reports false
+// if the room is too busy.
+func (r *Room) takeAnnounce(from peer.ID, env, pkt []byte) bool {
 	again := append([]byte(nil), pkt...)
-	r.post(func() {
+	return r.post(func() {
 		r.announceLoop(env, from)
-		if hdr, _, err := wire.ParseHeader(again); err == nil && (*e.streams.Load())[hdr.Stream] != nil {
-			e.takePacket(from, again)
+		h, _, err := wire.ParseHeader(again)
+		if err != nil {
+			return
+		}
+		if s := (*r.e.streams.Load())[h.Stream]; s != nil && s.room == r {
+			// Not as takePacket does: of two packets with different announces each would make the other's news again.
+			s.fromHop(from, &h, again, true, time.Now())
 		}
 	})
 }

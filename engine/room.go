@@ -145,12 +145,14 @@ func (e *Engine) startRoom(rec *room.Record, chain *wire.Chain, origin, inTree b
 	return r, nil
 }
 
-// post hands f to the room's goroutine. A full mailbox drops it.
-func (r *Room) post(f func()) {
+// post hands f to the room's goroutine. A full mailbox drops it, which post reports by false.
+func (r *Room) post(f func()) bool {
 	select {
 	case r.mailbox <- f:
+		return true
 	default:
 		r.e.metrics.mailboxFull.Add(1)
+		return false
 	}
 }
 
