@@ -55,6 +55,7 @@ type publication struct {
 	every       time.Duration
 	startedMs   int64
 	recordFirst uint64
+	manifests   *stream // the record stream
 
 	mu       sync.Mutex // guards what follows
 	streams  map[string]*pubStream
@@ -191,6 +192,9 @@ func (r *Room) publishLoop(slot string, c SlotConfig) (*publication, error) {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
 	r.changeLoop(change, "", p)
+	if p.manifests = (*r.e.streams.Load())[p.record]; p.manifests == nil {
+		return nil, errors.New("publish: stream was not made")
+	}
 	for _, ps := range p.streams {
 		ps.s = (*r.e.streams.Load())[wire.NewStreamID(r.id, device, c.Participant, slot, ps.cfg.Label)]
 		if ps.s == nil {
@@ -490,13 +494,12 @@ func (p *publication) flush(now time.Time) {
 
 // send builds the record packets and puts them on their way.
 func (p *publication) send(now time.Time) {
-	record := (*p.room.e.streams.Load())[p.record]
 	for _, pkt := range p.notary.Build(uint32(now.UnixMilli())) {
 		h, _, err := wire.ParseHeader(pkt)
-		if err != nil || record == nil {
-			panic("engine: internal error: record packet cannot be sent")
+		if err != nil {
+			panic("engine: internal error: record packet has no header")
 		}
-		record.put(&h, pkt, true, "", now)
+		p.manifests.put(&h, pkt, true, "", now)
 	}
 }
 
