@@ -152,6 +152,7 @@ func (r *Room) hopUpLoop(h Hop) {
 		r.uplinkLoop()
 	}
 	r.step(tree.HopUp{Peer: tree.ID(h.Peer())})
+	r.feedLoop() // a child may confirm before its hop is here, or have another one now
 }
 
 func (r *Room) hopDownLoop(h Hop) {
@@ -198,19 +199,21 @@ func (r *Room) setChildrenLoop(children []tree.Child) {
 			delete(r.feeding, id)
 		}
 	}
+	r.feedLoop()
+}
+
+// feedLoop begins to feed the children that are to be fed and have a hop. Those without one get it, or are taken off by the
+// router.
+func (r *Room) feedLoop() {
 	var begun []*child
-	for _, k := range children {
-		id := peer.ID(k.Peer)
-		if k.Kind == tree.Backup || r.feeding[id] != nil {
+	for id, kind := range r.links.Load().children {
+		if kind == tree.Backup || r.feeding[id] != nil {
 			continue
 		}
-		h := r.e.hop(id)
-		if h == nil {
-			continue // the router hears of the hop's end by itself
+		if h := r.e.hop(id); h != nil {
+			r.feeding[id] = newChild(h.Hop, nil)
+			begun = append(begun, r.feeding[id])
 		}
-		c := newChild(h.Hop, nil)
-		r.feeding[id] = c
-		begun = append(begun, c)
 	}
 	// The child is in the fan-out before its backlog is computed: what comes in between reaches it twice rather than never.
 	r.refanLoop()

@@ -58,11 +58,15 @@ func (t *transport) Answer(_ context.Context, from peer.ID, _ *wire.HopOffer) (*
 			_ = old.Close()
 		}
 	}
-	for _, h := range []*hop{a, b} {
-		h.owner.work.Go(h.run)
-	}
-	<-a.up
+	b.owner.work.Go(b.run)
+	a.owner.work.Go(func() {
+		time.Sleep(a.owner.net.LateUp)
+		a.run()
+	})
 	<-b.up
+	if a.owner.net.LateUp == 0 {
+		<-a.up
+	}
 	return &wire.HopAnswer{}, nil
 }
 

@@ -22,6 +22,8 @@ import (
 type Network struct {
 	// Delay is the one-way delay of everything; set it before the first peer.
 	Delay time.Duration
+	// LateUp is how much later than the dialer the other side hears that a hop is up; set it before the first peer.
+	LateUp time.Duration
 	// Tamper, where set, may change or drop (nil) each origin packet on a hop. Calls come one at a time.
 	Tamper    func(from, to peer.ID, pkt []byte) []byte
 	tampering sync.Mutex
