@@ -274,6 +274,9 @@ func (r *Room) treeMessageLoop(from peer.ID, user ed25519.PublicKey, m *wire.Tre
 		for _, mark := range t.Accept.Marks[:min(len(t.Accept.Marks), 256)] {
 			if s := (*r.e.streams.Load())[wire.StreamID(mark.Stream)]; s != nil && s.room == r && !s.local {
 				s.backlogTo.CompareAndSwap(0, mark.Number)
+				s.mu.Lock()
+				s.repair.Resumes(mark.Number)
+				s.mu.Unlock()
 			}
 		}
 	}

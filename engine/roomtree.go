@@ -55,13 +55,16 @@ func (r *Room) actLoop(a tree.Action) {
 		// Other actions of this step may still want it, and so may other rooms: look once they are done.
 		r.post(func() { r.e.releaseHop(id) })
 	case tree.SetFeeds:
+		before := r.links.Load().primary
 		r.relinkLoop(func(l *links) {
 			if p := peer.ID(a.Primary); p != l.primary {
 				l.previous, l.primary = l.primary, p
 			}
 			l.backup = peer.ID(a.Backup)
 		})
-		r.retryLoop()
+		if r.links.Load().primary != before {
+			r.retryLoop()
+		}
 	case tree.SetChildren:
 		r.setChildrenLoop(a.Children)
 	case tree.Advertise:
@@ -73,7 +76,7 @@ func (r *Room) actLoop(a tree.Action) {
 }
 
 // retryLoop asks the new parent for what is missing. It sends everything since what this peer has by itself; only what has not
-// come by then is asked for.
+// come by then, or was lost on the way, is asked for.
 func (r *Room) retryLoop() {
 	now := time.Now()
 	for _, s := range *r.all.Load() {

@@ -14,7 +14,7 @@ import (
 	"github.com/castd/castd/engine/wire"
 )
 
-// arrivals notes when each packet first came to each peer.
+// arrivals notes when each packet of media first came to each peer.
 type arrivals struct {
 	mu sync.Mutex
 	at map[arrival]time.Time
@@ -30,7 +30,7 @@ func watchArrivals(n *enginetest.VNet) *arrivals {
 	a := &arrivals{at: make(map[arrival]time.Time)}
 	n.OnArrival(func(to, _ peer.ID, pkt []byte) {
 		h, _, err := wire.ParseHeader(pkt)
-		if err != nil {
+		if err != nil || h.Kind == wire.KindRecord {
 			return
 		}
 		a.mu.Lock()
@@ -41,6 +41,26 @@ func watchArrivals(n *enginetest.VNet) *arrivals {
 		}
 	})
 	return a
+}
+
+// longest returns for each peer the longest time without a new packet of media that began after since.
+func (a *arrivals) longest(since time.Time) map[peer.ID]time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	times := make(map[peer.ID][]time.Time)
+	for k, at := range a.at {
+		if at.After(since) {
+			times[k.to] = append(times[k.to], at)
+		}
+	}
+	worst := make(map[peer.ID]time.Duration)
+	for id, all := range times {
+		slices.SortFunc(all, time.Time.Compare)
+		for i := 1; i < len(all); i++ {
+			worst[id] = max(worst[id], all[i].Sub(all[i-1]))
+		}
+	}
+	return worst
 }
 
 // programme publishes sound and pictures as a source would: Opus every 20 ms, and 30 pictures a second, each of five packets

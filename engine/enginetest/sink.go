@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ type Sink struct {
 	mu      sync.Mutex
 	packets []Got
 	streams []*engine.StreamState
+	changes int
 }
 
 // Got is a packet that a Sink got.
@@ -29,6 +31,11 @@ type Got struct {
 func (s *Sink) Streams(all []*engine.StreamState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !slices.EqualFunc(s.streams, all, func(a, b *engine.StreamState) bool {
+		return a.ID == b.ID && a.Incarnation == b.Incarnation && a.Live == b.Live
+	}) {
+		s.changes++
+	}
 	s.streams = all
 }
 
@@ -48,6 +55,13 @@ func (s *Sink) Packets() []Got {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]Got(nil), s.packets...)
+}
+
+// Changes returns how many times the sink heard of other streams than before; from none to the first ones is a change.
+func (s *Sink) Changes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changes
 }
 
 // States returns the streams as the sink heard of them last.

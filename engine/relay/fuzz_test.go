@@ -258,6 +258,7 @@ func FuzzRepair(f *testing.F) {
 				switch op >> 3 % 4 {
 				case 0:
 					r.Hold(now.Add(time.Duration(op) * time.Millisecond))
+					r.Resumes(n)
 				case 1:
 					r.Retry(now)
 				case 2:

@@ -97,7 +97,8 @@ type Repair struct {
 	skips   spans
 	given   numberRing
 	hold    time.Time
-	passed  uint64 // while that lasts, what is missing below does not count on it any more
+	resumes uint64 // while that lasts, numbers up to here come in order
+	passed  uint64 // and what is missing below has been passed over
 
 	backlog      bool // between backlogFirst and start
 	backlogFirst uint64
@@ -158,11 +159,14 @@ func (r *Repair) SetStart(n uint64) {
 	r.compact()
 }
 
-// Hold stops asking until then: a new parent is about to send what is missing by itself, lowest numbers first. Once he has
-// sent a number, those below that are still missing were lost on the way, and are asked for.
+// Hold stops asking until then: a new parent is about to send what is missing by himself, in order. Once something of it has
+// come, what is below and still missing was lost on the way, and is asked for.
 func (r *Repair) Hold(until time.Time) { r.hold, r.passed = until, 0 }
 
-// pass notes that a missing number came. The caller has filled its hole.
+// Resumes tells up to which number the new parent sends in order; what is above comes as it is published.
+func (r *Repair) Resumes(last uint64) { r.resumes = last }
+
+// pass notes that a number came of those that a new parent sends in order.
 func (r *Repair) pass(number uint64, now time.Time) {
 	if number <= r.passed || !now.Before(r.hold) {
 		return
@@ -196,6 +200,9 @@ func (r *Repair) Arrived(number uint64, now time.Time) bool {
 		r.top = number
 		r.lack(r.next, number, now, now.Add(r.cfg.Reorder), mark)
 		r.next = number + 1
+		if number <= r.resumes {
+			r.pass(number, now)
+		}
 		return false
 	case number < r.start:
 		return r.arrivedBacklog(number, now)
@@ -236,6 +243,7 @@ func (r *Repair) arrivedBacklog(number uint64, now time.Time) (wanted bool) {
 	default:
 		wanted = r.fill(number)
 	}
+	r.pass(number, now)
 	r.backlogDue = now.Add(backlogGap)
 	if r.backlogNext >= r.start {
 		r.start, r.backlog = r.backlogFirst, false

@@ -214,6 +214,7 @@ func TestRepairHoldEndsWhereTheParentHasPassed(t *testing.T) {
 	r := NewRepair(RepairConfig{})
 	r.Arrived(10, clock(0))
 	r.Hold(clock(100))
+	r.Resumes(19)
 	r.Arrived(20, clock(0)) // live; the new parent sends 11 to 19 as well
 	r.Arrived(21, clock(0))
 	r.Arrived(22, clock(0))
@@ -231,6 +232,25 @@ func TestRepairHoldEndsWhereTheParentHasPassed(t *testing.T) {
 	due(t, r, 31, 13)
 	due(t, r, 99, 13)
 	due(t, r, 100, 15, 16, 17, 18, 19)
+
+	r = NewRepair(RepairConfig{})
+	r.Arrived(10, clock(0))
+	r.Hold(clock(100))
+	r.Resumes(19)
+	r.Arrived(13, clock(1)) // all of them from the new parent
+	r.Arrived(19, clock(1))
+	due(t, r, 5, 11, 12, 14, 15, 16, 17, 18)
+	r.Arrived(22, clock(50)) // live
+	due(t, r, 99, 11, 12, 14, 15, 16, 17, 18)
+	due(t, r, 100, 20, 21)
+
+	r = NewRepair(RepairConfig{})
+	r.Hold(clock(100))
+	r.Resumes(19)
+	r.Arrived(20, clock(0)) // a newcomer
+	r.Arrived(10, clock(0))
+	r.Arrived(12, clock(0))
+	due(t, r, 4, 11)
 }
 
 func TestRepairBound(t *testing.T) {
