@@ -117,12 +117,18 @@ func (e *Engine) HopControl(h Hop, c *wire.HopControl) {
 	}
 }
 
-// Times of pulses. Whoever feeds a peer shows every 100 ms that he lives, because the other waits no longer than three of
-// them; a child tells its parent twice a second what it loses; an idle hop has a pulse a second.
+// Times of pulses. Whoever feeds a peer something live shows every 100 ms that he lives, because the other waits no longer
+// than three of them. While nothing is live he shows it twice a second, as often as a child tells its parent what it loses;
+// an idle hop has a pulse a second.
 const (
 	pulseEvery     = 100 * time.Millisecond
 	childEvery     = 5  // pulseEvery's
 	idlePulseEvery = 10 // pulseEvery's
+
+	liveSilence  = 3 * pulseEvery
+	quietSilence = 3 * childEvery * pulseEvery
+	// liveTail is how long after the end of the last stream a parent goes on as before: its children may hear of it later.
+	liveTail = 3 * time.Second
 )
 
 // pulseRun sends pulses on all hops.

@@ -93,13 +93,12 @@ func (r *Room) pulseFor(to peer.ID) (p *wire.RoomPulse, often int) {
 		p.Feeding = true
 		p.Marks = r.marks(func(s *stream) bool { return s.local })
 	}
+	often = idlePulseEvery
 	switch {
-	case p.Feeding:
+	case p.Feeding && time.Since(time.Unix(0, r.liveAt.Load())) < liveTail:
 		often = 1
-	case to == l.primary || l.stage[to]:
+	case p.Feeding, to == l.primary, l.stage[to]:
 		often = childEvery
-	default:
-		often = idlePulseEvery
 	}
 	return p, often
 }

@@ -42,6 +42,7 @@ type Room struct {
 	below    atomic.Int64                   // listeners below
 	listener atomic.Bool                    // this peer counts as a listener
 	beacon   atomic.Pointer[beacon]         // newest
+	liveAt   atomic.Int64                   // Unix nanoseconds: when something was live last
 	blamedAt atomic.Int64                   // Unix nanoseconds
 	expected sync.Map                       // peer.ID -> time.Time
 
@@ -68,6 +69,7 @@ type Room struct {
 	places     map[peer.ID]*placeReport
 	reportDue  time.Time
 	reported   time.Time
+	silence    time.Duration // that the router allows the parent
 }
 
 // blameRecord remembers forged packets of one peer.
@@ -229,6 +231,7 @@ func (r *Room) secondLoop(now time.Time) {
 	}
 	r.forgetEndedLoop(now)
 	r.reportLoop(now)
+	r.paceLoop(now)
 	for id, b := range r.blamed {
 		if now.Sub(b.last) > 10*time.Second {
 			delete(r.blamed, id)
@@ -239,6 +242,21 @@ func (r *Room) secondLoop(now time.Time) {
 	}
 	if r.e.hop(r.hub) == nil && !r.leaving {
 		r.stageLoop() // the hub was lost; try again
+	}
+}
+
+// paceLoop lets the room be quiet while nothing is live.
+func (r *Room) paceLoop(now time.Time) {
+	silence := quietSilence
+	for _, st := range *r.states.Load() {
+		if st.Live {
+			silence = liveSilence
+			r.liveAt.Store(now.UnixNano())
+		}
+	}
+	if silence != r.silence {
+		r.silence = silence
+		r.step(tree.SetSilence{Silence: silence})
 	}
 }
 

@@ -153,6 +153,7 @@ func (r *Room) restreamLoop() {
 	r.media.Store(&media)
 	r.states.Store(&states)
 	r.leaf.restream()
+	r.paceLoop(time.Now())
 }
 
 // forgetEndedLoop drops what has ended, and what was announced by somebody who is gone without a word.

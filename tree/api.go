@@ -71,6 +71,8 @@ type (
 	SetAddrs struct{ Addrs [][]byte }
 	// SetSlots tells how many ordinary children this peer can feed. Where it is fewer than there are, nobody is thrown out.
 	SetSlots struct{ Slots int }
+	// SetSilence changes Config.PulseSilence: while nothing is live, parents pulse less often and may be silent for longer.
+	SetSilence struct{ Silence time.Duration }
 	// Candidates are peers heard of: adverts, beacons, answers about the room.
 	Candidates struct{ List []Candidate }
 	// Recv is a message from a peer, whose identity the caller has verified.
@@ -113,6 +115,7 @@ func (Promote) input()     {}
 func (Demote) input()      {}
 func (SetAddrs) input()    {}
 func (SetSlots) input()    {}
+func (SetSilence) input()  {}
 func (Candidates) input()  {}
 func (Recv) input()        {}
 func (Unreachable) input() {}

@@ -129,6 +129,11 @@ func (r *Router) handle(in Input) {
 	case SetAddrs:
 		r.addrs = clampAddrs(in.Addrs)
 		return
+	case SetSilence:
+		if in.Silence > 0 {
+			r.cfg.PulseSilence = in.Silence
+		}
+		return
 	case SetSlots:
 		r.slots = min(max(in.Slots, 0), MaxSlots)
 		return

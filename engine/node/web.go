@@ -43,7 +43,7 @@ func (n *Node) serve() (_ *web, err error) {
 		}
 	}()
 	w.gateway, err = gateway.New(gateway.Config{
-		Service: n.Service(), Guests: n.guests, PublicURL: n.options.PublicURL,
+		Service: n.Service(), Guests: n.guests, PublicURL: n.options.PublicURL, Hosts: hostNames(),
 		MediaUpload: MediaUpload(n.Service(), n.log), MediaDownload: MediaDownload(n.Service(), n.log),
 		MetricsGatherer: n.metrics(), Emit: n.engine.Emit, Log: n.log.With("part", "gateway"),
 	})
@@ -64,6 +64,15 @@ func (n *Node) serve() (_ *web, err error) {
 	}
 	w.work.Go(func() { n.logServe(w.gateway.ServeLocal(ctx, local)) })
 	return w, nil
+}
+
+// hostNames are the names by which others on the local network may call this machine.
+func hostNames() []string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return nil
+	}
+	return []string{name, name + ".local"}
 }
 
 func (n *Node) logServe(err error) {
