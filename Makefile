@@ -62,3 +62,7 @@ test-deps:
 
 clean:
 	rm -rf castd dist cmd/castd/e2e/node_modules
+
+.PHONY: screenshot
+screenshot: test-deps build
+	CASTD_BIN="$(CURDIR)/castd" CASTD_SCREENSHOT="$(CURDIR)/.github/page.png" $(GO) test -tags $(TAGS) -count=1 -run '^TestScreenshot$$' -v ./cmd/castd/e2e

@@ -117,8 +117,8 @@ func soundMatchesPicture(t *testing.T, b *browsers, first *process) {
 // joinsAreQuick opens viewers of a running programme beside one that has been there.
 func joinsAreQuick(t *testing.T, b *browsers, last *process) {
 	var m struct {
-		First  []float64
-		Behind []*float64
+		Answer, Connected, First []float64
+		Behind                   []*float64
 	}
 	b.do(t, command{"do": "joins", "url": last.page("lobby"), "beside": "viewer", "count": 5}, &m)
 	var behind []float64
@@ -130,6 +130,7 @@ func joinsAreQuick(t *testing.T, b *browsers, last *process) {
 	if len(behind) < 3 {
 		t.Fatalf("too few pictures could be read: %v", m.Behind)
 	}
+	t.Logf("offer to answer: %v ms; to connection: %v ms", m.Answer, m.Connected)
 	judge(t, "offer to first picture", m.First, firstPictureGoal, firstPictureLimit)
 	judge(t, "behind the one who was there, a second later", behind, behindGoal, behindLimit)
 }
@@ -191,13 +192,26 @@ func survivesCrash(t *testing.T, b *browsers, first, second, last *process) {
 	var quiet, f, after reception
 	b.do(t, command{"do": "flow", "as": "viewer", "seconds": 3}, &quiet)
 	t.Logf("before: %.1f pictures/s, %.0f freezes, %.0f ms; %.0f samples made up", quiet.FPS, quiet.Freezes, quiet.Frozen, quiet.Concealed)
-	killed := time.AfterFunc(time.Second, func() { _ = victims[i].cmd.Process.Kill() })
-	defer killed.Stop()
+	killed := make(chan time.Time, 1)
+	timer := time.AfterFunc(time.Second, func() {
+		killed <- time.Now()
+		_ = victims[i].cmd.Process.Kill()
+	})
+	defer timer.Stop()
 	b.do(t, command{"do": "flow", "as": "viewer", "seconds": 7}, &f)
 	b.do(t, command{"do": "flow", "as": "viewer", "seconds": 3}, &after)
 	heir, depth := last.fedBy(t)
 	t.Logf("%s killed: %.1f pictures/s, %.0f freezes, %.0f ms; %.0f ms of sound made up; then %.1f pictures/s at depth %d",
 		victims[i].name, f.FPS, f.Freezes, f.Frozen, f.Concealed/48, after.FPS, depth)
+	when := <-killed
+	longest := map[string]float64{} // by stream
+	for _, g := range last.seen(is("gap")) {
+		at, err := time.Parse(time.RFC3339, g.text("time"))
+		if err == nil && at.After(when) && at.Before(when.Add(3*time.Second)) {
+			longest[g.text("stream")] = max(longest[g.text("stream")], g.number("ms"))
+		}
+	}
+	t.Logf("longest gap of each stream at the viewer's peer in the 3 s after that, ms: %v", longest)
 	if heir == parent {
 		t.Error("the viewer's peer kept a parent that is dead")
 	}
@@ -249,7 +263,7 @@ func TestScreenshot(t *testing.T) {
 	b := startBrowsers(t)
 	o := origin(t, "--max-children", "2")
 	for _, name := range []string{"second", "third", "fourth", "fifth"} {
-		member(t, name, o, "--max-children", "2")
+		audience(t, name, o, "--max-children", "2")
 	}
 	b.do(t, command{"do": "publish", "as": "broadcaster", "url": o.page("lobby"), "source": "scene.js", "name": "Ada"}, nil)
 	raw := inTemp(t, "page.png")

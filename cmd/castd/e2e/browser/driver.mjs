@@ -101,14 +101,16 @@ const commands = {
 
   // joins opens viewers beside one that is watching, and measures how soon each has a picture, and how old that is.
   async joins({ url, beside, count }) {
-    const answer = { first: [], behind: [] };
+    const answer = { answer: [], connected: [], first: [], behind: [] };
     const old = pages.get(beside);
     for (let i = 0; i < count; i++) {
       const page = await open(await browser('viewer'), url, { scripts: ['probe.js'] });
       await page.waitForFunction(() => probe.firsts.length > 0, null, { timeout: 15000, polling: 100 });
       await sleep(2500);
-      const take = (p) => p.evaluate(() => ({ origin: performance.timeOrigin, offers: probe.offers, firsts: probe.firsts, pictures: probe.pictures.slice(-400) }));
+      const take = (p) => p.evaluate(() => ({ origin: performance.timeOrigin, offers: probe.offers, answers: probe.answers, connects: probe.connects, firsts: probe.firsts, pictures: probe.pictures.slice(-400) }));
       const [now, before] = [await take(page), await take(old)];
+      answer.answer.push(round(now.answers[0] - now.offers[0]));
+      answer.connected.push(round(now.connects[0] - now.offers[0]));
       answer.first.push(round(now.firsts[0] - now.offers[0]));
       answer.behind.push(behind(now, before, now.firsts[0] + 1000, now.firsts[0] + 2000));
       await page.context().close();

@@ -3,7 +3,8 @@
 (() => {
   const probe = window.probe = {
     connections: [],
-    offers: [], // times of POST /whep/
+    offers: [], answers: [], // times of POST /whep/ and of its answer
+    connects: [], // times at which connections were there
     firsts: [], // times at which the first picture after an offer was shown
     pictures: [], // {at, clock}: the clock of clock.js that is shown at a time
     tones: [], // times at which the sound of clock.js began a second
@@ -14,14 +15,18 @@
     constructor(...args) {
       super(...args);
       probe.connections.push(this);
+      this.addEventListener('connectionstatechange', () => { if (this.connectionState === 'connected') probe.connects.push(performance.now()); });
       this.addEventListener('track', (e) => { if (e.track.kind === 'audio') listen(e.track); });
     }
   };
 
   const { fetch } = window;
-  window.fetch = (resource, options) => {
-    if (options?.method === 'POST' && String(resource).startsWith('/whep/')) probe.offers.push(performance.now());
-    return fetch(resource, options);
+  window.fetch = async (resource, options) => {
+    if (options?.method !== 'POST' || !String(resource).startsWith('/whep/')) return fetch(resource, options);
+    probe.offers.push(performance.now());
+    const response = await fetch(resource, options);
+    probe.answers.push(performance.now());
+    return response;
   };
 
   // listen takes the moments at which tones begin. The samples come as the player pulls them out of the jitter buffer, stamped
