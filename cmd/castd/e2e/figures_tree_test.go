@@ -142,6 +142,10 @@ func (tr *tree) draw(t *testing.T) {
 	tab := newTable("peer", "depth", "parent", "backup", "children", "pid")
 	for i, p := range tr.peers {
 		at := tr.places[i]
+		if !p.running() {
+			tab.row(p.name, "dead")
+			continue
+		}
 		tab.row(p.name, at.Depth, tr.name(at.Parent), tr.name(at.Backup), at.ordinary(), p.pid())
 	}
 	tab.print(t)
