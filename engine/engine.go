@@ -62,6 +62,7 @@ type Engine struct {
 	repairer  *repairer
 	directory directory
 	listed    chan struct{} // capacity 1: there is a room to tell the directory of
+	livened   chan struct{} // capacity 1: something went live, pulses are due
 	cancel    context.CancelFunc
 	ctx       context.Context // of everything that this engine started
 	started   time.Time
@@ -96,6 +97,7 @@ func New(c Config) (*Engine, error) {
 		control: c.Control, transport: c.Transport, keeper: c.Keeper, signer: c.Signer, user: c.User, self: c.Control.Self().ID,
 		reach: c.Reach, log: c.Log, events: newBus(), ctx: ctx, cancel: cancel, started: time.Now(),
 		rooms: make(map[wire.RoomID]*Room), slots: c.Slots, listed: make(chan struct{}, 1),
+		livened: make(chan struct{}, 1),
 	}
 	e.streams.Store(&map[wire.StreamID]*stream{})
 	e.hops.Store(&map[peer.ID]*hopState{})

@@ -131,43 +131,54 @@ const (
 	liveTail = 3 * time.Second
 )
 
-// pulseRun sends pulses on all hops.
+// pulseRun sends pulses on all hops. Where none needs one soon, it sleeps longer.
 func (e *Engine) pulseRun(ctx context.Context) {
-	tick := time.NewTicker(pulseEvery)
-	defer tick.Stop()
-	for n := 0; ; n++ {
+	timer := time.NewTimer(pulseEvery)
+	defer timer.Stop()
+	for n := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-timer.C:
+		case <-e.livened:
 		}
-		hops := *e.hops.Load()
-		if len(hops) == 0 {
+		step := e.pulses(n)
+		n += step
+		timer.Reset(time.Duration(step) * pulseEvery)
+	}
+}
+
+// pulses sends the pulses that are due at the n-th tick and returns how many ticks later the next are.
+func (e *Engine) pulses(n int) (step int) {
+	rooms := e.Rooms()
+	step = childEvery
+	for to, h := range *e.hops.Load() {
+		p := &wire.Pulse{}
+		every := idlePulseEvery
+		for _, r := range rooms {
+			if rp, often := r.pulseFor(to); rp != nil {
+				p.Rooms = append(p.Rooms, rp)
+				every = min(every, often)
+			}
+		}
+		step = min(step, every)
+		if n%every != 0 {
 			continue
 		}
-		rooms := e.Rooms()
-		for to, h := range hops {
-			p := &wire.Pulse{}
-			every := idlePulseEvery
-			for _, r := range rooms {
-				if rp, often := r.pulseFor(to); rp != nil {
-					p.Rooms = append(p.Rooms, rp)
-					every = min(every, often)
-				}
-			}
-			if n%every != 0 {
-				continue
-			}
-			now := time.Now()
-			p.Stamp = uint32(now.Sub(e.started).Milliseconds())
-			if at := h.stampInAt.Load(); at != 0 {
-				p.Echo = h.stampIn.Load()
-				p.EchoDelay = uint32(now.Sub(time.Unix(0, at)).Milliseconds())
-			}
-			p.LossPermille = h.Stats().LossPermille
-			_ = h.WriteControl(&wire.HopControl{Pulse: p}) // counted by the hop
+		now := time.Now()
+		p.Stamp = uint32(now.Sub(e.started).Milliseconds())
+		if at := h.stampInAt.Load(); at != 0 {
+			p.Echo = h.stampIn.Load()
+			p.EchoDelay = uint32(now.Sub(time.Unix(0, at)).Milliseconds())
 		}
+		p.LossPermille = h.Stats().LossPermille
+		_ = h.WriteControl(&wire.HopControl{Pulse: p}) // counted by the hop
 	}
+	// Ticks that are left out must not be those at which the slower hops are served.
+	if step > 1 {
+		step -= n % step
+	}
+	return step
 }
 
 // pulse takes a pulse heard on a hop.

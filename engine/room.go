@@ -256,6 +256,10 @@ func (r *Room) paceLoop(now time.Time) {
 	}
 	if silence != r.silence {
 		r.silence = silence
+		select {
+		case r.e.livened <- struct{}{}:
+		default:
+		}
 		r.step(tree.SetSilence{Silence: silence})
 	}
 }
