@@ -88,7 +88,7 @@ func soundMatchesPicture(t *testing.T, b *browsers, first *process) {
 	b.do(t, command{"do": "state", "as": "viewer", "state": "live"}, nil)
 	best := math.Inf(1)
 	var disagree []float64
-	for range 8 {
+	for range 10 {
 		var m struct {
 			Offset, Reckoned *float64
 			Offsets          []float64
@@ -102,7 +102,7 @@ func soundMatchesPicture(t *testing.T, b *browsers, first *process) {
 		t.Logf("picture after sound by %.1f ms, median of %d (%v); reckoned %.1f ms", *m.Offset, len(m.Offsets), m.Offsets, *m.Reckoned)
 		best = min(best, math.Abs(*m.Offset))
 		disagree = append(disagree, math.Abs(*m.Offset-*m.Reckoned))
-		if best <= lipSyncLimit && len(disagree) >= 2 {
+		if best <= lipSyncLimit && len(disagree) >= 2 && median(disagree) <= lipSyncLimit {
 			break
 		}
 	}
@@ -182,42 +182,41 @@ func fitsScreens(t *testing.T, b *browsers, last *process) {
 // survivesCrash kills the peer that feeds a viewer's peer. The browser keeps its one connection.
 func survivesCrash(t *testing.T, b *browsers, first, second, last *process) {
 	fourth := member(t, "fourth", first, "--max-children", "2")
-	b.do(t, command{"do": "state", "as": "viewer", "state": "live"}, nil)
-	parent, _ := last.fedBy(t)
-	victims := []*process{second, fourth}
-	i := slices.IndexFunc(victims, func(p *process) bool { return p.ready().text("peer") == parent })
-	if i < 0 {
-		t.Fatalf("the viewer's peer is fed by %s, which is none of those to kill", parent)
+	at, victim := fedByOneOf(t, []*process{last, fourth, second})
+	if at != last { // the tree has moved
+		b.do(t, command{"do": "leave", "as": "viewer"}, nil)
+		b.do(t, command{"do": "watch", "as": "viewer", "url": at.page("lobby")}, nil)
 	}
+	b.do(t, command{"do": "state", "as": "viewer", "state": "live"}, nil)
 	var quiet, f, after reception
 	b.do(t, command{"do": "flow", "as": "viewer", "seconds": 3}, &quiet)
 	t.Logf("before: %.1f pictures/s, %.0f freezes, %.0f ms; %.0f samples made up", quiet.FPS, quiet.Freezes, quiet.Frozen, quiet.Concealed)
 	killed := make(chan time.Time, 1)
 	timer := time.AfterFunc(time.Second, func() {
 		killed <- time.Now()
-		_ = victims[i].cmd.Process.Kill()
+		_ = victim.cmd.Process.Kill()
 	})
 	defer timer.Stop()
 	b.do(t, command{"do": "flow", "as": "viewer", "seconds": 7}, &f)
 	b.do(t, command{"do": "flow", "as": "viewer", "seconds": 3}, &after)
-	heir, depth := last.fedBy(t)
+	heir, depth := at.fedBy(t)
 	t.Logf("%s killed: %.1f pictures/s, %.0f freezes, %.0f ms; %.0f ms of sound made up; then %.1f pictures/s at depth %d",
-		victims[i].name, f.FPS, f.Freezes, f.Frozen, f.Concealed/48, after.FPS, depth)
+		victim.name, f.FPS, f.Freezes, f.Frozen, f.Concealed/48, after.FPS, depth)
 	when := <-killed
 	longest := map[string]float64{} // by stream
-	for _, g := range last.seen(is("gap")) {
-		at, err := time.Parse(time.RFC3339, g.text("time"))
-		if err == nil && at.After(when) && at.Before(when.Add(3*time.Second)) {
+	for _, g := range at.seen(is("gap")) {
+		happened, err := time.Parse(time.RFC3339, g.text("time"))
+		if err == nil && happened.After(when) && happened.Before(when.Add(3*time.Second)) {
 			longest[g.text("stream")] = max(longest[g.text("stream")], g.number("ms"))
 		}
 	}
 	t.Logf("longest gap of each stream at the viewer's peer in the 3 s after that, ms: %v", longest)
-	if heir == parent {
+	if heir == victim.ready().text("peer") {
 		t.Error("the viewer's peer kept a parent that is dead")
 	}
 	after.plays(t)
-	if after.Connections != 1 || after.Offers != 1 || after.State != "connected" {
-		t.Errorf("the viewer joined again: %d connections, %d offers, %s", after.Connections, after.Offers, after.State)
+	if after.Connections != quiet.Connections || after.Offers != quiet.Offers || after.State != "connected" {
+		t.Errorf("the viewer joined again: %d connections after %d, %d offers, %s", after.Connections, quiet.Connections, after.Offers, after.State)
 	}
 	var s said
 	b.do(t, command{"do": "state", "as": "viewer"}, &s)
@@ -226,11 +225,27 @@ func survivesCrash(t *testing.T, b *browsers, first, second, last *process) {
 	}
 }
 
+// fedByOneOf returns the first of the peers that another one of them feeds, and that one.
+func fedByOneOf(t *testing.T, peers []*process) (child, parent *process) {
+	t.Helper()
+	for _, child := range peers {
+		id, _ := child.fedBy(t)
+		for _, parent := range peers {
+			if parent.ready().text("peer") == id {
+				return child, parent
+			}
+		}
+	}
+	t.Fatal("the origin feeds all")
+	return nil, nil
+}
+
 // TestBrowserMessages checks what the page says when something is wrong. The stranger's browser refuses devices, and knows the
 // peer by a name that is not this machine's for it.
 func TestBrowserMessages(t *testing.T) {
 	b := startBrowsers(t)
 	o := origin(t, "--public-url", "http://castd.test:1")
+	m := member(t, "member", o)
 	page := o.page("lobby")
 	for name, c := range map[string]struct {
 		command
@@ -240,6 +255,7 @@ func TestBrowserMessages(t *testing.T) {
 		"no token":          {command{"url": strings.Split(page, "#")[0], "say": "token-why"}, "Open the whole link"},
 		"no such room":      {command{"url": o.page("nowhere"), "say": "state", "state": "error"}, "no room of that name"},
 		"nobody sends":      {command{"url": page, "say": "state", "state": "waiting"}, "Waiting for the broadcaster"},
+		"not allowed":       {command{"url": m.page("lobby"), "click": "go-live", "say": "live-state", "state": "error"}, "may not send"},
 		"camera refused":    {command{"url": page, "as": "stranger", "click": "go-live", "say": "live-state", "state": "error"}, "Allow it beside the address"},
 		"page not trusted":  {command{"url": strings.Replace(page, "127.0.0.1", "{foreign}", 1), "as": "stranger", "say": "send-why"}, "http://127.0.0.1:"},
 		"peer has an alias": {command{"url": strings.Replace(page, "127.0.0.1", "{foreign}", 1), "as": "stranger", "say": "state", "state": "waiting"}, "Waiting for the broadcaster"},
@@ -268,8 +284,8 @@ func TestScreenshot(t *testing.T) {
 	b.do(t, command{"do": "publish", "as": "broadcaster", "url": o.page("lobby"), "source": "scene.js", "name": "Ada"}, nil)
 	raw := inTemp(t, "page.png")
 	b.do(t, command{"do": "shot", "url": o.page("lobby"), "file": raw, "width": 1280, "height": 800, "wait": 12000}, nil)
-	// With few colours it becomes a third of the size.
-	out, err := exec.Command("ffmpeg", "-v", "error", "-y", "-i", raw, "-vf", "split[a][b];[a]palettegen=max_colors=160[p];[b][p]paletteuse=dither=none", file).CombinedOutput()
+	// With a palette it becomes a third of the size.
+	out, err := exec.Command("ffmpeg", "-v", "error", "-y", "-i", raw, "-vf", "split[a][b];[a]palettegen=max_colors=256[p];[b][p]paletteuse=dither=none", file).CombinedOutput()
 	if err != nil {
 		t.Fatalf("ffmpeg: %v\n%s", err, out)
 	}
