@@ -155,46 +155,49 @@ func (v *viewer) waitFor(track int, counter uint64, within time.Duration) bool {
 // check reports whether everything from the viewer's first packet to the track's last is there, once, in order and untouched:
 // numbers and timestamps as far apart as they were sent. Packets sent before liveFrom may come with compressed timestamps,
 // as those of a group of pictures that a newcomer gets at once.
-func (v *viewer) check(t *testing.T, track int, liveFrom time.Duration) {
-	t.Helper()
+func (v *viewer) check(r *findings, track int, liveFrom time.Duration) {
 	for _, c := range v.complaints() {
-		t.Errorf("%s: %s", v.name, c)
+		r.Certain("%s: %s", v.name, c)
 	}
 	all, sent := v.got(track), v.sent.all(track)
 	if len(all) == 0 {
-		t.Errorf("%s: no %s", v.name, trackNames[track])
+		r.Errorf("%s: no %s", v.name, trackNames[track])
 		return
 	}
 	first, last := all[0], all[len(all)-1]
 	if want := uint64(len(sent)) - first.counter; uint64(len(all)) != want || last.counter != uint64(len(sent)-1) {
-		t.Errorf("%s: %d %s packets of %d, from %d to %d of %d", v.name, len(all), trackNames[track], want, first.counter, last.counter, len(sent))
+		r.Errorf("%s: %d %s packets of %d, from %d to %d of %d", v.name, len(all), trackNames[track], want, first.counter, last.counter, len(sent))
 	}
 	moved, disordered := 0, 0
 	for i := 1; i < len(all); i++ {
 		a, b := all[i-1], all[i]
 		if b.counter != a.counter+1 {
+			say := r.Errorf
+			if b.counter <= a.counter {
+				say = r.Certain
+			}
 			if disordered++; disordered <= 3 {
-				t.Errorf("%s: %s %d after %d (RTP numbers %d, %d), at %v after %v", v.name, trackNames[track], b.counter, a.counter, b.sequence, a.sequence, b.at, a.at)
+				say("%s: %s %d after %d (RTP numbers %d, %d), at %v after %v", v.name, trackNames[track], b.counter, a.counter, b.sequence, a.sequence, b.at, a.at)
 			}
 		}
 		if b.sequence-a.sequence != uint16(b.counter-a.counter) {
 			if moved++; moved <= 3 {
-				t.Errorf("%s: RTP number of %s %d is %d after the one of %d", v.name, trackNames[track], b.counter, b.sequence-a.sequence, a.counter)
+				r.Certain("%s: RTP number of %s %d is %d after the one of %d", v.name, trackNames[track], b.counter, b.sequence-a.sequence, a.counter)
 			}
 		}
 		if sent[a.counter].at < liveFrom {
 			if int32(b.timestamp-a.timestamp) < 0 {
-				t.Errorf("%s: timestamp of %s %d goes back", v.name, trackNames[track], b.counter)
+				r.Certain("%s: timestamp of %s %d goes back", v.name, trackNames[track], b.counter)
 			}
 			continue
 		}
 		if got, want := b.timestamp-a.timestamp, sent[b.counter].timestamp-sent[a.counter].timestamp; got != want {
 			if moved++; moved <= 3 {
-				t.Errorf("%s: timestamp of %s %d is %d after the one of %d, want %d", v.name, trackNames[track], b.counter, int32(got), a.counter, int32(want))
+				r.Certain("%s: timestamp of %s %d is %d after the one of %d, want %d", v.name, trackNames[track], b.counter, int32(got), a.counter, int32(want))
 			}
 		}
 	}
 	if disordered > 0 || moved > 0 {
-		t.Errorf("%s: %s: %d in disorder, %d moved", v.name, trackNames[track], disordered, moved)
+		r.Errorf("%s: %s: %d in disorder, %d moved", v.name, trackNames[track], disordered, moved)
 	}
 }
