@@ -90,9 +90,6 @@ func (s *stream) put(h *wire.Header, pkt []byte, trusted bool, from peer.ID, now
 	s.newestAt.Store(now.UnixNano())
 	if h.Kind == wire.KindVideo && h.KeyFrame && h.FrameStart && h.Spatial == 0 {
 		s.groupAt.Store(now.UnixNano())
-		if n, ok := s.slot.record.store.Highest(); ok {
-			s.groupRecord.Store(n)
-		}
 	}
 	s.forward(h, len(pkt), v, from)
 	if !s.local {

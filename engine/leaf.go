@@ -300,7 +300,11 @@ func (l *leaf) drain(c *cursor, now time.Time) (waiting bool) {
 				return true
 			}
 			l.unverified.Add(1)
+			blocked := c.blocked
 			c.advance(c.next + 1)
+			if vouched, ok := s.store.Vouched(); ok && c.next < vouched && s.store.State(c.next) == relay.StateUnconfirmed {
+				c.blocked = blocked // one manifest missing, one wait
+			}
 			continue
 		}
 		// Absent.

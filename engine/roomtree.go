@@ -289,8 +289,11 @@ func (s *stream) backlogStart(highest uint64) uint64 {
 	case wire.KindRecord:
 		from = highest - min(highest, recordBacklog)
 		for _, m := range *s.slot.media.Load() {
-			if n := m.groupRecord.Load(); m.kind == wire.KindVideo && n != 0 {
-				from = min(from, n-1)
+			if m.kind != wire.KindVideo {
+				continue
+			}
+			if first, _, ok := m.store.Group(); ok {
+				from = min(from, s.slot.vouchedIn(m.id, first, highest))
 			}
 		}
 	}

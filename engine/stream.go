@@ -35,7 +35,6 @@ type stream struct {
 	clock                                      atomic.Pointer[clockRecord]
 	wishAt                                     atomic.Int64  // last key frame wish sent up or to the source
 	gaps                                       atomic.Bool   // repair has something to do
-	groupRecord                                atomic.Uint64 // newest record packet when the group began
 	backlogTo                                  atomic.Uint64 // newest number when this peer got its place; older is backlog
 
 	mu      sync.Mutex // guards what follows; held for short computations only

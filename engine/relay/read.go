@@ -172,3 +172,10 @@ func (s *Store) Counters() StoreCounters {
 	defer s.mu.Unlock()
 	return s.counters
 }
+
+// Vouched returns the highest number that a manifest has named, false if none was.
+func (s *Store) Vouched() (uint64, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.vouched, s.hasVouched
+}

@@ -1,0 +1,47 @@
+package engine
+
+import (
+	"crypto/ed25519"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/castd/castd/engine/relay"
+	"github.com/castd/castd/engine/wire"
+)
+
+// maxGroupRecords bounds how many record packets a newcomer is sent: those of 30 s, and no group of pictures may last longer.
+const maxGroupRecords = 600
+
+// vouchedIn returns the record packet from which on a newcomer needs them to play a stream from the number: the one before
+// that which vouches for the number, in case the source's packets were not in order; newest if none does yet.
+//
+// When packets came here says nothing of it: a peer that has just joined got all records first and the pictures behind them,
+// and the current group stays the one before until the manifest of the next one's key frame comes.
+func (sl *slot) vouchedIn(id wire.StreamID, number, newest uint64) uint64 {
+	records := sl.record.store
+	lowest, ok := records.Lowest()
+	if !ok {
+		return newest
+	}
+	buf := make([]byte, wire.MaxPacket)
+	var m wire.Manifest
+	for n := newest; n >= lowest && newest-n < maxGroupRecords; n-- {
+		if size, state := records.Get(n, buf); state == relay.StateConfirmed && parseManifest(buf[:size], &m) {
+			for _, run := range m.Runs {
+				if wire.StreamID(run.Stream) == id && number-run.First < uint64(len(run.Hashes)/relay.HashSize) {
+					return max(n, 1) - 1
+				}
+			}
+		}
+		if n == 0 {
+			break
+		}
+	}
+	return newest
+}
+
+// parseManifest reads a record packet that was verified before.
+func parseManifest(pkt []byte, m *wire.Manifest) bool {
+	_, n, err := wire.ParseHeader(pkt)
+	return err == nil && len(pkt) >= n+ed25519.SignatureSize && proto.Unmarshal(pkt[n:len(pkt)-ed25519.SignatureSize], m) == nil
+}
