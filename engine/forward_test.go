@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -83,11 +84,16 @@ func TestForwardingAllocatesNothing(t *testing.T) {
 		pkt = append(h.Append(pkt[:0]), make([]byte, 100)...)
 		relay.HopPacket(parent, pkt)
 	}
-	for range 300 {
+	for range 200 {
 		send()
 	}
-	// Pulses and the room's clockwork allocate a little, ten times a second; per packet that rounds to nothing.
-	if n := testing.AllocsPerRun(400, send); n >= 1 {
-		t.Errorf("forwarding one packet to 4 children allocates %v times", n)
+	// Pulses and the room's clockwork allocate a little all the time; on a busy machine that is much for so few packets. What
+	// forwarding needs, it needs in every round.
+	least := math.Inf(1)
+	for range 8 {
+		least = min(least, testing.AllocsPerRun(80, send))
+	}
+	if least >= 1 {
+		t.Errorf("forwarding one packet to 4 children allocates %v times", least)
 	}
 }
