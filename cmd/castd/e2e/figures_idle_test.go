@@ -21,7 +21,7 @@ func TestFigureIdle(t *testing.T) {
 	member := startNode(t, "member", append([]string{"--room", owner.room()}, owner.bootstrap()...)...)
 	memberReady := clock() - begin
 	member.wait("parent", 1, is("joined"))
-	time.Sleep(3 * time.Second) // what starting costs is not idling
+	time.Sleep(5 * time.Second) // what starting costs is not idling
 	span := 10 * time.Second
 	if long() {
 		span = 30 * time.Second

@@ -154,7 +154,7 @@ func (v *viewer) waitFor(track int, counter uint64, within time.Duration) bool {
 
 // check reports whether everything from the viewer's first packet to the track's last is there, once, in order and untouched:
 // numbers and timestamps as far apart as they were sent. Packets sent before liveFrom may come with compressed timestamps,
-// as those of a group of pictures that a newcomer gets at once.
+// as those of a group of pictures that a newcomer gets at once. Video begins with a key frame.
 func (v *viewer) check(r *findings, track int, liveFrom time.Duration) {
 	for _, c := range v.complaints() {
 		r.Certain("%s: %s", v.name, c)
@@ -167,6 +167,9 @@ func (v *viewer) check(r *findings, track int, liveFrom time.Duration) {
 	first, last := all[0], all[len(all)-1]
 	if want := uint64(len(sent)) - first.counter; uint64(len(all)) != want || last.counter != uint64(len(sent)-1) {
 		r.Errorf("%s: %d %s packets of %d, from %d to %d of %d", v.name, len(all), trackNames[track], want, first.counter, last.counter, len(sent))
+	}
+	if s := sent[first.counter]; track == videoTrack && (!s.key || !s.start) {
+		r.Certain("%s: video begins with packet %d, which does not begin a key frame", v.name, first.counter)
 	}
 	moved, disordered := 0, 0
 	for i := 1; i < len(all); i++ {
