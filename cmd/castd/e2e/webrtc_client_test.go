@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -84,11 +85,12 @@ func newGuest(t *testing.T, base, token string) *guest {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var once sync.Once
 	g.pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		switch s {
 		case webrtc.PeerConnectionStateConnected:
-			close(g.connected)
-		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed, webrtc.PeerConnectionStateDisconnected:
+			once.Do(func() { close(g.connected) }) // it may have been interrupted
+		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 			g.over.Store(true)
 		}
 	})
