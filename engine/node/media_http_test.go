@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -86,6 +87,48 @@ func TestMediaUploadInALoop(t *testing.T) {
 	}
 	if n := len(m.packets[audioLabel]); n != 30 {
 		t.Errorf("%d audio packets, want 30", n)
+	}
+}
+
+// arrivals is a sink that tells of each packet.
+type arrivals chan struct{}
+
+func (arrivals) Streams([]*engine.StreamState) {}
+func (a arrivals) WritePacket(*engine.Packet) {
+	select {
+	case a <- struct{}{}:
+	default:
+	}
+}
+
+// TestUploadEndsWithItsClient: what a client that has gone left in the buffers is not sent.
+func TestUploadEndsWithItsClient(t *testing.T) {
+	file := testFile(t, 20*time.Second)
+	m := newFakeMedia()
+	came := make(arrivals, 2000)
+	m.Subscribe(came, engine.SinkOptions{})
+	ended := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(ended)
+		r.SetPathValue("room", "lobby")
+		MediaUpload(oneRoom{m: m}, nil).ServeHTTP(w, r)
+	}))
+	defer srv.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, "POST", srv.URL, bytes.NewReader(file))
+	go func() {
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			resp.Body.Close()
+		}
+	}()
+	for range 10 {
+		<-came
+	}
+	cancel()
+	<-ended
+	if n := m.sent(audioLabel); n > 500 {
+		t.Errorf("%d of 1000 packets were sent for a client that left after 10", n)
 	}
 }
 

@@ -66,6 +66,13 @@ func (s *fakeSub) Refresh(id wire.StreamID) {
 	s.m.asked = append(s.m.asked, id)
 }
 
+// sent returns how many packets of a label were written.
+func (m *fakeMedia) sent(label string) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.packets[label])
+}
+
 // keysAsked returns how many key frames were asked for.
 func (m *fakeMedia) keysAsked() int {
 	m.mu.Lock()

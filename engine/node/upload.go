@@ -33,7 +33,9 @@ func MediaUpload(svc engine.Service, log *slog.Logger) http.Handler {
 		}
 		noDeadlines(w)
 		var done Progress
+		stop := processing(w)
 		err = PublishFile(r.Context(), m, body, PublishOptions{Again: again, Progress: func(p Progress) { done = p }})
+		stop()
 		if err != nil {
 			log.Info("upload ended early", "room", m.ID(), "err", err)
 			mediaProblem(w, err)
@@ -47,6 +49,30 @@ func MediaUpload(svc engine.Service, log *slog.Logger) http.Handler {
 			Ms      int64  `json:"ms"`
 		}{done.Packets, done.Bytes, done.Sent.Milliseconds()})
 	})
+}
+
+// processingEvery is how soon an upload ends when the client has gone.
+const processingEvery = 250 * time.Millisecond
+
+// processing sends informational responses (RFC 2518, section 10.1) until stop, which waits, is called. A client that has gone
+// leaves up to minutes of media in the buffers on the way, behind which nobody sees that the connection is closed; a write that
+// fails, though, ends the request's context.
+func processing(w http.ResponseWriter) (stop func()) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		t := time.NewTicker(processingEvery)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				w.WriteHeader(http.StatusProcessing)
+			case <-end:
+				return
+			}
+		}
+	}()
+	return func() { close(end); <-ended }
 }
 
 // uploadBody returns the file in a request's body, and how to get it again where it is sent in a loop.
