@@ -30,7 +30,7 @@ test: test-deps
 test-all: build
 	$(GO) vet -tags $(TAGS) ./...
 	$(GO) test -tags $(TAGS) -timeout 20m $(TESTFLAGS) $$($(GO) list -tags $(TAGS) ./... | grep -v '/e2e$$')
-	$(GO) test -tags $(TAGS) -timeout 20m $(TESTFLAGS) ./cmd/castd/e2e
+	$(GO) test -tags $(TAGS) -timeout 25m $(TESTFLAGS) ./cmd/castd/e2e
 	@if [ "$(CGO_ENABLED)" = 1 ]; then $(MAKE) --no-print-directory race-pure; fi
 	$(MAKE) --no-print-directory fuzz TIME=5s
 
