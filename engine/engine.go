@@ -14,6 +14,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/castd/castd/engine/seal"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -66,6 +67,7 @@ type Engine struct {
 	cancel    context.CancelFunc
 	ctx       context.Context // of everything that this engine started
 	started   time.Time
+	sealed    func(key, nonce [seal.NonceSize]byte) // sees all seals, where a test set it before publishing
 
 	// atomics and snapshots
 	streams atomic.Pointer[map[wire.StreamID]*stream]

@@ -223,6 +223,9 @@ func (r *Room) newPubStream(device ed25519.PublicKey, slot, participant string, 
 		return nil, fmt.Errorf("publish: %w", err)
 	}
 	sealer.Limit(first, first+numberBlock)
+	if r.e.sealed != nil {
+		sealer.Watch(r.e.sealed)
+	}
 	return &pubStream{
 		cfg: sc, sealer: sealer, inspector: codec.NewInspector(sc.Codec), first: first + numberMargin, limit: first + numberBlock,
 		next: first + numberMargin, holes: make(map[uint64]time.Time), incarnation: uint16(incarnation),

@@ -2,6 +2,8 @@ package enginetest
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/castd/castd/engine"
@@ -20,6 +22,13 @@ var errFull = errors.New("enginetest: disk is full")
 
 // NewKeeper returns an empty one.
 func NewKeeper() *Keeper { return &Keeper{counters: make(map[string]uint64)} }
+
+// Clone returns a Keeper with what this one has now: the disk of a peer that is killed.
+func (k *Keeper) Clone() *Keeper {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return &Keeper{counters: maps.Clone(k.counters), rooms: slices.Clone(k.rooms)}
+}
 
 // Reserve implements engine.Keeper.
 func (k *Keeper) Reserve(key string, n uint64) (uint64, error) {

@@ -25,7 +25,15 @@ type Sealer struct {
 	incarnation uint16
 	first, end  uint64 // numbers that may be sealed: first <= number < end
 	used        window
+	watch       func(key, nonce [NonceSize]byte)
 }
+
+// NonceSize is the length of an AEAD nonce, in octets.
+const NonceSize = nonceSize
+
+// Watch has f called with the nonce of each packet that is sealed; key is the key's salt, which stands for it. Tests prove
+// with it that no pair comes twice.
+func (s *Sealer) Watch(f func(key, nonce [NonceSize]byte)) { s.watch = f }
 
 // NewSealer returns a sealer for a stream that the device publishes.
 func NewSealer(key RoomKey, device ed25519.PublicKey, stream wire.StreamID, incarnation uint16) (*Sealer, error) {
@@ -57,7 +65,11 @@ func (s *Sealer) Seal(dst []byte, h *wire.Header, payload []byte) ([]byte, error
 	}
 	start := len(dst)
 	dst = h.Append(dst)
-	return s.key.sealBare(dst, h.Number, dst[start:], payload), nil
+	dst = s.key.sealBare(dst, h.Number, dst[start:], payload)
+	if s.watch != nil {
+		s.watch(s.key.salt, s.key.nonce)
+	}
+	return dst, nil
 }
 
 // Opener opens the packets of one incarnation of a stream. It is not safe for concurrent use.
