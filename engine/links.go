@@ -131,6 +131,9 @@ func (r *Room) pulse(from peer.ID, p *wire.RoomPulse, now time.Time) {
 		}
 	}
 	if !l.uses(from) {
+		if !r.expects(from) {
+			r.post(func() { r.strangerLoop(from, p.Feeding, now) })
+		}
 		return
 	}
 	in := tree.Pulse{
@@ -146,6 +149,23 @@ func (r *Room) pulse(from peer.ID, p *wire.RoomPulse, now time.Time) {
 		r.step(in)
 	})
 }
+
+// strangerLoop tells a peer that takes this one for its parent, or for its child if it feeds it, that it is mistaken: one of the
+// two has seen their hop come and go, the other has not.
+func (r *Room) strangerLoop(from peer.ID, feeds bool, now time.Time) {
+	if r.links.Load().uses(from) || r.expects(from) || now.Sub(r.answered) < strangerGap {
+		return
+	}
+	r.answered = now
+	reason := tree.LeaveUnknown
+	if feeds {
+		reason = tree.LeaveMoved
+	}
+	r.sendTreeLoop(tree.ID(from), &tree.MsgLeave{Reason: reason})
+}
+
+// strangerGap is the least time between two answers to pulses of peers that this one has nothing to do with.
+const strangerGap = 200 * time.Millisecond
 
 // setRTT tells the streams that come from the peer how far away it is.
 func (r *Room) setRTT(from peer.ID, rtt time.Duration) {

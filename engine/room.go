@@ -70,6 +70,7 @@ type Room struct {
 	reportDue  time.Time
 	reported   time.Time
 	silence    time.Duration // that the router allows the parent
+	answered   time.Time     // when a stranger's pulse was answered last
 }
 
 // blameRecord remembers forged packets of one peer.

@@ -109,6 +109,7 @@ func (r *Room) notifyLoop(ev tree.Event) {
 			out.Backup = peer.ID(ev.Backup).String()
 		}
 	case tree.ChildJoined:
+		r.expected.Delete(peer.ID(ev.Peer)) // from now on it is the child that is expected, or nobody
 		out.Event, out.Peer, out.Participant = "peer", peer.ID(ev.Peer).String(), r.userOf[peer.ID(ev.Peer)]
 	case tree.ChildLeft:
 		out.Event, out.Peer, out.Participant = "left", peer.ID(ev.Peer).String(), r.userOf[peer.ID(ev.Peer)]
@@ -151,21 +152,14 @@ func (r *Room) hopUpLoop(h Hop) {
 	if hs := r.e.hop(h.Peer()); hs == nil || hs.Hop != h {
 		return // gone again
 	}
-	if h.Peer() == r.hub {
-		r.uplinkLoop()
-	}
+	r.feedLoop()
 	r.step(tree.HopUp{Peer: tree.ID(h.Peer())})
-	r.feedLoop() // a child may confirm before its hop is here, or have another one now
 }
 
 func (r *Room) hopDownLoop(h Hop) {
 	id := h.Peer()
-	if c := r.feeding[id]; c != nil && c.hop == h {
-		c.close()
-		delete(r.feeding, id)
-		r.refanLoop()
-	}
-	if hs := r.e.hop(id); hs != nil && hs.Hop != h {
+	r.feedLoop()
+	if r.e.hop(id) != nil {
 		return // a newer hop took its place
 	}
 	if r.stagePeers[id] {
@@ -189,40 +183,66 @@ func (e *Engine) releaseHop(id peer.ID) {
 	}
 }
 
-// setChildrenLoop takes the router's list of children: those to be fed get a queue and a goroutine, the others lose theirs.
+// setChildrenLoop takes the router's list of children.
 func (r *Room) setChildrenLoop(children []tree.Child) {
 	kinds := make(map[peer.ID]tree.ChildKind, len(children))
 	for _, c := range children {
 		kinds[peer.ID(c.Peer)] = c.Kind
 	}
 	r.relinkLoop(func(l *links) { l.children = kinds })
-	for id, c := range r.feeding {
-		if kind, ok := kinds[id]; (!ok || kind == tree.Backup) && id != r.hub {
-			c.close()
-			delete(r.feeding, id)
-		}
-	}
 	r.feedLoop()
 }
 
-// feedLoop begins to feed the children that are to be fed and have a hop. Those without one get it, or are taken off by the
-// router.
+// feedLoop sees to it that whoever is to be fed has a queue and a goroutine that serves the hop there is now, and nobody
+// else has: the children, and the hub that this peer publishes to. Whatever changes either, or a hop, calls it.
 func (r *Room) feedLoop() {
-	var begun []*child
-	for id, kind := range r.links.Load().children {
-		if kind == tree.Backup || r.feeding[id] != nil {
-			continue
-		}
-		if h := r.e.hop(id); h != nil {
-			r.feeding[id] = newChild(h.Hop, nil)
-			begun = append(begun, r.feeding[id])
+	l := r.links.Load()
+	want := make(map[peer.ID]Hop, len(l.children)+1)
+	for id := range l.children {
+		if h := r.e.hop(id); h != nil && l.fed(id) {
+			want[id] = h.Hop
+		} // else the hop is still to come, or the router hears of its end by itself
+	}
+	if h := r.e.hop(r.hub); h != nil && !l.place.Origin {
+		want[r.hub] = h.Hop
+	}
+	own := func(id peer.ID) bool { return id == r.hub && !l.fed(id) } // sent this peer's own streams only
+	changed := false
+	for id, c := range r.feeding {
+		if want[id] != c.hop || own(id) != (c.only != nil) {
+			c.close()
+			delete(r.feeding, id)
+			changed = true
 		}
 	}
-	// The child is in the fan-out before its backlog is computed: what comes in between reaches it twice rather than never.
+	var begun []*child
+	for _, id := range sortedKeys(want) {
+		if r.feeding[id] != nil {
+			continue
+		}
+		only := (func(wire.StreamID) bool)(nil)
+		if own(id) {
+			only = r.e.isLocal
+		}
+		c := newChild(want[id], only)
+		r.feeding[id] = c
+		begun = append(begun, c)
+	}
+	if !changed && len(begun) == 0 {
+		return
+	}
+	// Who is new is in the fan-out before his backlog is computed: what comes in between reaches him twice rather than never.
 	r.refanLoop()
 	for _, c := range begun {
 		r.backlogLoop(c, r.have[c.peer])
+		delete(r.have, c.peer) // it holds for this beginning only
 	}
+}
+
+// isLocal reports whether the stream is published at this peer.
+func (e *Engine) isLocal(id wire.StreamID) bool {
+	s := (*e.streams.Load())[id]
+	return s != nil && s.local
 }
 
 func (r *Room) refanLoop() {

@@ -34,9 +34,8 @@ func (r *Room) joinStage(ctx context.Context, p *publication) error {
 			case err != nil:
 				r.e.log.Debug("hub does not answer", "peer", hub, "err", err)
 			case reason == "":
-				_ = r.call(ctx, func() { r.hub = hub; r.relinkLoop(nil) })
+				_ = r.call(ctx, func() { r.setHubLoop(hub) })
 				if _, err := r.e.transport.Dial(ctx, hub); err == nil {
-					_ = r.call(ctx, r.uplinkLoop)
 					return nil
 				}
 			case reason == "not_allowed":
@@ -118,22 +117,15 @@ func (r *Room) stageJoinLoop(from peer.ID, j *wire.StageJoin) *wire.StageAnswer 
 	return &wire.StageAnswer{}
 }
 
-// uplinkLoop begins to send this peer's own streams to the hub, once there is a hop.
-func (r *Room) uplinkLoop() {
-	h := r.e.hop(r.hub)
-	if h == nil || r.links.Load().place.Origin {
-		return
+// setHubLoop notes where this peer's own streams go. They go there as soon as there is a hop.
+func (r *Room) setHubLoop(hub peer.ID) {
+	old := r.hub
+	r.hub = hub
+	r.relinkLoop(nil)
+	r.feedLoop()
+	if old != "" && old != hub {
+		r.e.releaseHop(old)
 	}
-	if c := r.feeding[r.hub]; c != nil && c.hop == h.Hop {
-		return
-	}
-	c := newChild(h.Hop, func(id wire.StreamID) bool {
-		s := (*r.e.streams.Load())[id]
-		return s != nil && s.local
-	})
-	r.feeding[r.hub] = c
-	r.refanLoop()
-	r.backlogLoop(c, nil)
 }
 
 // stageLoop brings all open publications to the hub anew: it was lost, or another took its place.
