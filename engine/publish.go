@@ -274,10 +274,12 @@ func (p *publication) Write(label string, m *MediaPacket) error {
 	}
 	if !ps.begun {
 		ps.begin(m, now)
+		p.factsAt = time.Time{} // its clock goes into the next manifest
 	}
 	number := ps.base + uint64(m.Sequence)
 	if number < ps.first-numberMargin || number+holeSpan < ps.next || number > ps.next+holeSpan {
 		ps.begin(m, now) // the source began anew
+		p.factsAt = time.Time{}
 		number = ps.base + uint64(m.Sequence)
 	}
 	if number+numberBlock/2 > ps.limit {

@@ -265,10 +265,15 @@ func (r *Room) paceLoop(now time.Time) {
 	}
 }
 
+// lastWords is how long a publisher that leaves stays for repairs of its last packets.
+const lastWords = 250 * time.Millisecond
+
 // leave says goodbye: publications end, children learn where else to go and are fed until they have moved.
 func (r *Room) leave(ctx context.Context) {
+	published := false
 	_ = r.call(ctx, func() {
 		r.leaving = true
+		published = len(r.pubs) > 0
 		for _, p := range r.pubs {
 			p.end(nil)
 		}
@@ -292,6 +297,10 @@ func (r *Room) leave(ctx context.Context) {
 		return true
 	}
 	settle(300*time.Millisecond, drained)
+	if published && len(r.fan.Load().children) > 0 {
+		// What got lost of the end can be asked for: the marks of two pulses show that it is missing.
+		settle(lastWords, func() bool { return false })
+	}
 	_ = r.call(ctx, func() { r.step(tree.Leave{}) })
 	settle(time.Second, func() bool { return len(r.fan.Load().children) == 0 })
 	_ = r.e.control.Leave(r.topic)
