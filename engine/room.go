@@ -273,7 +273,7 @@ func (r *Room) leave(ctx context.Context) {
 	published := false
 	_ = r.call(ctx, func() {
 		r.leaving = true
-		published = len(r.pubs) > 0
+		published = len(r.pubs)+len(r.endedAt) > 0
 		for _, p := range r.pubs {
 			p.end(nil)
 		}
