@@ -40,11 +40,11 @@ func TestBrowsers(t *testing.T) {
 	if _, depth := last.fedBy(t); depth != 2 {
 		t.Fatalf("the last peer is at depth %d, not 2", depth)
 	}
-	passed := t.Run("devices", func(t *testing.T) { devicesArrive(t, b, first, last) }) &&
-		t.Run("lip sync", func(t *testing.T) { soundMatchesPicture(t, b, first) })
-	if !passed {
+	if !t.Run("devices", func(t *testing.T) { devicesArrive(t, b, first, last) }) {
 		return
 	}
+	t.Run("early join", func(t *testing.T) { beginsLive(t, b, first, second) })
+	t.Run("lip sync", func(t *testing.T) { soundMatchesPicture(t, b) })
 	t.Run("joins", func(t *testing.T) { joinsAreQuick(t, b, last) })
 	t.Run("layout", func(t *testing.T) { fitsScreens(t, b, last) })
 	t.Run("crash", func(t *testing.T) { survivesCrash(t, b, first, second, last) })
@@ -83,8 +83,7 @@ func (f *reception) plays(t *testing.T) {
 // player's own, the difference of estimatedPlayoutTimestamp (W3C WebRTC statistics) of both streams, which believes the sender
 // reports that castd writes. Where both agree the reports are right, whatever the player has made of them so far: it needs some
 // seconds to move its buffers together, more on a loaded machine. So each window must agree, and one must be in sync.
-func soundMatchesPicture(t *testing.T, b *browsers, first *process) {
-	b.do(t, command{"do": "publish", "as": "broadcaster", "url": first.page("lobby"), "source": "clock.js"}, nil)
+func soundMatchesPicture(t *testing.T, b *browsers) {
 	b.do(t, command{"do": "state", "as": "viewer", "state": "live"}, nil)
 	best := math.Inf(1)
 	var disagree []float64
@@ -92,11 +91,11 @@ func soundMatchesPicture(t *testing.T, b *browsers, first *process) {
 		var m struct {
 			Offset, Reckoned *float64
 			Offsets          []float64
-			Tones, Pictures  int
+			Pace             float64
 		}
 		b.do(t, command{"do": "lipsync", "as": "viewer", "seconds": 4}, &m)
-		if m.Offset == nil || m.Reckoned == nil || len(m.Offsets) < 2 {
-			t.Logf("too little to measure: %+v", m)
+		if m.Offset == nil || m.Reckoned == nil || len(m.Offsets) < 3 || math.Abs(m.Pace-1) > 0.03 {
+			t.Logf("the machine is too busy to measure: %d tones, the publisher's clock runs at %.2f", len(m.Offsets), m.Pace)
 			continue
 		}
 		t.Logf("picture after sound by %.1f ms, median of %d (%v); reckoned %.1f ms", *m.Offset, len(m.Offsets), m.Offsets, *m.Reckoned)
@@ -106,12 +105,27 @@ func soundMatchesPicture(t *testing.T, b *browsers, first *process) {
 			break
 		}
 	}
+	if len(disagree) < 5 && best > lipSyncLimit {
+		t.Skip("this machine is too busy for sound: lip sync was not measured")
+	}
 	if best > lipSyncLimit {
 		t.Errorf("sound and picture are %.0f ms apart, want %.0f", best, lipSyncLimit)
 	}
-	if d := median(disagree); d > lipSyncLimit {
+	if d := median(disagree); len(disagree) > 1 && d > lipSyncLimit {
 		t.Errorf("the player is told times that are %.0f ms off", d)
 	}
+}
+
+// beginsLive joins a second after a programme began, at a peer where nobody watches yet. Sound that waits in the player for longer
+// than the player wants is the past: it was sent all at once.
+func beginsLive(t *testing.T, b *browsers, first, at *process) {
+	b.do(t, command{"do": "home", "as": "early", "url": at.ready().text("http") + "/#token=" + at.ready().text("token")}, nil)
+	b.do(t, command{"do": "publish", "as": "broadcaster", "url": first.page("lobby"), "source": "clock.js"}, nil)
+	time.Sleep(time.Second)
+	var m struct{ Burst, Buffered, Wanted float64 }
+	b.do(t, command{"do": "early", "as": "early", "room": "lobby"}, &m)
+	t.Logf("%.0f packets of sound came at once; %.0f ms wait in the player, which wants %.0f", m.Burst, m.Buffered, m.Wanted)
+	judge(t, "sound that is too late", []float64{math.Round(m.Buffered - m.Wanted)}, behindGoal, math.Inf(1))
 }
 
 // joinsAreQuick opens viewers of a running programme beside one that has been there.

@@ -99,6 +99,46 @@ const commands = {
     return { ...lipSync(tones, pictures), reckoned: median(reckoned), reckonedSamples: reckoned.length };
   },
 
+  // home opens the first page of a peer, which plays nothing itself.
+  async home({ as, url }) {
+    pages.set(as, await open(await browser('viewer'), url, { scripts: ['probe.js'] }));
+    return {};
+  },
+
+  // early opens a session in such a page and tells how many packets of sound came at once, how much sound waits in the player a
+  // little later, and how much of it the player wants there, in milliseconds.
+  async early({ as, room }) {
+    const page = pages.get(as);
+    const answer = await page.evaluate(async (name) => {
+      const { Exchange } = await import('/web/exchange.js');
+      const x = new Exchange('/whep/' + name);
+      const player = document.createElement('video');
+      const media = new MediaStream();
+      x.pc.addEventListener('track', (e) => {
+        media.addTrack(e.track);
+        player.srcObject = media;
+        player.play().catch(() => {});
+      });
+      for (const kind of ['audio', 'video']) x.pc.addTransceiver(kind, { direction: 'recvonly' });
+      await x.open();
+      const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+      let first, a, b;
+      do {
+        await pause(20);
+        first = (await probe.stats()).audio;
+      } while (!first?.packetsReceived && performance.now() - probe.offers[0] < 10000);
+      await pause(1500);
+      a = (await probe.stats()).audio;
+      await pause(500);
+      b = (await probe.stats()).audio;
+      x.close();
+      const mean = (key) => 1000 * (b[key] - a[key]) / (b.jitterBufferEmittedCount - a.jitterBufferEmittedCount);
+      return { burst: first.packetsReceived, buffered: mean('jitterBufferDelay'), wanted: mean('jitterBufferTargetDelay') };
+    }, room);
+    await this.leave({ as });
+    return answer;
+  },
+
   // joins opens viewers beside one that is watching, and measures how soon each has a picture, and how old that is.
   async joins({ url, beside, count }) {
     const answer = { answer: [], connected: [], first: [], behind: [] };

@@ -18,7 +18,8 @@ function shownAt(pictures, ms) {
 }
 
 // lipSync compares when each second was heard and seen. A tone is of the second whose picture is nearest to it, so it sees
-// offsets up to half a second. Positive: the picture comes after the sound.
+// offsets up to half a second. Positive: the picture comes after the sound. The pace of the clock is 1 where the publisher's
+// machine keeps up.
 export function lipSync(tones, pictures) {
   const offsets = [];
   for (const heard of tones) {
@@ -30,7 +31,9 @@ export function lipSync(tones, pictures) {
     const seen = shownAt(pictures, 1000 * Math.round(near.clock / 1000));
     if (seen !== null) offsets.push(round(seen - heard));
   }
-  return { offset: median(offsets), offsets, tones: tones.length, pictures: pictures.length };
+  const [a, b] = [pictures[0], pictures.at(-1)];
+  const pace = pictures.length > 1 ? Math.round(100 * (b.clock - a.clock) / (b.at - a.at)) / 100 : 0;
+  return { offset: median(offsets), offsets, pace };
 }
 
 // lag returns how much later than its clock a viewer shows pictures, the median over a time of its own; null if there are none.
