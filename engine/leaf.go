@@ -26,6 +26,8 @@ const (
 	missingPatience    = 500 * time.Millisecond
 	unverifiedPatience = 1500 * time.Millisecond
 	leafPoll           = 10 * time.Millisecond // while something is awaited that nobody tells of
+	// youngPart is the part of a second that a stream may have gone on for while somebody who plays it begins at its beginning.
+	youngPart = 5
 )
 
 // leaf delivers a room's media to its sinks. One goroutine calls them all; it lives as long as the room and sleeps while
@@ -245,6 +247,12 @@ func (c *cursor) start() bool {
 		if lowest > first && c.s.repairing(first) {
 			c.next = first
 		}
+		// Whoever was there when it began has seen next to nothing of it yet; who has come since is told what is old.
+		if old, ok := c.s.store.Timestamp(lowest); ok {
+			if newest, ok := c.s.store.Timestamp(highest); ok && int32(newest-old) > int32(c.s.state.Load().ClockRate/youngPart) {
+				c.backlogTo = max(highest, c.s.backlogTo.Load())
+			}
+		}
 	case c.s.kind == wire.KindVideo:
 		group, _, ok := c.s.store.Group()
 		if !ok {
@@ -354,7 +362,9 @@ func (l *leaf) deliver(s *stream, pkt []byte, backlog bool, live uint32, only *s
 		return
 	}
 	for _, sub := range l.subs {
-		if backlog && !sub.opts.Backlog || sub.opts.Select != nil && !sub.opts.Select(state) {
+		// A player has no use for old sound: it would play on that much later.
+		old := backlog && (!sub.opts.Backlog || sub.opts.Guest && s.kind == wire.KindAudio)
+		if old || sub.opts.Select != nil && !sub.opts.Select(state) {
 			continue
 		}
 		sub.sink.WritePacket(&p)

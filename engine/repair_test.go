@@ -236,3 +236,40 @@ func TestRelayFlipsBits(t *testing.T) {
 		}
 	})
 }
+
+// Who opens a player within the first seconds of a stream hears it as late as everyone else does.
+func TestPlayerOpenedSoonAfterTheBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(13)
+		net.Delay = 10 * time.Millisecond
+		s := newStage(t, net, 2)
+		s.listen(1, 2) // has a sink from before
+		pub, err := s.room.Publish(t.Context(), audioSlot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 0, 100)
+		quiet := addPeer(t, net, "quiet", 0)
+		r, err := quiet.Join(t.Context(), "lobby", engine.JoinOptions{Wait: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 100, 20)
+		player := &enginetest.Sink{}
+		if _, err := r.Subscribe(player, engine.SinkOptions{Backlog: true, Guest: true}); err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 120, 50)
+		time.Sleep(time.Second)
+		wantAudio(t, "listener from before", s.listeners[0].sink.Packets(), 0, 170)
+		got := player.Packets()
+		if len(got) == 0 || len(got) > 60 {
+			t.Errorf("the player got %d packets in the second since it was opened", len(got))
+		}
+		for i, p := range got {
+			if string(p.Payload) != string(payload(170-len(got)+i)) {
+				t.Fatalf("the player's packet %d is %q", i, p.Payload)
+			}
+		}
+	})
+}
