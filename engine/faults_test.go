@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,5 +101,94 @@ func TestUplinkIsReplaced(t *testing.T) {
 		sendAudio(t, pub, 500, 100)
 		time.Sleep(time.Second)
 		wantAudio(t, "listener", s.listeners[0].sink.Packets(), 0, 600)
+	})
+}
+
+// A source that comes back before its old connection was given up goes on with the slot; the end of the old connection then
+// means nothing to it.
+func TestSlotIsTakenOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(34)
+		net.Delay = time.Millisecond
+		s := newStage(t, net, 2)
+		s.listen(1, 2)
+		old, err := s.room.Publish(t.Context(), audioSlot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, old, 0, 50)
+		pub, err := s.room.Publish(t.Context(), audioSlot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := old.Write("audio", &engine.MediaPacket{Sequence: 50, Payload: payload(50)}); !errors.Is(err, engine.ErrClosed) {
+			t.Errorf("the old connection still writes: %v", err)
+		}
+		select {
+		case <-old.Done():
+		default:
+			t.Error("the old connection is not told")
+		}
+		sendAudio(t, pub, 1050, 50)
+		if err := old.Close(); err != nil {
+			t.Error(err)
+		}
+		sendAudio(t, pub, 1100, 50)
+		if err := old.End(); err != nil {
+			t.Error(err)
+		}
+		sendAudio(t, pub, 1150, 50)
+		time.Sleep(time.Second)
+		got := s.listeners[0].sink.Packets()
+		if len(got) != 200 {
+			t.Errorf("%d packets, want 200", len(got))
+		}
+	})
+}
+
+// While the disk is full media goes on, and nobody hammers the disk. When there is room again, numbers go on as if nothing
+// had happened.
+func TestFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(37)
+		s := newStage(t, net, 2)
+		pub, err := s.room.Publish(t.Context(), audioSlot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.origin.Keeper.Full(true)
+		write := func(i int) error {
+			return pub.Write("audio", &engine.MediaPacket{Sequence: int64(i), Timestamp: uint32(i * 960), Payload: payload(i)})
+		}
+		i := 0
+		for ; i < 1<<16-64; i++ {
+			if err := write(i); err != nil {
+				t.Fatalf("packet %d: %v", i, err)
+			}
+			if i%50 == 0 {
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
+		if err := write(i); err == nil {
+			t.Error("a packet without a reserved number was sent")
+		}
+		if n := s.origin.Keeper.Full(false); n == 0 || n > 10 {
+			t.Errorf("%d numbers were asked for in vain, want one every 5 s", n)
+		}
+		time.Sleep(6 * time.Second)
+		_ = write(i) // this one still finds none, and has them reserved
+		time.Sleep(100 * time.Millisecond)
+		for range 1000 {
+			if err := write(i); err != nil {
+				t.Fatalf("packet %d, with room on the disk: %v", i, err)
+			}
+			i++
+		}
+		if err := pub.End(); err != nil {
+			t.Error(err)
+		}
+		if err := pub.Err(); err != nil {
+			t.Errorf("it ended with %v", err)
+		}
 	})
 }

@@ -93,7 +93,8 @@ type StreamConfig struct {
 	KeyFrame func()
 }
 
-// Publication is an open slot.
+// Publication is an open slot. Where its publisher opens the slot again before it is closed, it passes to the new Publication,
+// and this one is done with ErrReplaced.
 type Publication interface {
 	// Write sends a packet of the labelled stream. It is safe for concurrent use and never blocks.
 	Write(label string, p *MediaPacket) error

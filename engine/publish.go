@@ -65,8 +65,8 @@ type publication struct {
 	freshTo  time.Time
 	factsAt  time.Time
 	closedAt time.Time // slot waits for its publisher; zero while it is open
+	held     *hold     // by the connection that writes, or wrote last
 	ended    bool
-	err      error
 	buf      []byte
 }
 
@@ -79,7 +79,10 @@ type pubStream struct {
 	inspector   *codec.Inspector
 	first       uint64 // first number of this incarnation
 	limit       uint64 // numbers below are reserved
+	floor       uint64 // numbers from here on are this publication's
 	reserving   bool
+	reserveAt   time.Time // not before then, since the last try failed
+	reserveErr  error     // of the last try
 
 	begun     bool   // a packet has come since the slot was (re)opened
 	base      uint64 // number of the source's sequence 0, modulo 2^64
@@ -88,7 +91,6 @@ type pubStream struct {
 	lastTS    uint32
 	lastAt    time.Time
 	flag      bool                 // next packet is the first after a pause
-	skipFrom  uint64               // numberMargin numbers from here on are never used; 0: none
 	holes     map[uint64]time.Time // numbers that the source has not sent yet
 	clock     *clockRecord         // by the source; else by arrival
 	requested time.Time            // last key frame request
@@ -110,21 +112,21 @@ func (r *Room) Publish(ctx context.Context, c SlotConfig) (Publication, error) {
 	if !r.maySpeak(c) {
 		return nil, NewUserError(CodeNotAllowed, fmt.Sprintf("you may not send into room %q: ask its owner for an invite made with `castd invite %s --speak`", r.Name(), r.Name()))
 	}
-	var p *publication
+	var h *hold
 	var perr error
-	if err := r.call(ctx, func() { p, perr = r.publishLoop(slot, c) }); err != nil {
+	if err := r.call(ctx, func() { h, perr = r.publishLoop(slot, c) }); err != nil {
 		return nil, err
 	}
 	if perr != nil {
 		return nil, perr
 	}
 	if !r.links.Load().place.Origin {
-		if err := r.joinStage(ctx, p); err != nil {
-			p.finish(err)
+		if err := r.joinStage(ctx, h.p); err != nil {
+			h.p.finish(err)
 			return nil, err
 		}
 	}
-	return p, nil
+	return h, nil
 }
 
 // maySpeak reports whether this peer's user may send what is asked for.
@@ -147,14 +149,14 @@ func (r *Room) maySpeak(c SlotConfig) bool {
 }
 
 // publishLoop opens the slot, or goes on with one that waits for its publisher.
-func (r *Room) publishLoop(slot string, c SlotConfig) (*publication, error) {
+func (r *Room) publishLoop(slot string, c SlotConfig) (*hold, error) {
 	if r.leaving {
 		return nil, ErrClosed
 	}
 	key := slot + "\x00" + c.Participant
 	if old := r.pubs[key]; old != nil {
-		if old.reopen(c) {
-			return old, nil
+		if h := old.reopen(c); h != nil {
+			return h, nil
 		}
 		old.finish(nil)
 	}
@@ -203,9 +205,10 @@ func (r *Room) publishLoop(slot string, c SlotConfig) (*publication, error) {
 	}
 	r.pubs[key] = p
 	p.freshTo = time.Now().Add(freshFor)
+	h := p.newHold()
 	p.flush(time.Now())
 	r.done.Go(p.run)
-	return p, nil
+	return h, nil
 }
 
 func (r *Room) newPubStream(device ed25519.PublicKey, slot, participant string, sc StreamConfig) (*pubStream, error) {
@@ -227,7 +230,7 @@ func (r *Room) newPubStream(device ed25519.PublicKey, slot, participant string, 
 		sealer.Watch(r.e.sealed)
 	}
 	return &pubStream{
-		cfg: sc, sealer: sealer, inspector: codec.NewInspector(sc.Codec), first: first + numberMargin, limit: first + numberBlock,
+		cfg: sc, sealer: sealer, inspector: codec.NewInspector(sc.Codec), first: first + numberMargin, floor: first, limit: first + numberBlock,
 		next: first + numberMargin, holes: make(map[uint64]time.Time), incarnation: uint16(incarnation),
 	}, nil
 }
@@ -257,14 +260,8 @@ func (p *publication) sign(now time.Time, ended bool) error {
 	return nil
 }
 
-// Write implements Publication.
-func (p *publication) Write(label string, m *MediaPacket) error {
-	now := time.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ended || !p.closedAt.IsZero() {
-		return ErrClosed
-	}
+// write sends a packet. The caller holds p.mu, and the slot is open.
+func (p *publication) write(label string, m *MediaPacket, now time.Time) error {
 	ps := p.streams[label]
 	if ps == nil {
 		return fmt.Errorf("publish: no stream is called %q", label)
@@ -273,19 +270,17 @@ func (p *publication) Write(label string, m *MediaPacket) error {
 		return fmt.Errorf("publish: payload of %d octets, want 1 to %d", len(m.Payload), maxPayload)
 	}
 	if !ps.begun {
-		ps.begin(m, now)
-		p.factsAt = time.Time{} // its clock goes into the next manifest
+		p.begin(ps, m, now)
 	}
 	number := ps.base + uint64(m.Sequence)
 	if number < ps.first-numberMargin || number+holeSpan < ps.next || number > ps.next+holeSpan {
-		ps.begin(m, now) // the source began anew
-		p.factsAt = time.Time{}
+		p.begin(ps, m, now) // the source began anew
 		number = ps.base + uint64(m.Sequence)
 	}
 	if number+numberBlock/2 > ps.limit {
-		p.reserve(label, ps, number >= ps.limit)
+		p.reserve(ps, now)
 		if number >= ps.limit {
-			return fmt.Errorf("publish: no more numbers: %w", p.err)
+			return errors.Join(errNoNumbers, ps.reserveErr)
 		}
 	}
 	f := ps.inspector.Inspect(m.Timestamp, m.Payload, m.Marker, m.Dependency)
@@ -345,76 +340,54 @@ const maxPayload = wire.MaxPacket - wire.HeaderSize - 64 - seal.TagSize
 const holeSpan = 2048
 
 // begin ties the source's numbers and timestamps to those of the stream, which go on.
-func (ps *pubStream) begin(m *MediaPacket, now time.Time) {
+func (p *publication) begin(ps *pubStream, m *MediaPacket, now time.Time) {
 	if ps.lastAt.IsZero() {
 		ps.offset = 0
 	} else {
 		away := now.Sub(ps.lastAt)
 		ps.offset = ps.lastTS + uint32(int64(away)*int64(ps.cfg.ClockRate)/int64(time.Second)) - m.Timestamp
 		ps.flag = true
-		ps.next += numberMargin // what came late before the pause keeps its number
-		ps.skipFrom = ps.next - numberMargin
+		// A margin, because the first packets may come out of order.
+		next := max(ps.next, ps.floor) + numberMargin
+		p.notary.Skip(ps.s.id, ps.next, next-1)
+		ps.s.store.Skip(ps.next, next-1)
+		ps.next = next
 	}
 	ps.base = ps.next - uint64(m.Sequence)
 	ps.begun = true
 	ps.clock = &clockRecord{timestamp: m.Timestamp + ps.offset, unixUs: now.UnixMicro()}
+	p.factsAt = time.Time{} // its clock goes into the next manifest
 }
 
-// reserve takes the next block of numbers: ahead of time in the background, or at once when there is none left.
-func (p *publication) reserve(label string, ps *pubStream, atOnce bool) {
-	if ps.reserving && !atOnce {
-		return
-	}
-	take := func() {
-		first, err := p.room.e.keeper.Reserve("number "+ps.s.id.String(), numberBlock)
-		if !atOnce {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-		}
-		ps.reserving = false
-		if err != nil {
-			p.err = err
-			p.room.e.log.Warn("cannot reserve packet numbers; the stream ends when the block is used up", "err", err)
-			return
-		}
-		if first == ps.limit { // nobody else takes numbers of this stream
-			ps.limit = first + numberBlock
-			ps.sealer.Limit(ps.first-numberMargin, ps.limit)
-		}
-	}
-	if atOnce {
-		take()
+// errNoNumbers refuses packets while the disk takes no reservation and the numbers reserved before are used up.
+var errNoNumbers = errors.New("publish: no more packet numbers")
+
+// reserveGap is the time between two tries to reserve numbers while the disk takes none.
+const reserveGap = 5 * time.Second
+
+// reserve takes the next block of numbers, in the background: half a block is left for as long as that takes. While it fails,
+// media goes on with that half. The caller holds p.mu.
+func (p *publication) reserve(ps *pubStream, now time.Time) {
+	if ps.reserving || now.Before(ps.reserveAt) {
 		return
 	}
 	ps.reserving = true
-	p.room.done.Go(take)
-}
-
-// Clock implements Publication.
-func (p *publication) Clock(label string, timestamp uint32, wallUs int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if ps := p.streams[label]; ps != nil && ps.begun {
-		ps.clock = &clockRecord{timestamp: timestamp + ps.offset, unixUs: wallUs}
-	}
-}
-
-// Receivers implements Publication.
-func (p *publication) Receivers() int {
-	return len(p.room.fan.Load().children) + int(p.room.leaf.active.Load())
-}
-
-// Feedback implements Publication.
-func (p *publication) Feedback() Feedback { return p.room.feedback() }
-
-// Done implements Publication.
-func (p *publication) Done() <-chan struct{} { return p.done }
-
-// Err implements Publication.
-func (p *publication) Err() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.err
+	p.room.done.Go(func() {
+		first, err := p.room.e.keeper.Reserve("number "+ps.s.id.String(), numberBlock)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		ps.reserving, ps.reserveErr = false, err
+		if err != nil {
+			ps.reserveAt = now.Add(reserveGap)
+			p.room.e.log.Warn("cannot reserve packet numbers; the stream stops when the block is used up", "err", err)
+			return
+		}
+		if first != ps.limit { // an earlier publication of the slot took a block while it ended: go on beyond it
+			ps.floor, ps.begun = first, false
+		}
+		ps.limit = first + numberBlock
+		ps.sealer.Limit(ps.floor, ps.limit)
+	})
 }
 
 // run builds manifests while there is something to vouch for, and repeats announce and clocks.
@@ -458,11 +431,6 @@ func (p *publication) run() {
 func (p *publication) flush(now time.Time) {
 	for _, label := range sortedKeys(p.streams) {
 		ps := p.streams[label]
-		if ps.skipFrom != 0 {
-			p.notary.Skip(ps.s.id, ps.skipFrom, ps.skipFrom+numberMargin-1)
-			ps.s.store.Skip(ps.skipFrom, ps.skipFrom+numberMargin-1)
-			ps.skipFrom = 0
-		}
 		for _, n := range sortedKeys(ps.holes) {
 			if now.Sub(ps.holes[n]) >= holeLife {
 				p.notary.Skip(ps.s.id, n, n)
@@ -508,34 +476,17 @@ func (p *publication) send(now time.Time) {
 	}
 }
 
-// Close implements Publication: the slot waits for its publisher.
-func (p *publication) Close() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closedAt.IsZero() && !p.ended {
-		p.closedAt = time.Now()
-		p.flush(p.closedAt)
-	}
-	return nil
-}
-
-// End implements Publication.
-func (p *publication) End() error {
-	p.finish(nil)
-	return nil
-}
-
-// reopen goes on with a slot whose publisher came back with the same streams.
-func (p *publication) reopen(c SlotConfig) bool {
+// reopen goes on with a slot whose publisher came back with the same streams. It returns nil where that cannot be.
+func (p *publication) reopen(c SlotConfig) *hold {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended || len(c.Streams) != len(p.streams) {
-		return false
+		return nil
 	}
 	for _, sc := range c.Streams {
 		ps := p.streams[sc.Label]
 		if ps == nil || ps.cfg.Kind != sc.Kind || ps.cfg.Codec != sc.Codec || ps.cfg.ClockRate != sc.ClockRate || ps.cfg.Channels != sc.Channels {
-			return false
+			return nil
 		}
 	}
 	for _, sc := range c.Streams {
@@ -544,7 +495,7 @@ func (p *publication) reopen(c SlotConfig) bool {
 		ps.inspector = codec.NewInspector(sc.Codec)
 	}
 	p.closedAt = time.Time{}
-	return true
+	return p.newHold()
 }
 
 // finish ends the publication and takes it off the room.
@@ -566,9 +517,7 @@ func (p *publication) end(err error) {
 		return
 	}
 	p.ended = true
-	if p.err == nil {
-		p.err = err
-	}
+	p.release(err)
 	now := time.Now()
 	p.flush(now)
 	if p.sign(now, true) == nil {
