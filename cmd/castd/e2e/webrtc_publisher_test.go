@@ -23,6 +23,9 @@ const (
 	videoTicks  = 3000
 	keyPackets  = 20
 	deltaPacket = 5
+	// firstAudio and firstVideo are the first timestamps: soon they wrap.
+	firstAudio = 0xFFFFFFFF - 100*audioTicks
+	firstVideo = 0xFFFFFFFF - 45*videoTicks
 	// keyGap is the least time between two key frames, as encoders have one.
 	keyGap = 100 * time.Millisecond
 )
@@ -88,8 +91,10 @@ func publish(t *testing.T, base, token, room string, keys time.Duration) *publis
 		}
 		go p.readFeedback(p.senders[track])
 	}
-	p.done.Go(p.sendAudio)
-	p.done.Go(p.sendVideo)
+	start := clock() + audioEvery
+	p.done.Go(func() { p.sendAudio(start) })
+	p.done.Go(func() { p.sendVideo(start) })
+	p.done.Go(func() { p.sendReports(start) })
 	return p
 }
 
@@ -115,10 +120,9 @@ func (p *publisher) readFeedback(s *webrtc.RTPSender) {
 	}
 }
 
-// pace calls send at a steady rate until stop; how late each call was is collected.
-func (p *publisher) pace(every time.Duration, send func(i int)) {
+// pace calls send at a steady rate from start until stop; how late each call was is collected.
+func (p *publisher) pace(start, every time.Duration, send func(i int)) {
 	runtime.LockOSThread()
-	start := clock() + every
 	timer := time.NewTimer(time.Until(began.Add(start)))
 	defer timer.Stop()
 	for i := 0; ; i++ {
@@ -135,25 +139,25 @@ func (p *publisher) pace(every time.Duration, send func(i int)) {
 }
 
 // sendAudio begins near the end of the ranges of numbers and timestamps.
-func (p *publisher) sendAudio() {
-	p.pace(audioEvery, func(i int) {
+func (p *publisher) sendAudio(start time.Duration) {
+	p.pace(start, audioEvery, func(i int) {
 		s := stamp{track: audioTrack, counter: uint64(i), sent: clock()}
 		level := byte(i) | 0x80
 		if i%7 == 0 {
 			level &= 0x7f
 		}
 		sent := sentPacket{
-			payload: opusPayload(s), timestamp: 0xFFFFFFFF - 100*audioTicks + uint32(i)*audioTicks, marker: i%50 == 0, level: level,
+			payload: opusPayload(s), timestamp: firstAudio + uint32(i)*audioTicks, marker: i%50 == 0, level: level,
 			orientation: -1, at: s.sent, frame: i,
 		}
 		p.write(audioTrack, uint16(65500+i), &sent, []byte{level})
 	})
 }
 
-func (p *publisher) sendVideo() {
+func (p *publisher) sendVideo(start time.Duration) {
 	n := 0
 	var lastKey time.Duration
-	p.pace(pictureTime, func(i int) {
+	p.pace(start, pictureTime, func(i int) {
 		now := clock()
 		key := i == 0 || now-lastKey >= p.keys || p.wanted.Load() && now-lastKey >= keyGap
 		count := deltaPacket
@@ -164,7 +168,7 @@ func (p *publisher) sendVideo() {
 		for k := range count {
 			s := stamp{track: videoTrack, counter: uint64(n), sent: clock()}
 			sent := sentPacket{
-				payload: vp8Payload(s, uint16(i), key, k, count), timestamp: 0xFFFFFFFF - 45*videoTicks + uint32(i)*videoTicks,
+				payload: vp8Payload(s, uint16(i), key, k, count), timestamp: firstVideo + uint32(i)*videoTicks,
 				marker: k == count-1, orientation: -1, at: s.sent, frame: i, key: key, start: k == 0,
 			}
 			var orientation []byte
@@ -176,6 +180,30 @@ func (p *publisher) sendVideo() {
 			n++
 		}
 	})
+}
+
+// sendReports tells by sender reports (RFC 3550 section 6.4.1) which timestamp belongs to which time, each half second. They go by
+// when packets were due: those who capture late do not play late.
+func (p *publisher) sendReports(start time.Duration) {
+	ticker := time.NewTicker(500 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.stop:
+			return
+		case <-ticker.C:
+		}
+		now := clock()
+		wall := uint64(began.Add(now).UnixNano())
+		ntp := (wall/1e9+2208988800)<<32 | (wall%1e9)<<32/1e9
+		for track, first := range []uint32{firstAudio, firstVideo} {
+			rate := []int64{48000, 90000}[track]
+			_ = p.pc.WriteRTCP([]rtcp.Packet{&rtcp.SenderReport{
+				SSRC: uint32(p.senders[track].GetParameters().Encodings[0].SSRC), NTPTime: ntp,
+				RTPTime: first + uint32(int64(now-start)*rate/int64(time.Second)), PacketCount: uint32(p.sent.count(track)),
+			}})
+		}
+	}
 }
 
 // write remembers a packet and sends it.
