@@ -223,6 +223,8 @@ func FuzzQueue(f *testing.F) {
 
 func FuzzRepair(f *testing.F) {
 	f.Add([]byte("Sphinx of black quartz, judge my vow"))
+	f.Add([]byte("007X0 01$0"))
+	f.Add([]byte("0\xd30\xd00X00\xec0000Y$0"))
 	f.Add([]byte{0, 10, 0, 20, 4, 30, 4, 4, 1, 50, 2, 12, 3, 10, 4, 255})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := NewRepair(RepairConfig{Bound: 300})
@@ -237,7 +239,9 @@ func FuzzRepair(f *testing.F) {
 				if was := r.Missing(n); r.Arrived(n, now) != was && was {
 					t.Fatalf("%d was missing, and Arrived does not say so", n)
 				}
-				done[n] = true
+				if n >= r.start || r.backlog && n >= r.backlogFirst { // older ones may be asked for again, as backlog
+					done[n] = true
+				}
 			case 2:
 				r.Highest(n, now)
 			case 3:
@@ -263,6 +267,11 @@ func FuzzRepair(f *testing.F) {
 					r.Retry(now)
 				case 2:
 					r.SetStart(n)
+					for k := range done { // as may these now
+						if k < n {
+							delete(done, k)
+						}
+					}
 				}
 			}
 			buf = r.Due(now, buf[:0])

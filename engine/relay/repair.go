@@ -73,7 +73,8 @@ func (c *RepairConfig) retryInterval() time.Duration { return max(c.Interval, c.
 const (
 	maxLeap    = 4096 // how far a mark may be above what came
 	backlogGap = 100 * time.Millisecond
-	maxGiven   = 1024 // numbers given up that are remembered
+	maxGiven   = 1024                  // numbers given up that are remembered
+	silence    = 60 * time.Millisecond // without anything new, the parent is silent
 	maxSilence = time.Second
 )
 
@@ -91,6 +92,7 @@ type Repair struct {
 	next    uint64 // lowest number that is not expected yet
 	top     uint64 // highest number that arrived
 	fresh   uint64 // how many numbers arrived above all others
+	freshAt time.Time
 
 	missing []hole // by number
 	dead    int    // of them arrived, skipped or given up
@@ -114,9 +116,8 @@ type hole struct {
 	seen   time.Time // when it was found missing
 	due    time.Time // next try, or the end
 	mark   uint64    // Repair.fresh before what uncovered it
-	asked  uint64    // Repair.fresh at the last try
 	tries  int
-	silent bool // since the last try nothing newer has come
+	silent bool // all tries were made, but the parent is silent
 	dead   bool
 }
 
@@ -197,6 +198,7 @@ func (r *Repair) Arrived(number uint64, now time.Time) bool {
 	case number >= r.next:
 		mark := r.fresh
 		r.fresh++
+		r.freshAt = now
 		r.top = number
 		r.lack(r.next, number, now, now.Add(r.cfg.Reorder), mark)
 		r.next = number + 1
@@ -320,10 +322,10 @@ func (r *Repair) Due(now time.Time, dst []uint64) []uint64 {
 		}
 		if h.tries >= r.cfg.Tries {
 			switch {
-			case r.fresh == h.asked && now.Sub(h.seen) < maxSilence:
+			case now.Sub(r.freshAt) >= silence && now.Sub(h.seen) < maxSilence:
 				h.silent, h.due = true, now.Add(interval)
 				continue
-			case h.silent && r.fresh != h.asked:
+			case h.silent && now.Sub(r.freshAt) < silence:
 				h.silent, h.tries = false, 0
 			default:
 				r.abandon(i)
@@ -331,7 +333,6 @@ func (r *Repair) Due(now time.Time, dst []uint64) []uint64 {
 			}
 		}
 		h.tries++
-		h.asked = r.fresh
 		h.due = now.Add(interval)
 		if h.tries == r.cfg.Tries {
 			h.due = h.due.Add(r.cfg.RTT)
