@@ -11,7 +11,7 @@ import (
 	"github.com/castd/castd/engine/wire"
 )
 
-// Events carry what CONTRACT-bound programs read: who came, who feeds, what is live, who left.
+// Events carry what scripts and other programs read: who came, who feeds, what is live, who left.
 func TestEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := enginetest.NewNetwork(20)

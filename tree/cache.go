@@ -8,7 +8,7 @@ import (
 )
 
 // cacheSize bounds the peers remembered. A random sample of 64 parents with free slots places a peer within a few per cent of
-// what knowledge of all of them would (design/tree.md 0.5).
+// what knowledge of all of them would.
 const cacheSize = 64
 
 // entry is what is known of a candidate.

@@ -13,7 +13,7 @@ import (
 
 const module = "github.com/castd/castd/"
 
-// imports says which packages of the module each one may import, as DESIGN section 2 does: what is not here may not be there.
+// imports says which packages of the module each one may import: what is not here may not be there.
 // Packages of the table that do not exist yet are fine, packages that are not in the table are not.
 const imports = `
 tree               :

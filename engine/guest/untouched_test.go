@@ -13,7 +13,7 @@ import (
 	"github.com/castd/castd/engine"
 )
 
-// TestUntouched sends each codec through WHIP, a room and WHEP and compares what comes out (CONTRACT 2).
+// TestUntouched sends each codec through WHIP, a room and WHEP and compares what comes out: it must be untouched.
 func TestUntouched(t *testing.T) {
 	for _, name := range []string{"opus", "red", "vp8", "vp9", "h264", "av1"} {
 		t.Run(name, func(t *testing.T) {

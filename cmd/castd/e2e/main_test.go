@@ -1,5 +1,5 @@
 // Package e2e_test runs castd as people do: real processes on the loopback, files in and files out, signals, kill -9. It checks what
-// CONTRACT promises to scripts: events, exit codes, messages. `go test -short` skips it.
+// the command line promises to scripts: events, exit codes, messages. `go test -short` skips it.
 //
 // CASTD_BIN names a program to test; without it one is built. Each peer has a data folder and ports of its own, and finds others
 // by --bootstrap only.
