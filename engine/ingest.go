@@ -141,14 +141,12 @@ func (sl *slot) apply(m *wire.Manifest, from peer.ID, now time.Time) {
 		}
 		for i := 0; i+relay.HashSize <= len(run.Hashes); i += relay.HashSize {
 			number := run.First + uint64(i/relay.HashSize)
-			if s.store.Confirm(number, [relay.HashSize]byte(run.Hashes[i:])) == relay.Wrong {
+			c := s.store.Confirm(number, [relay.HashSize]byte(run.Hashes[i:]))
+			if c == relay.Wrong {
 				s.bad(from)
-				s.mu.Lock()
-				s.repair.Wanted(number, now)
-				s.mu.Unlock()
-				if !s.gaps.Swap(true) {
-					s.room.e.repairer.wake()
-				}
+			}
+			if c == relay.Wrong || c == relay.Absent { // what had come may have been pushed out before it was vouched for
+				s.wanted(number, now)
 			}
 		}
 		s.marked(run.First+uint64(len(run.Hashes)/relay.HashSize)-1, now)
@@ -182,6 +180,17 @@ func (sl *slot) news(m *wire.Manifest) bool {
 
 // maxSkip bounds how many numbers one skip may name.
 const maxSkip = 1 << 20
+
+// wanted tells the stream that there is no right packet under a number that is vouched for.
+func (s *stream) wanted(number uint64, now time.Time) {
+	s.mu.Lock()
+	s.repair.Wanted(number, now)
+	_, due := s.repair.Next()
+	s.mu.Unlock()
+	if due && !s.gaps.Swap(true) {
+		s.room.e.repairer.wake()
+	}
+}
 
 // marked tells the stream that its numbers reach at least to number: the tail may be missing.
 func (s *stream) marked(number uint64, now time.Time) {

@@ -122,10 +122,10 @@ func TestVNetRelayDies(t *testing.T) {
 						continue
 					}
 					// What a relay asks its new parent for again comes to those below it at the end of their patience: one packet
-					// in a thousand may be too late, where packets get lost.
+					// in 400 of these seconds may be too late, where packets get lost.
 					missing := 0
 					if strings.HasSuffix(how, "lost") {
-						missing = (p.count("audio") + p.count("video")) / 1000
+						missing = (p.count("audio") + p.count("video")) / 400
 					}
 					wantWhole(t, fmt.Sprintf("listener %d", i), s, p, seen, l.sink.Packets(), missing)
 					if worst[l.Self()] > time.Second {
