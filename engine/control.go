@@ -207,7 +207,7 @@ func (e *Engine) HandleGossip(topic string, from peer.ID, env []byte) {
 func (e *Engine) PeerUp(id peer.ID) {
 	for _, r := range e.Rooms() {
 		if !r.links.Load().place.Placed {
-			r.askPeer(id)
+			r.post(func() { r.askPeerLoop(id) })
 		}
 	}
 }
@@ -221,6 +221,10 @@ func (r *Room) sendTreeLoop(to tree.ID, msg tree.Message) {
 	id := peer.ID(to)
 	switch t := m.Message.(type) {
 	case *wire.TreeMessage_Join:
+		if len(r.asked) >= maxAsked {
+			clear(r.asked)
+		}
+		r.asked[id] = t.Join.Nonce
 		t.Join.Chain = r.chain.Load()
 		for _, s := range *r.all.Load() {
 			if s.local {
@@ -250,6 +254,9 @@ func (r *Room) sendTreeLoop(to tree.ID, msg tree.Message) {
 	})
 }
 
+// maxAsked bounds the peers whose answer to a Join is remembered to be due. Only a few are asked at a time.
+const maxAsked = 64
+
 // treeMessageLoop takes a message for the router.
 func (r *Room) treeMessageLoop(from peer.ID, user ed25519.PublicKey, m *wire.TreeMessage) {
 	msg := treeFromWire(m)
@@ -268,6 +275,9 @@ func (r *Room) treeMessageLoop(from peer.ID, user ed25519.PublicKey, m *wire.Tre
 		}
 		r.learn(tree.Candidate{Peer: tree.ID(from), Addrs: t.Join.Addrs})
 	case *wire.TreeMessage_Accept:
+		if nonce, ok := r.asked[from]; !ok || nonce != t.Accept.Nonce {
+			break // nobody asked
+		}
 		for _, env := range t.Accept.Announces[:min(len(t.Accept.Announces), 64)] {
 			r.announceLoop(env, "")
 		}
@@ -366,6 +376,7 @@ func (r *Room) beaconLoop(m *wire.Message, env []byte) {
 			return
 		}
 		r.e.log.Info("another hub of this room is older: following it", "hub", id)
+		r.stagePeers = make(map[peer.ID]bool) // they follow as well
 		r.step(tree.Demote{})
 	}
 	r.beacon.Store(&beacon{hub: id, env: env, at: time.Now(), audience: int(b.Audience)})
@@ -375,12 +386,36 @@ func (r *Room) beaconLoop(m *wire.Message, env []byte) {
 	}
 }
 
+// hubGone is how long nothing may be heard of the hub before another peer that may be it takes its place.
+const hubGone = 5 * time.Second
+
+// takeOverLoop makes this peer the hub where it may be, and the one that there was is gone: nobody tells of it, and no parent
+// leads to it. If several do so at once, the beacons decide.
+func (r *Room) takeOverLoop(now time.Time) {
+	l := r.links.Load()
+	if l.place.Placed || !r.inTree || r.leaving || !mayHost(r.record.Load(), r.e.user.Public().(ed25519.PublicKey)) {
+		r.lostAt = time.Time{}
+		return
+	}
+	if r.lostAt.IsZero() {
+		r.lostAt = now
+	}
+	if b := r.beacon.Load(); now.Sub(r.lostAt) < hubGone || b != nil && now.Sub(b.at) < hubGone {
+		return
+	}
+	r.e.log.Info("the hub of this room is gone: taking over", "room", r.id)
+	r.hubSince = uint64(now.UnixMilli())
+	r.step(tree.Promote{})
+	r.setHubLoop("")
+	r.e.list()
+}
+
 // recordLoop takes a newer record of the room.
 func (r *Room) recordLoop(rec *room.Record) {
 	if old := r.record.Load(); room.Newer(rec, old) {
 		r.record.Store(rec)
 		r.roster.SetRecord(rec)
-		_ = r.e.keeper.SaveRoom(SavedRoom{Name: rec.Name, ID: rec.ID, Record: rec.Envelope})
+		r.e.save(SavedRoom{Name: rec.Name, ID: rec.ID, Record: rec.Envelope, Chain: encodeChain(r.chain.Load())})
 	}
 }
 

@@ -68,6 +68,14 @@ func (d *directory) find(ref room.Ref, now time.Time) map[wire.RoomID]*found {
 	return out
 }
 
+// list has the directory told soon of the rooms that this peer is the hub of.
+func (e *Engine) list() {
+	select {
+	case e.listed <- struct{}{}:
+	default:
+	}
+}
+
 // directoryRun tells the directory of the rooms that this peer is the hub of.
 func (e *Engine) directoryRun(ctx context.Context) {
 	if err := e.control.Join(directoryTopic); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/enginetest"
+	"github.com/castd/castd/engine/wire"
 )
 
 // wantSuffix checks that all of n packets from first on were the last that came.
@@ -189,6 +190,76 @@ func TestFullDisk(t *testing.T) {
 		}
 		if err := pub.Err(); err != nil {
 			t.Errorf("it ended with %v", err)
+		}
+	})
+}
+
+// What an Accept tells that nobody asked for does not count.
+func TestUnaskedAccept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(35)
+		net.Delay = 10 * time.Millisecond
+		s := newStage(t, net, 2)
+		s.listen(1, 2)
+		link, err := s.room.InviteLink(nil, engine.InviteSpec{Speak: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bob := addPeer(t, net, "bob", 0)
+		r, err := bob.Join(t.Context(), link, engine.JoinOptions{Silent: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		late := addPeer(t, net, "late", 0)
+		lr, err := late.Join(t.Context(), "lobby", engine.JoinOptions{Listen: true, Wait: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		pub, err := r.Publish(t.Context(), audioSlot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 0, 10)
+		mallory := addPeer(t, net, "mallory", 0)
+		env, err := mallory.Signer.Seal(s.room.ID(), wire.Type_TREE, 0, time.Now().Add(time.Minute), &wire.TreeMessage{
+			Message: &wire.TreeMessage_Accept{Accept: &wire.Accept{Marks: []*wire.StreamMark{{Stream: uint64(s.room.Streams()[0].ID), Number: 1 << 40}}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := mallory.Message(t.Context(), late, env); err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 10, 300)
+		sink := &enginetest.Sink{}
+		if _, err := lr.Subscribe(sink, engine.SinkOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 310, 200)
+		time.Sleep(time.Second)
+		wantSuffix(t, "late", sink.Packets(), 410, 100)
+	})
+}
+
+// A peer that came to publish and then listens takes a place in the tree.
+func TestPublisherListens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(36)
+		net.Delay = 10 * time.Millisecond
+		s := newStage(t, net, 2)
+		bob := addPeer(t, net, "bob", 2)
+		if _, err := bob.Join(t.Context(), "lobby", engine.JoinOptions{Silent: true, Wait: time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		r, err := bob.Join(t.Context(), "lobby", engine.JoinOptions{Listen: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if r.Tree().Parent != s.origin.Self().String() {
+			t.Errorf("the listener has the parent %q", r.Tree().Parent)
 		}
 	})
 }

@@ -21,6 +21,8 @@ type hopState struct {
 	rtt       atomic.Int64  // nanoseconds, smoothed; 0 unknown
 	peerLoss  atomic.Uint32 // thousandths of what is sent to the peer, as he reports
 
+	silent bool // at the last look; pulseRun's
+
 	mu     sync.Mutex
 	before HopStats // at the last rate computation
 	at     time.Time
@@ -41,6 +43,15 @@ func (h *hopState) rates(now time.Time) (up, down uint64) {
 		h.before, h.at = s, now
 	}
 	return h.up, h.down
+}
+
+// silentFor returns for how long nothing has come over the hop; 0 if nothing has come yet.
+func silentFor(h Hop, now time.Time) time.Duration {
+	last := h.Stats().LastReceived
+	if last.IsZero() {
+		return 0
+	}
+	return now.Sub(last)
 }
 
 func (e *Engine) hop(to peer.ID) *hopState { return (*e.hops.Load())[to] }
@@ -142,6 +153,9 @@ func (e *Engine) pulseRun(ctx context.Context) {
 		case <-timer.C:
 		case <-e.livened:
 		}
+		if n%idlePulseEvery == 0 {
+			e.dropSilentHops(time.Now())
+		}
 		step := e.pulses(n)
 		n += step
 		timer.Reset(time.Duration(step) * pulseEvery)
@@ -179,6 +193,23 @@ func (e *Engine) pulses(n int) (step int) {
 		step -= n % step
 	}
 	return step
+}
+
+// hopSilence is how long a hop may be silent, seen twice a second apart, before it is closed: every hop has a pulse a second. The
+// transport gives up far later, and until then the peer, who may have been started again, could not be met on a new one.
+const hopSilence = 2500 * time.Millisecond
+
+// dropSilentHops closes the hops that have been silent for too long. A hop is looked at twice, because after this process has been
+// stopped for a while what came meanwhile has yet to be read.
+func (e *Engine) dropSilentHops(now time.Time) {
+	for _, h := range *e.hops.Load() {
+		switch silent := silentFor(h, now) >= hopSilence; {
+		case silent && h.silent:
+			_ = h.Close()
+		default:
+			h.silent = silent
+		}
+	}
 }
 
 // pulse takes a pulse heard on a hop.

@@ -39,7 +39,7 @@ func (s *stream) fromHop(from peer.ID, h *wire.Header, pkt []byte, told bool, no
 		s.duplicates.Add(1) // what this peer publishes comes back down the tree when it listens too
 		return
 	}
-	if s.source != "" && from != s.source || s.source == "" && !s.room.links.Load().feeds(from) {
+	if !s.takes(s.room.links.Load(), from) {
 		s.room.e.metrics.notFed.Add(1)
 		return
 	}

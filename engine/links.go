@@ -125,7 +125,7 @@ func (r *Room) pulse(from peer.ID, p *wire.RoomPulse, now time.Time) {
 			r.setRTT(from, time.Duration(h.rtt.Load()))
 		}
 		for _, m := range p.Marks {
-			if s := (*r.e.streams.Load())[wire.StreamID(m.Stream)]; s != nil && s.room == r && (s.source == from || s.source == "" && from == l.primary) {
+			if s := (*r.e.streams.Load())[wire.StreamID(m.Stream)]; s != nil && s.room == r && s.feeder(l) == from {
 				s.marked(m.Number, now)
 			}
 		}
@@ -169,9 +169,9 @@ const strangerGap = 200 * time.Millisecond
 
 // setRTT tells the streams that come from the peer how far away it is.
 func (r *Room) setRTT(from peer.ID, rtt time.Duration) {
-	primary := r.links.Load().primary
+	l := r.links.Load()
 	for _, s := range *r.all.Load() {
-		if !s.local && (s.source == from || s.source == "" && from == primary) {
+		if !s.local && s.feeder(l) == from {
 			s.mu.Lock()
 			s.repair.SetRTT(rtt)
 			s.mu.Unlock()

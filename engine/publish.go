@@ -193,7 +193,7 @@ func (r *Room) publishLoop(slot string, c SlotConfig) (*hold, error) {
 	if err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
-	r.changeLoop(change, "", p)
+	r.changeLoop(change, p)
 	if p.manifests = (*r.e.streams.Load())[p.record]; p.manifests == nil {
 		return nil, errors.New("publish: stream was not made")
 	}
@@ -536,7 +536,7 @@ func (p *publication) end(err error) {
 // announceOwnLoop applies an announce of this peer's own.
 func (r *Room) announceOwnLoop(env []byte) {
 	if change, err := r.roster.ApplyEnvelope(env, time.Now()); err == nil {
-		r.changeLoop(change, "", nil)
+		r.changeLoop(change, nil)
 	}
 }
 
@@ -574,9 +574,7 @@ func (s *stream) wish(now time.Time) {
 		})
 		return
 	}
-	for _, to := range s.askFrom() {
-		if h := s.room.e.hop(to); h != nil {
-			_ = h.WriteControl(&wire.HopControl{Wishes: []*wire.KeyFrameWish{{Stream: uint64(s.id)}}})
-		}
+	if h := s.room.e.hop(s.feeder(s.room.links.Load())); h != nil {
+		_ = h.WriteControl(&wire.HopControl{Wishes: []*wire.KeyFrameWish{{Stream: uint64(s.id)}}})
 	}
 }

@@ -72,10 +72,9 @@ func (r *repairer) pass(now time.Time) (next time.Time) {
 			continue
 		}
 		r.numbers = due
-		for _, to := range s.askFrom() {
-			for chunk := range slices.Chunk(due, nackNumbers) {
-				asks[to] = append(asks[to], &wire.Nack{Stream: uint64(s.id), Numbers: slices.Clone(chunk)})
-			}
+		to := s.feeder(s.room.links.Load())
+		for chunk := range slices.Chunk(due, nackNumbers) {
+			asks[to] = append(asks[to], &wire.Nack{Stream: uint64(s.id), Numbers: slices.Clone(chunk)})
 		}
 	}
 	for to, nacks := range asks {
@@ -89,17 +88,6 @@ func (r *repairer) pass(now time.Time) (next time.Time) {
 		}
 	}
 	return next
-}
-
-// askFrom returns who may have what is missing.
-func (s *stream) askFrom() []peer.ID {
-	if s.source != "" {
-		return []peer.ID{s.source}
-	}
-	if l := s.room.links.Load(); l.primary != "" {
-		return []peer.ID{l.primary}
-	}
-	return nil
 }
 
 // nacked sends the peer again what he asks for and this one has. What is missing here too reaches him when it comes, as

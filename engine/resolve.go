@@ -66,6 +66,11 @@ func (e *Engine) Join(ctx context.Context, name string, o JoinOptions) (*Room, e
 		}
 		if chain != nil {
 			r.chain.Store(chain)
+			rec := r.record.Load()
+			e.save(SavedRoom{Name: rec.Name, ID: rec.ID, Record: rec.Envelope, Chain: encodeChain(chain)})
+		}
+		if !o.Silent {
+			r.post(func() { r.enterTreeLoop(false) })
 		}
 		return r, nil
 	}
@@ -73,15 +78,7 @@ func (e *Engine) Join(ctx context.Context, name string, o JoinOptions) (*Room, e
 	if err != nil {
 		return nil, err
 	}
-	saved := SavedRoom{Name: f.rec.Name, ID: f.rec.ID, Record: f.rec.Envelope}
-	if f.chain != nil {
-		if saved.Chain, err = proto.Marshal(f.chain); err != nil {
-			return nil, fmt.Errorf("save room: %w", err)
-		}
-	}
-	if err := e.keeper.SaveRoom(saved); err != nil {
-		e.log.Warn("cannot save room", "err", err)
-	}
+	e.save(SavedRoom{Name: f.rec.Name, ID: f.rec.ID, Record: f.rec.Envelope, Chain: encodeChain(f.chain)})
 	for _, c := range f.candidates {
 		if info := addrInfo(c); len(info.Addrs) > 0 && info.ID != e.self {
 			e.control.Learn(info)
@@ -108,6 +105,25 @@ func (e *Engine) Join(ctx context.Context, name string, o JoinOptions) (*Room, e
 		r.askAgain()
 	}
 	return r, nil
+}
+
+// save keeps a room for the next start. Where that fails, the room goes on.
+func (e *Engine) save(s SavedRoom) {
+	if err := e.keeper.SaveRoom(s); err != nil {
+		e.log.Warn("cannot save room", "err", err)
+	}
+}
+
+// encodeChain returns a chain as SavedRoom keeps it, nil for none.
+func encodeChain(c *wire.Chain) []byte {
+	if c == nil {
+		return nil
+	}
+	b, err := proto.Marshal(c)
+	if err != nil {
+		panic("engine: internal error: chain cannot be encoded: " + err.Error())
+	}
+	return b
 }
 
 // hosted reports whether somebody else has just told that he is the room's hub.
@@ -393,12 +409,14 @@ func (e *Engine) answerQuery(q *wire.RoomQuery) *wire.RoomAnswer {
 
 // askAgain asks the peers in reach about this room, for candidates.
 func (r *Room) askAgain() {
-	for _, id := range r.e.control.Connected() {
-		r.askPeer(id)
-	}
+	r.post(func() {
+		for _, id := range r.e.control.Connected() {
+			r.askPeerLoop(id)
+		}
+	})
 }
 
-func (r *Room) askPeer(id peer.ID) {
+func (r *Room) askPeerLoop(id peer.ID) {
 	r.done.Go(func() {
 		ctx, cancel := context.WithTimeout(r.ctx, 3*time.Second)
 		defer cancel()

@@ -61,16 +61,21 @@ type Room struct {
 	slots      map[wire.StreamID]*slot // by record stream
 	endedAt    map[wire.StreamID]time.Time
 	stagePeers map[peer.ID]bool
+	stageIdle  map[peer.ID]time.Time   // since when they have had no hop, or nothing live
 	pubs       map[string]*publication // by slot and participant
 	hubSince   uint64                  // Unix milliseconds since when this peer is the hub
 	hub        peer.ID                 // where this peer's publications go
+	hubUsed    time.Time               // when there was one last
 	rejoining  bool                    // they are being brought there
+	inTree     bool
 	leaving    bool
 	places     map[peer.ID]*placeReport
 	reportDue  time.Time
 	reported   time.Time
-	silence    time.Duration // that the router allows the parent
-	answered   time.Time     // when a stranger's pulse was answered last
+	silence    time.Duration      // that the router allows the parent
+	lostAt     time.Time          // since when there is no way to a hub, for one who may be it
+	asked      map[peer.ID]uint64 // nonces of the last Joins
+	answered   time.Time          // when a stranger's pulse was answered last
 }
 
 // blameRecord remembers forged packets of one peer.
@@ -104,7 +109,7 @@ func (e *Engine) startRoom(rec *room.Record, chain *wire.Chain, origin, inTree b
 		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), have: make(map[peer.ID][]*wire.StreamMark),
 		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
-		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), stagePeers: make(map[peer.ID]bool),
+		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
 		pubs: make(map[string]*publication), places: make(map[peer.ID]*placeReport),
 	}
 	r.record.Store(rec)
@@ -124,28 +129,33 @@ func (e *Engine) startRoom(rec *room.Record, chain *wire.Chain, origin, inTree b
 	r.router = tree.New(cfg)
 	r.leaf = newLeaf(r)
 	e.rooms[rec.ID] = r
+	r.done.Go(r.loop) // before Close can see the room
+	r.done.Go(func() { r.leaf.run(ctx) })
 	e.mu.Unlock()
 
 	if err := e.control.Join(r.topic); err != nil {
 		e.log.Warn("cannot join room topic", "err", err)
 	}
-	r.done.Go(r.loop)
-	r.done.Go(func() { r.leaf.run(ctx) })
 	r.post(func() {
 		if origin {
 			r.hubSince = uint64(time.Now().UnixMilli())
 		}
 		if inTree {
-			r.step(tree.Start{Origin: origin})
+			r.enterTreeLoop(origin)
 		}
 		if origin {
-			select {
-			case e.listed <- struct{}{}:
-			default:
-			}
+			e.list()
 		}
 	})
 	return r, nil
+}
+
+// enterTreeLoop takes a place in the tree, or begins it as its origin, once.
+func (r *Room) enterTreeLoop(origin bool) {
+	if !r.inTree && !r.leaving {
+		r.inTree = true
+		r.step(tree.Start{Origin: origin})
+	}
 }
 
 // post hands f to the room's goroutine. A full mailbox drops it, which post reports by false.
@@ -238,12 +248,8 @@ func (r *Room) secondLoop(now time.Time) {
 			delete(r.blamed, id)
 		}
 	}
-	if r.hub == "" {
-		return
-	}
-	if r.e.hop(r.hub) == nil && !r.leaving {
-		r.stageLoop() // the hub was lost; try again
-	}
+	r.watchStageLoop(now)
+	r.takeOverLoop(now)
 }
 
 // paceLoop lets the room be quiet while nothing is live.

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -79,8 +78,9 @@ func (r *Room) actLoop(a tree.Action) {
 // come by then, or was lost on the way, is asked for.
 func (r *Room) retryLoop() {
 	now := time.Now()
+	l := r.links.Load()
 	for _, s := range *r.all.Load() {
-		if s.local || s.source != "" {
+		if s.local || l.stage[s.author] {
 			continue
 		}
 		s.mu.Lock()
@@ -162,11 +162,8 @@ func (r *Room) hopDownLoop(h Hop) {
 	if r.e.hop(id) != nil {
 		return // a newer hop took its place
 	}
-	if r.stagePeers[id] {
-		next := maps.Clone(r.stagePeers)
-		delete(next, id)
-		r.stagePeers = next
-		r.relinkLoop(nil)
+	if id == r.hub {
+		r.stageLoop()
 	}
 	r.step(tree.HopDown{Peer: tree.ID(id)})
 }

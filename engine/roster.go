@@ -22,8 +22,11 @@ const endedFor = 30 * time.Second
 // announceLoop takes an announce that came in a manifest or with a place in the tree. Whoever may not send has no streams
 // here, and so nothing of his is kept or passed on.
 func (r *Room) announceLoop(env []byte, from peer.ID) {
-	if from != "" && r.links.Load().place.Origin && !r.links.Load().stage[from] {
-		return // the hub hears of publishers from themselves
+	if l := r.links.Load(); l.place.Origin {
+		// The hub hears of publishers from themselves.
+		if _, err := r.e.open(from, env); err != nil || !l.stage[from] {
+			return
+		}
 	}
 	change, err := r.roster.ApplyEnvelope(env, time.Now())
 	if err != nil {
@@ -33,21 +36,17 @@ func (r *Room) announceLoop(env []byte, from peer.ID) {
 		}
 		return
 	}
-	source := peer.ID("")
-	if r.links.Load().stage[from] {
-		source = from
-	}
-	r.changeLoop(change, source, nil)
+	r.changeLoop(change, nil)
 }
 
 // changeLoop makes, updates and ends streams as the roster changed. local is the publication whose announce it was, if any.
-func (r *Room) changeLoop(change room.Change, source peer.ID, local *publication) {
+func (r *Room) changeLoop(change room.Change, local *publication) {
 	if change.Empty() {
 		return
 	}
 	var add []*stream
 	for _, st := range append(slices.Clone(change.Added), change.Updated...) {
-		if s, created := r.streamLoop(st, source, local); created {
+		if s, created := r.streamLoop(st, local); created {
 			add = append(add, s...)
 		}
 	}
@@ -69,7 +68,7 @@ func (r *Room) changeLoop(change room.Change, source peer.ID, local *publication
 }
 
 // streamLoop makes the stream, and its slot and record stream where they are new, or updates what is there.
-func (r *Room) streamLoop(st *room.Stream, source peer.ID, local *publication) (made []*stream, created bool) {
+func (r *Room) streamLoop(st *room.Stream, local *publication) (made []*stream, created bool) {
 	delete(r.endedAt, st.ID)
 	state := stateOf(st)
 	if s := (*r.e.streams.Load())[st.ID]; s != nil && s.state.Load().Incarnation == st.Incarnation {
@@ -80,9 +79,10 @@ func (r *Room) streamLoop(st *room.Stream, source peer.ID, local *publication) (
 	if sl == nil || sl.startedMs != st.StartedMs {
 		// A slot that begins anew has a record stream of new numbers, far above the old ones.
 		sl = &slot{name: st.Slot, participant: st.Participant, device: deviceKey(st.Device), startedMs: st.StartedMs}
+		sl.author, _ = wire.PeerID(st.Device) // a key that signed something has an id
 		record := r.newStream(sl, st.Record, wire.KindRecord, &StreamState{
 			ID: st.Record, Slot: st.Slot, Label: wire.RecordLabel, Kind: wire.KindRecord, Participant: st.Participant, StartedMs: st.StartedMs, Live: true,
-		}, source, local)
+		}, local)
 		if !record.local && r.young(record) {
 			record.repair.SetStart(st.RecordFirst)
 		}
@@ -91,7 +91,7 @@ func (r *Room) streamLoop(st *room.Stream, source peer.ID, local *publication) (
 		r.slots[st.Record] = sl
 		made = append(made, record)
 	}
-	s := r.newStream(sl, st.ID, st.Kind, state, source, local)
+	s := r.newStream(sl, st.ID, st.Kind, state, local)
 	opener, err := seal.NewOpener(r.key, ed25519.PublicKey(sl.device), st.ID, st.Incarnation)
 	if err != nil {
 		r.e.log.Error("cannot derive stream key", "err", err)
@@ -109,9 +109,9 @@ func (r *Room) streamLoop(st *room.Stream, source peer.ID, local *publication) (
 	return append(made, s), true
 }
 
-func (r *Room) newStream(sl *slot, id wire.StreamID, kind wire.Kind, state *StreamState, source peer.ID, local *publication) *stream {
+func (r *Room) newStream(sl *slot, id wire.StreamID, kind wire.Kind, state *StreamState, local *publication) *stream {
 	s := &stream{
-		room: r, id: id, kind: kind, device: sl.device, slot: sl, local: local != nil, source: source,
+		room: r, id: id, kind: kind, device: sl.device, slot: sl, local: local != nil, author: sl.author,
 		store: relay.NewStore(relay.Config{Stream: id, Kind: kind}), repair: relay.NewRepair(relay.RepairConfig{}),
 	}
 	s.state.Store(state)
@@ -158,7 +158,7 @@ func (r *Room) restreamLoop() {
 
 // forgetEndedLoop drops what has ended, and what was announced by somebody who is gone without a word.
 func (r *Room) forgetEndedLoop(now time.Time) {
-	r.changeLoop(r.roster.Expire(now), "", nil)
+	r.changeLoop(r.roster.Expire(now), nil)
 	var gone []wire.StreamID
 	for id, at := range r.endedAt {
 		if now.Sub(at) < endedFor {

@@ -97,7 +97,7 @@ func (r *Room) stageJoinLoop(from peer.ID, j *wire.StageJoin) *wire.StageAnswer 
 			return &wire.StageAnswer{Reason: "not_allowed"}
 		}
 		change, err := r.roster.ApplyEnvelope(env, time.Now())
-		if err != nil {
+		if err != nil && !errors.Is(err, room.ErrStale) { // what is newer came from him as well
 			r.e.log.Info("publisher refused", "room", r.id, "peer", from, "err", err)
 			reason := "not_allowed"
 			if errors.Is(err, room.ErrFull) {
@@ -105,16 +105,56 @@ func (r *Room) stageJoinLoop(from peer.ID, j *wire.StageJoin) *wire.StageAnswer 
 			}
 			return &wire.StageAnswer{Reason: reason}
 		}
-		if !r.stagePeers[from] {
-			next := maps.Clone(r.stagePeers)
-			next[from] = true
-			r.stagePeers = next
-		}
-		r.changeLoop(change, from, nil)
+		r.setStageLoop(from, true)
+		r.changeLoop(change, nil)
 	}
-	r.expect(from)
-	r.relinkLoop(nil)
 	return &wire.StageAnswer{}
+}
+
+// watchStageLoop lets go of publishers who have been away or silent for as long as a slot waits, and of the hub when nothing
+// has been sent there for as long. Where the hop to the hub was lost it sees to a new one.
+func (r *Room) watchStageLoop(now time.Time) {
+	live := make(map[peer.ID]bool)
+	for _, s := range *r.media.Load() {
+		if s.state.Load().Live {
+			live[s.author] = true
+		}
+	}
+	for id := range r.stagePeers {
+		switch since := r.stageIdle[id]; {
+		case live[id] && r.e.hop(id) != nil:
+			delete(r.stageIdle, id)
+		case since.IsZero():
+			r.stageIdle[id] = now
+		case now.Sub(since) >= slotLife:
+			r.setStageLoop(id, false)
+			r.e.releaseHop(id)
+		}
+	}
+	if r.hub == "" || r.leaving {
+		return
+	}
+	if len(r.pubs) > 0 {
+		r.hubUsed = now
+	} else if now.Sub(r.hubUsed) >= slotLife {
+		r.setHubLoop("")
+		return
+	}
+	if r.e.hop(r.hub) == nil {
+		r.stageLoop()
+	}
+}
+
+// setStageLoop notes that a publisher is on this hub's stage, or no longer.
+func (r *Room) setStageLoop(id peer.ID, on bool) {
+	next := maps.Clone(r.stagePeers)
+	delete(next, id)
+	delete(r.stageIdle, id)
+	if on {
+		next[id] = true
+	}
+	r.stagePeers = next
+	r.relinkLoop(nil)
 }
 
 // setHubLoop notes where this peer's own streams go. They go there as soon as there is a hop.

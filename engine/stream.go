@@ -24,7 +24,7 @@ type stream struct {
 	store  *relay.Store
 	opener *seal.Opener // nil for record streams
 	local  bool         // published here
-	source peer.ID      // stage publisher that feeds this hub; "" for what comes down the tree
+	author peer.ID      // publishing device
 	state  atomic.Pointer[StreamState]
 
 	// atomics
@@ -42,11 +42,28 @@ type stream struct {
 	arrival arrival
 }
 
+// feeder returns who sends the stream to this peer: its publisher where that one is on this hub's stage, else the parent.
+func (s *stream) feeder(l *links) peer.ID {
+	if l.stage[s.author] {
+		return s.author
+	}
+	return l.primary
+}
+
+// takes reports whether packets of the stream are taken from the peer.
+func (s *stream) takes(l *links, from peer.ID) bool {
+	if l.stage[s.author] {
+		return from == s.author
+	}
+	return l.feeds(from)
+}
+
 // slot is what the streams of one announced slot share.
 type slot struct {
 	name        string
 	participant string
 	device      deviceKey
+	author      peer.ID // the device's
 	startedMs   int64
 	record      *stream
 	media       atomic.Pointer[map[wire.StreamID]*stream]
