@@ -263,3 +263,39 @@ func TestPublisherListens(t *testing.T) {
 		}
 	})
 }
+
+// What ended is forgotten, whatever the order in which a slot's streams ended, and however long somebody watches.
+func TestEndedStreamsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(38)
+		net.Delay = time.Millisecond
+		s := newStage(t, net, 2)
+		s.listen(1, 2)
+		for i := range 3 {
+			c := videoSlot(nil)
+			c.Slot = []string{"one", "two", "three"}[i]
+			pub, err := s.room.Publish(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sendAudio(t, pub, 0, 50)
+			c.Streams = c.Streams[:1] // goes on without video
+			if pub, err = s.room.Publish(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			sendAudio(t, pub, 50, 500)
+			if err := pub.End(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(45 * time.Second)
+		for who, r := range map[string]*engine.Room{"origin": s.room, "listener": s.listeners[0].room} {
+			if streams, slots, cursors := r.Held(); streams+slots+cursors > 0 {
+				t.Errorf("the %s holds %d streams, %d slots and %d places of playout", who, streams, slots, cursors)
+			}
+		}
+		if n := len(s.listeners[0].sink.Packets()); n != 3*550 {
+			t.Errorf("%d packets were played, want %d", n, 3*550)
+		}
+	})
+}

@@ -36,6 +36,7 @@ type leaf struct {
 	room    *Room
 	wakeup  chan struct{} // capacity 1
 	calls   chan func()   // for the goroutine, capacity 64: attaching and detaching wait for room
+	done    chan struct{} // closed when the goroutine has ended
 	active  atomic.Int32  // sinks
 	watched atomic.Int32  // sinks that are guests
 	changed atomic.Bool   // the room's streams changed
@@ -67,7 +68,7 @@ type subscription struct {
 
 func newLeaf(r *Room) *leaf {
 	return &leaf{
-		room: r, wakeup: make(chan struct{}, 1), calls: make(chan func(), 64), cursors: make(map[wire.StreamID]*cursor),
+		room: r, wakeup: make(chan struct{}, 1), calls: make(chan func(), 64), done: make(chan struct{}), cursors: make(map[wire.StreamID]*cursor),
 		buf: make([]byte, wire.MaxPacket), open: make([]byte, 0, wire.MaxPacket),
 	}
 }
@@ -117,9 +118,9 @@ func (s *subscription) Close() {
 		}:
 			select {
 			case <-done:
-			case <-l.room.ctx.Done():
+			case <-l.done:
 			}
-		case <-l.room.ctx.Done():
+		case <-l.done:
 		}
 		l.active.Add(-1)
 		if s.opts.Guest {
@@ -143,6 +144,7 @@ func (s *subscription) Refresh(id wire.StreamID) {
 }
 
 func (l *leaf) run(ctx context.Context) {
+	defer close(l.done)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -160,10 +162,25 @@ func (l *leaf) run(ctx context.Context) {
 		}
 		if l.changed.Swap(false) {
 			l.tellStreams()
+			l.forget()
 		}
 		if l.drainAll(time.Now()) {
 			timer.Reset(leafPoll)
 		}
+	}
+}
+
+// forget ends playout of the streams that are no more, or began anew: of those, what was confirmed to the end is still delivered.
+func (l *leaf) forget() {
+	index := *l.room.e.streams.Load()
+	for id, c := range l.cursors {
+		if index[id] == c.s {
+			continue
+		}
+		if c.started && index[id] != nil {
+			l.drain(c, time.Now())
+		}
+		delete(l.cursors, id)
 	}
 }
 

@@ -161,30 +161,25 @@ func (r *Room) forgetEndedLoop(now time.Time) {
 	r.changeLoop(r.roster.Expire(now), nil)
 	var gone []wire.StreamID
 	for id, at := range r.endedAt {
-		if now.Sub(at) < endedFor {
-			continue
-		}
-		delete(r.endedAt, id)
-		gone = append(gone, id)
-		for record, sl := range r.slots {
-			media := *sl.media.Load()
-			if media[id] == nil {
-				continue
-			}
-			live := false
-			for other, s := range media {
-				live = live || other != id && !slices.Contains(gone, other) && s.room == r
-			}
-			if !live {
-				gone = append(gone, record)
-				delete(r.slots, record)
-			}
+		if now.Sub(at) >= endedFor {
+			delete(r.endedAt, id)
+			gone = append(gone, id)
 		}
 	}
-	if len(gone) > 0 {
-		r.e.index(nil, gone)
-		r.restreamLoop()
+	if len(gone) == 0 {
+		return
 	}
+	for record, sl := range r.slots {
+		media := maps.Clone(*sl.media.Load())
+		maps.DeleteFunc(media, func(id wire.StreamID, _ *stream) bool { return slices.Contains(gone, id) })
+		sl.media.Store(&media)
+		if len(media) == 0 {
+			gone = append(gone, record)
+			delete(r.slots, record)
+		}
+	}
+	r.e.index(nil, gone)
+	r.restreamLoop()
 }
 
 // announces returns the envelopes that tell a newcomer what is live.
