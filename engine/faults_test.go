@@ -299,3 +299,38 @@ func TestEndedStreamsAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// A child cannot spend its parent's uplink by asking for the same packets again and again.
+func TestRepairsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(39)
+		s := newStage(t, net, 2)
+		s.listen(1, 2)
+		pub, err := s.room.Publish(t.Context(), audioSlot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 0, 50)
+		got := s.listeners[0].sink.Packets()
+		ask := &wire.Nack{Stream: uint64(got[0].Stream)}
+		for range 400 {
+			ask.Numbers = append(ask.Numbers, got[10].Header.Number)
+		}
+		hop, err := s.listeners[0].Hop(t.Context(), s.origin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 1000 { // in a second
+			if err := hop.WriteControl(&wire.HopControl{Nacks: []*wire.Nack{ask}}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if n := s.origin.Counters()["packets_resent_total"]; n < 400 || n > 6000 {
+			t.Errorf("%d packets were sent again in a second", n)
+		}
+		sendAudio(t, pub, 50, 50)
+		time.Sleep(time.Second)
+		wantAudio(t, "listener", s.listeners[0].sink.Packets(), 0, 100)
+	})
+}

@@ -21,7 +21,8 @@ type hopState struct {
 	rtt       atomic.Int64  // nanoseconds, smoothed; 0 unknown
 	peerLoss  atomic.Uint32 // thousandths of what is sent to the peer, as he reports
 
-	silent bool // at the last look; pulseRun's
+	silent  bool   // at the last look; pulseRun's
+	repairs budget // of what the peer asks for again; its reader's
 
 	mu     sync.Mutex
 	before HopStats // at the last rate computation

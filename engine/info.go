@@ -34,6 +34,7 @@ const (
 	reportEvery = 20 * time.Second
 	reportLife  = 65 * time.Second
 	maxPlaces   = 4096
+	maxPlaced   = 4 * maxPlaces // children in all reports together
 )
 
 // reportLoop publishes this peer's place and free slots if that is due.
@@ -61,13 +62,22 @@ func (r *Room) reportLoop(now time.Time) {
 	for id, p := range r.places {
 		if now.Sub(p.at) > reportLife {
 			delete(r.places, id)
+			r.placed -= len(p.children)
 		}
 	}
 }
 
 // placeLoop takes a peer's report.
 func (r *Room) placeLoop(id peer.ID, a *wire.Advert) {
-	if len(r.places) >= maxPlaces && r.places[id] == nil || len(a.Children) > 512 {
+	old := r.places[id]
+	if !r.links.Load().place.Origin || len(r.places) >= maxPlaces && old == nil {
+		return // only the hub is asked about others
+	}
+	if old != nil {
+		r.placed -= len(old.children)
+		delete(r.places, id)
+	}
+	if r.placed+len(a.Children) > maxPlaced {
 		return
 	}
 	p := &placeReport{at: time.Now(), backup: peer.ID(a.Backup)}
@@ -80,6 +90,7 @@ func (r *Room) placeLoop(id peer.ID, a *wire.Advert) {
 		}
 	}
 	r.places[id] = p
+	r.placed += len(p.children)
 }
 
 // Tree returns this peer's place in the room's tree.

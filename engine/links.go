@@ -12,7 +12,8 @@ import (
 // links says what other peers are to this one in a room. Values are immutable; the room's goroutine makes new ones.
 type links struct {
 	primary, backup peer.ID
-	previous        peer.ID // primary before; what it sent last is still on its way
+	previous        peer.ID // primary before: what it sent last is still on its way until then
+	previousUntil   time.Time
 	hub             peer.ID // where this peer's own publications go, if it is not the hub itself
 	children        map[peer.ID]tree.ChildKind
 	stage           map[peer.ID]bool // publishers that this hub has taken
@@ -21,7 +22,7 @@ type links struct {
 
 // feeds reports whether media from the peer is taken.
 func (l *links) feeds(from peer.ID) bool {
-	return from != "" && (from == l.primary || from == l.backup || from == l.previous)
+	return from != "" && (from == l.primary || from == l.backup || from == l.previous && time.Now().Before(l.previousUntil))
 }
 
 // fed reports whether the peer is a child that media is sent to.

@@ -90,15 +90,47 @@ func (r *repairer) pass(now time.Time) (next time.Time) {
 	return next
 }
 
+// A peer may ask for as many numbers as a lossy line of high rate needs, and after a change of parent for more at once; it may not
+// spend this uplink at will.
+const (
+	repairRate  = 1000 // a second
+	repairBurst = 4096
+)
+
+// budget allows repairRate repairs a second, repairBurst at once. It belongs to one goroutine.
+type budget struct {
+	left float64
+	at   time.Time
+}
+
+func (b *budget) take(now time.Time) bool {
+	if b.at.IsZero() {
+		b.left = repairBurst
+	} else {
+		b.left = min(b.left+now.Sub(b.at).Seconds()*repairRate, repairBurst)
+	}
+	b.at = now
+	if b.left < 1 {
+		return false
+	}
+	b.left--
+	return true
+}
+
 // nacked sends the peer again what he asks for and this one has. What is missing here too reaches him when it comes, as
 // everything new does.
 func (e *Engine) nacked(h Hop, n *wire.Nack) {
 	s := (*e.streams.Load())[wire.StreamID(n.Stream)]
-	if s == nil || len(n.Numbers) > 4*nackNumbers || !s.room.serves(h.Peer()) {
+	hs := e.hop(h.Peer())
+	if s == nil || hs == nil || hs.Hop != h || len(n.Numbers) > 4*nackNumbers || !s.room.serves(h.Peer()) {
 		return
 	}
+	now := time.Now()
 	buf := make([]byte, wire.MaxPacket)
 	for _, number := range n.Numbers {
+		if !hs.repairs.take(now) {
+			return
+		}
 		if size, state := s.store.Get(number, buf); state == relay.StateUnconfirmed || state == relay.StateConfirmed {
 			_, _ = h.WritePackets([][]byte{buf[:size]})
 			e.metrics.resent.Add(1)

@@ -70,6 +70,7 @@ type Room struct {
 	inTree     bool
 	leaving    bool
 	places     map[peer.ID]*placeReport
+	placed     int // children in them
 	reportDue  time.Time
 	reported   time.Time
 	silence    time.Duration      // that the router allows the parent
@@ -82,6 +83,9 @@ type Room struct {
 type blameRecord struct{ first, last time.Time }
 
 const mailboxSize = 1024
+
+// blamePerHop is how much longer a peer bears with its parent for each hop above it.
+const blamePerHop = 250 * time.Millisecond
 
 // blameEvery is the least time between two offences that are counted.
 const blameEvery = 50 * time.Millisecond
@@ -355,7 +359,9 @@ func (r *Room) blame(from peer.ID) {
 			r.blamed[from] = b
 		}
 		b.last = now
-		if now.Sub(b.first) > time.Second && r.links.Load().primary == from {
+		// Longer below than above, or all would leave at the same time as the one who is next to the forger.
+		l := r.links.Load()
+		if patience := time.Second + time.Duration(l.place.Depth)*blamePerHop; now.Sub(b.first) > patience && l.primary == from {
 			delete(r.blamed, from)
 			r.e.log.Warn("parent sends forged media: leaving it", "peer", from)
 			r.e.events.emit(Event{Event: "error", Room: string(r.id), Code: "forged_media", Message: "the parent sent media that its publisher did not sign; another parent is being looked for"})

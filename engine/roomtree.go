@@ -57,7 +57,7 @@ func (r *Room) actLoop(a tree.Action) {
 		before := r.links.Load().primary
 		r.relinkLoop(func(l *links) {
 			if p := peer.ID(a.Primary); p != l.primary {
-				l.previous, l.primary = l.primary, p
+				l.previous, l.previousUntil, l.primary = l.primary, time.Now().Add(farewell), p
 			}
 			l.backup = peer.ID(a.Backup)
 		})
@@ -91,6 +91,9 @@ func (r *Room) retryLoop() {
 	}
 	r.e.repairer.wake()
 }
+
+// farewell is how long what a former parent sent may be on its way.
+const farewell = time.Second
 
 // resumeTime is how long a new parent may take to send what was missed.
 const resumeTime = 120 * time.Millisecond
