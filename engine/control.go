@@ -249,7 +249,7 @@ func (r *Room) sendTreeLoop(to tree.ID, msg tree.Message) {
 		defer cancel()
 		if err := r.e.control.Send(ctx, id, env); err != nil {
 			r.e.log.Debug("cannot send to peer", "peer", id, "err", err)
-			r.post(func() { r.step(tree.Unreachable{Peer: to}) })
+			r.tell(func() { r.step(tree.Unreachable{Peer: to}) })
 		}
 	})
 }

@@ -13,3 +13,6 @@ func (r *Room) Held() (streams, slots, cursors int) {
 	<-done
 	return streams, slots, cursors
 }
+
+// Stall keeps the room's goroutine busy until the channel is closed.
+func (r *Room) Stall(until <-chan struct{}) { r.post(func() { <-until }) }

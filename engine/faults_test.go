@@ -334,3 +334,46 @@ func TestRepairsAreBounded(t *testing.T) {
 		wantAudio(t, "listener", s.listeners[0].sink.Packets(), 0, 100)
 	})
 }
+
+// However many messages others send at once, a room does not miss what becomes of its own hops.
+func TestFloodedMailbox(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(40)
+		net.Delay = time.Millisecond
+		s := newStage(t, net, 2)
+		s.listen(1, 2)
+		pub, err := s.room.Publish(t.Context(), audioSlot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 0, 50)
+		mallory := addPeer(t, net, "mallory", 0)
+		env, err := mallory.Signer.Seal(s.room.ID(), wire.Type_TREE, 0, time.Now().Add(time.Minute), &wire.TreeMessage{
+			Message: &wire.TreeMessage_Probe{Probe: &wire.Probe{Nonce: 1}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		busy := make(chan struct{})
+		s.room.Stall(busy)
+		for range 1100 {
+			s.origin.HandleMessage(mallory.Self(), env)
+		}
+		if s.origin.Counters()["mailbox_full_total"] == 0 {
+			t.Error("the mailbox is not full")
+		}
+		if err := s.listeners[0].NewHop(t.Context(), s.origin); err != nil {
+			t.Fatal(err)
+		}
+		close(busy)
+		sendAudio(t, pub, 50, 100)
+		time.Sleep(time.Second)
+		got := s.listeners[0].sink.Packets()
+		wantAudio(t, "listener", got, 0, 150)
+		for i := 1; i < len(got); i++ {
+			if d := got[i].At.Sub(got[i-1].At); d > 300*time.Millisecond {
+				t.Errorf("nothing was played for %v", d)
+			}
+		}
+	})
+}

@@ -65,7 +65,7 @@ func (e *Engine) HopUp(h Hop) {
 	e.hops.Store(&next)
 	e.mu.Unlock()
 	for _, r := range e.Rooms() {
-		r.post(func() { r.hopUpLoop(h) })
+		r.tell(func() { r.hopUpLoop(h) })
 	}
 }
 
@@ -80,7 +80,7 @@ func (e *Engine) HopDown(h Hop, err error) {
 	e.mu.Unlock()
 	e.log.Debug("hop is down", "peer", h.Peer(), "err", err)
 	for _, r := range e.Rooms() {
-		r.post(func() { r.hopDownLoop(h) })
+		r.tell(func() { r.hopDownLoop(h) })
 	}
 }
 

@@ -124,11 +124,13 @@ func (r *Room) RoomTree() []TreeInfo {
 		return out
 	}
 	reports := make(map[peer.ID]placeReport)
-	_ = r.call(r.ctx, func() {
+	if err := r.call(r.ctx, func() {
 		for id, p := range r.places {
 			reports[id] = *p
 		}
-	})
+	}); err != nil {
+		return out
+	}
 	type open struct {
 		path     []tree.ID
 		children []tree.Child

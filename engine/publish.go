@@ -447,7 +447,7 @@ func (p *publication) flush(now time.Time) {
 				p.room.e.log.Error("cannot sign announce", "err", err)
 			} else {
 				env := p.announce
-				p.room.post(func() { _, _ = p.room.roster.ApplyEnvelope(env, time.Now()) })
+				p.room.tell(func() { _, _ = p.room.roster.ApplyEnvelope(env, time.Now()) })
 			}
 		}
 		for _, label := range sortedKeys(p.streams) {
@@ -502,7 +502,7 @@ func (p *publication) reopen(c SlotConfig) *hold {
 func (p *publication) finish(err error) {
 	p.end(err) // also of a slot that was only waiting
 	key := p.slot + "\x00" + p.participant
-	p.room.post(func() {
+	p.room.tell(func() {
 		if p.room.pubs[key] == p {
 			delete(p.room.pubs, key)
 		}
@@ -528,7 +528,7 @@ func (p *publication) end(err error) {
 				p.send(now)
 			}
 		}
-		p.room.post(func() { p.room.announceOwnLoop(env) })
+		p.room.tell(func() { p.room.announceOwnLoop(env) })
 	}
 	close(p.done)
 }

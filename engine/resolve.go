@@ -70,7 +70,7 @@ func (e *Engine) Join(ctx context.Context, name string, o JoinOptions) (*Room, e
 			e.save(SavedRoom{Name: rec.Name, ID: rec.ID, Record: rec.Envelope, Chain: encodeChain(chain)})
 		}
 		if !o.Silent {
-			r.post(func() { r.enterTreeLoop(false) })
+			r.tell(func() { r.enterTreeLoop(false) })
 		}
 		return r, nil
 	}

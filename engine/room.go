@@ -47,6 +47,7 @@ type Room struct {
 	expected sync.Map                       // peer.ID -> time.Time
 
 	mailbox chan func() // 1,024 calls; what does not fit is dropped and counted: all of it is repeated by those who sent it
+	inner   innerMail   // what this peer itself has to say, and nobody repeats
 
 	// owned by the room's goroutine
 	router     *tree.Router
@@ -82,8 +83,6 @@ type Room struct {
 // blameRecord remembers forged packets of one peer.
 type blameRecord struct{ first, last time.Time }
 
-const mailboxSize = 1024
-
 // blamePerHop is how much longer a peer bears with its parent for each hop above it.
 const blamePerHop = 250 * time.Millisecond
 
@@ -109,7 +108,7 @@ func (e *Engine) startRoom(rec *room.Record, chain *wire.Chain, origin, inTree b
 	ctx, cancel := context.WithCancel(e.ctx)
 	r := &Room{
 		e: e, id: rec.ID, tag: rec.ID.Tag(), topic: roomTopic(rec.ID), owner: rec.Owner, key: seal.PublicRoomKey(rec.ID),
-		own: rec.IsOwner(e.user.Public().(ed25519.PublicKey)), ctx: ctx, cancel: cancel, mailbox: make(chan func(), mailboxSize),
+		own: rec.IsOwner(e.user.Public().(ed25519.PublicKey)), ctx: ctx, cancel: cancel, mailbox: make(chan func(), mailboxSize), inner: innerMail{wake: make(chan struct{}, 1)},
 		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), have: make(map[peer.ID][]*wire.StreamMark),
 		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
@@ -140,7 +139,7 @@ func (e *Engine) startRoom(rec *room.Record, chain *wire.Chain, origin, inTree b
 	if err := e.control.Join(r.topic); err != nil {
 		e.log.Warn("cannot join room topic", "err", err)
 	}
-	r.post(func() {
+	r.tell(func() {
 		if origin {
 			r.hubSince = uint64(time.Now().UnixMilli())
 		}
@@ -162,35 +161,6 @@ func (r *Room) enterTreeLoop(origin bool) {
 	}
 }
 
-// post hands f to the room's goroutine. A full mailbox drops it, which post reports by false.
-func (r *Room) post(f func()) bool {
-	select {
-	case r.mailbox <- f:
-		return true
-	default:
-		r.e.metrics.mailboxFull.Add(1)
-		return false
-	}
-}
-
-// call runs f on the room's goroutine and waits for it.
-func (r *Room) call(ctx context.Context, f func()) error {
-	done := make(chan struct{})
-	select {
-	case r.mailbox <- func() { f(); close(done) }:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-r.ctx.Done():
-		return ErrClosed
-	}
-	select {
-	case <-done:
-		return nil
-	case <-r.ctx.Done():
-		return ErrClosed
-	}
-}
-
 func (r *Room) loop() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -206,7 +176,10 @@ func (r *Room) loop() {
 		select {
 		case <-r.ctx.Done():
 			return
+		case <-r.inner.wake:
+			r.innerLoop()
 		case f := <-r.mailbox:
+			r.innerLoop() // first
 			f()
 		case <-timer.C:
 			l := r.links.Load()
@@ -321,7 +294,7 @@ func (r *Room) leave(ctx context.Context) {
 }
 
 func (r *Room) setSlots(n int) {
-	r.post(func() {
+	r.tell(func() {
 		if r.links.Load().place.Origin {
 			n = max(n, 1)
 		}

@@ -52,7 +52,7 @@ func (r *Room) actLoop(a tree.Action) {
 	case tree.CloseHop:
 		id := peer.ID(a.To)
 		// Other actions of this step may still want it, and so may other rooms: look once they are done.
-		r.post(func() { r.e.releaseHop(id) })
+		r.tell(func() { r.e.releaseHop(id) })
 	case tree.SetFeeds:
 		before := r.links.Load().primary
 		r.relinkLoop(func(l *links) {
@@ -146,7 +146,7 @@ func (r *Room) openHopLoop(to peer.ID) {
 			if r.ctx.Err() == nil {
 				r.e.log.Debug("cannot open hop", "peer", to, "err", err)
 			}
-			r.post(func() { r.step(tree.Unreachable{Peer: tree.ID(to)}) })
+			r.tell(func() { r.step(tree.Unreachable{Peer: tree.ID(to)}) })
 		}
 	})
 }

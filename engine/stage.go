@@ -185,7 +185,7 @@ func (r *Room) stageLoop() {
 				r.e.events.emit(Event{Event: "error", Room: string(r.id), Code: CodeTimeout, Message: err.Error()})
 			}
 		}
-		r.post(func() { r.rejoining = false })
+		r.tell(func() { r.rejoining = false })
 	})
 }
 
