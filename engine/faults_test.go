@@ -377,3 +377,25 @@ func TestFloodedMailbox(t *testing.T) {
 		}
 	})
 }
+
+// A source whose numbers leap with every packet uses up neither memory nor numbers.
+func TestLeapingSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(41)
+		s := newStage(t, net, 2)
+		pub, err := s.room.Publish(t.Context(), audioSlot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 1000 {
+			if err := pub.Write("audio", &engine.MediaPacket{Sequence: int64(i) * 2000, Payload: payload(i)}); err != nil {
+				t.Fatalf("packet %d: %v", i, err)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		next, err := s.origin.Keeper.Reserve("number "+s.room.Streams()[0].ID.String(), 0)
+		if err != nil || next > 4<<16 {
+			t.Errorf("1000 packets took %d numbers (%v)", next, err)
+		}
+	})
+}

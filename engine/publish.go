@@ -273,7 +273,7 @@ func (p *publication) write(label string, m *MediaPacket, now time.Time) error {
 		p.begin(ps, m, now)
 	}
 	number := ps.base + uint64(m.Sequence)
-	if number < ps.first-numberMargin || number+holeSpan < ps.next || number > ps.next+holeSpan {
+	if number < ps.first-numberMargin || number+holeSpan < ps.next || number+uint64(len(ps.holes)) > ps.next+holeSpan {
 		p.begin(ps, m, now) // the source began anew
 		number = ps.base + uint64(m.Sequence)
 	}
@@ -336,7 +336,7 @@ func (p *publication) write(label string, m *MediaPacket, now time.Time) error {
 // maxPayload leaves room for header, extensions and tag within wire.MaxPacket.
 const maxPayload = wire.MaxPacket - wire.HeaderSize - 64 - seal.TagSize
 
-// holeSpan is the farthest that a source's numbers may jump; beyond, it has begun anew.
+// holeSpan is the farthest that a source's numbers may jump, less the holes that there are already; beyond, it has begun anew.
 const holeSpan = 2048
 
 // begin ties the source's numbers and timestamps to those of the stream, which go on.
