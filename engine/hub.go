@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"context"
+	"crypto/ed25519"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree"
+)
+
+// sendBeaconLoop tells the room once a second that it lives and where its hub is.
+func (r *Room) sendBeaconLoop(now time.Time) {
+	b := &wire.Beacon{
+		Hub: []byte(r.e.self), Addrs: addrsOf(r.e.control.Self()), Audience: uint32(r.audience()),
+		Marks: r.marks(func(s *stream) bool { return s.kind != wire.KindRecord }), SinceMs: r.hubSince,
+	}
+	env, err := r.e.seal(r.id, wire.Type_BEACON, b)
+	if err != nil {
+		r.e.log.Error("cannot encode beacon", "err", err)
+		return
+	}
+	r.beacon.Store(&beacon{hub: r.e.self, env: env, at: now})
+	r.done.Go(func() {
+		ctx, cancel := context.WithTimeout(r.ctx, time.Second)
+		defer cancel()
+		_ = r.e.control.Publish(ctx, r.topic, env) // the next one follows in a second
+	})
+}
+
+// beaconLoop takes the hub's beacon.
+func (r *Room) beaconLoop(m *wire.Message, env []byte) {
+	var b wire.Beacon
+	if proto.Unmarshal(m.Body, &b) != nil || !mayHost(r.record.Load(), m.User) {
+		return
+	}
+	id, err := wire.PeerID(m.Device)
+	if err != nil || string(b.Hub) != string(id) || id == r.e.self {
+		return
+	}
+	if r.links.Load().place.Origin {
+		// Two hubs of one room, after a partition or because two of the owner's devices began at once: the older stays.
+		if b.SinceMs > r.hubSince || b.SinceMs == r.hubSince && id > r.e.self {
+			return
+		}
+		r.e.log.Info("another hub of this room is older: following it", "hub", id)
+		r.stagePeers = make(map[peer.ID]bool) // they follow as well
+		r.step(tree.Demote{})
+	}
+	r.beacon.Store(&beacon{hub: id, env: env, at: time.Now(), audience: int(b.Audience)})
+	r.candidatesLoop([]tree.Candidate{{Peer: tree.ID(id), Addrs: b.Addrs, Free: 1}})
+	if len(r.pubs) > 0 && r.hub != id {
+		r.stageLoop()
+	}
+}
+
+// hubGone is how long nothing may be heard of the hub before another peer that may be it takes its place.
+const hubGone = 5 * time.Second
+
+// takeOverLoop makes this peer the hub where it may be, and the one that there was is gone: nobody tells of it, and no parent
+// leads to it. If several do so at once, the beacons decide.
+func (r *Room) takeOverLoop(now time.Time) {
+	l := r.links.Load()
+	if l.place.Placed || !r.inTree || r.leaving || !mayHost(r.record.Load(), r.e.user.Public().(ed25519.PublicKey)) {
+		r.lostAt = time.Time{}
+		return
+	}
+	if r.lostAt.IsZero() {
+		r.lostAt = now
+	}
+	if b := r.beacon.Load(); now.Sub(r.lostAt) < hubGone || b != nil && now.Sub(b.at) < hubGone {
+		return
+	}
+	r.e.log.Info("the hub of this room is gone: taking over", "room", r.id)
+	r.hubSince = uint64(now.UnixMilli())
+	r.step(tree.Promote{})
+	r.setHubLoop("")
+	r.e.list()
+}
