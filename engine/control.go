@@ -244,7 +244,9 @@ func (r *Room) sendTreeLoop(to tree.ID, msg tree.Message) {
 		r.e.log.Error("cannot encode tree message", "err", err)
 		return
 	}
+	r.sending.Add(1)
 	r.done.Go(func() {
+		defer r.sending.Add(-1)
 		ctx, cancel := context.WithTimeout(r.ctx, 3*time.Second)
 		defer cancel()
 		if err := r.e.control.Send(ctx, id, env); err != nil {

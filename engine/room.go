@@ -43,6 +43,7 @@ type Room struct {
 	listener atomic.Bool                    // this peer counts as a listener
 	beacon   atomic.Pointer[beacon]         // newest
 	liveAt   atomic.Int64                   // Unix nanoseconds: when something was live last
+	sending  atomic.Int32                   // messages of the tree that are on their way out
 	blamedAt atomic.Int64                   // Unix nanoseconds
 	expected sync.Map                       // peer.ID -> time.Time
 
@@ -285,7 +286,7 @@ func (r *Room) leave(ctx context.Context) {
 		settle(lastWords, func() bool { return false })
 	}
 	_ = r.call(ctx, func() { r.step(tree.Leave{}) })
-	settle(time.Second, func() bool { return len(r.fan.Load().children) == 0 })
+	settle(time.Second, func() bool { return r.sending.Load() == 0 && len(r.fan.Load().children) == 0 })
 	_ = r.e.control.Leave(r.topic)
 	r.cancel()
 	r.e.mu.Lock()

@@ -122,6 +122,7 @@ func TestGoodbye(t *testing.T) {
 	if leaf.wait("parent", 1, is("joined")).text("parent") != inner.ready().text("peer") {
 		t.Fatal("the leaf is not below the inner peer")
 	}
+	inner.wait("its child", 1, is("peer")) // before, there is nobody to say goodbye to
 	if code, took := inner.stop(); code != 0 || took > 3*time.Second {
 		t.Errorf("ended with %d after %v", code, took)
 	}
