@@ -12,8 +12,14 @@ import (
 	"github.com/castd/castd/tree"
 )
 
-// sendBeaconLoop tells the room once a second that it lives and where its hub is.
+// quietBeacon is the least time between two beacons while nothing is live.
+const quietBeacon = 1500 * time.Millisecond
+
+// sendBeaconLoop tells the room that it lives and where its hub is: once a second, and half as often while nothing is live.
 func (r *Room) sendBeaconLoop(now time.Time) {
+	if b := r.beacon.Load(); r.silence == quietSilence && b != nil && b.hub == r.e.self && now.Sub(b.at) < quietBeacon {
+		return
+	}
 	b := &wire.Beacon{
 		Hub: []byte(r.e.self), Addrs: addrsOf(r.e.control.Self()), Audience: uint32(r.audience()),
 		Marks: r.marks(func(s *stream) bool { return s.kind != wire.KindRecord }), SinceMs: r.hubSince,

@@ -28,8 +28,8 @@ const (
 	maxRPC        = 2 * wire.MaxEnvelope // one envelope, or several small ones, and gossipsub's own
 	maxControlRPC = wire.MaxEnvelope
 
-	// heartbeat lies between what suits a small room (500 ms) and a large one (1 s).
-	heartbeat = 700 * time.Millisecond
+	// heartbeat is gossipsub's own; half of it would mend a mesh sooner and make an idle peer wake up as often again.
+	heartbeat = time.Second
 
 	// maxHandles bounds the topics that this peer has joined or published to.
 	maxHandles = 256
