@@ -371,6 +371,16 @@ func (r *Repair) Missing(number uint64) bool {
 	return ok && !r.missing[i].dead
 }
 
+// First returns the lowest number that is being asked for.
+func (r *Repair) First() (number uint64, ok bool) {
+	for i := range r.missing {
+		if !r.missing[i].dead {
+			return r.missing[i].number, true
+		}
+	}
+	return 0, false
+}
+
 // Len returns how many numbers are being asked for.
 func (r *Repair) Len() int { return len(r.missing) - r.dead }
 
