@@ -189,6 +189,15 @@ func (r *Room) setChildrenLoop(children []tree.Child) {
 	for _, c := range children {
 		kinds[peer.ID(c.Peer)] = c.Kind
 	}
+	if r.leaving {
+		// Whoever has been told to go elsewhere is fed until he has gone: he closes the hop. Closed from here, it would overtake
+		// the goodbye, and the child would take a departure for a failure.
+		for id, kind := range r.links.Load().children {
+			if r.e.hop(id) != nil {
+				kinds[id] = kind
+			}
+		}
+	}
 	r.relinkLoop(func(l *links) { l.children = kinds })
 	r.feedLoop()
 }
