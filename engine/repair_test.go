@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/enginetest"
 	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree"
 )
 
 // A relay that dies without a word takes nothing with it: its children get from another parent what they missed meanwhile.
@@ -66,6 +68,17 @@ func (s *stage) inner() int {
 	return 0
 }
 
+// children returns the listeners that the listener feeds.
+func (s *stage) children(of int) []*listener {
+	var below []*listener
+	for _, l := range s.listeners {
+		if l.room.Tree().Parent == s.listeners[of].room.Tree().Peer {
+			below = append(below, l)
+		}
+	}
+	return below
+}
+
 // A relay that says goodbye is not missed at all.
 func TestRelayLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -79,6 +92,12 @@ func TestRelayLeaves(t *testing.T) {
 		}
 		sendAudio(t, pub, 0, 100)
 		leaver := s.inner()
+		below := s.children(leaver)
+		ctx, cancel := context.WithCancel(t.Context())
+		var events []<-chan engine.Event
+		for _, l := range below {
+			events = append(events, l.Events(ctx, 0))
+		}
 		done := make(chan error)
 		go func() { done <- s.listeners[leaver].Engine.Close(t.Context()) }()
 		sendAudio(t, pub, 100, 150)
@@ -86,6 +105,19 @@ func TestRelayLeaves(t *testing.T) {
 			t.Error(err)
 		}
 		time.Sleep(time.Second)
+		cancel()
+		for i, heard := range events {
+			var reasons []string
+			for e := range heard {
+				if e.Event == "parent" {
+					reasons = append(reasons, e.Reason)
+				}
+			}
+			// The end of a hop is faster than a message: it must not come first.
+			if len(reasons) == 0 || reasons[0] != tree.ReasonGoodbye {
+				t.Errorf("child %d moved for %q", i, reasons)
+			}
+		}
 		for i, l := range s.listeners {
 			if i == leaver {
 				continue
