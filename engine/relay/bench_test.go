@@ -13,7 +13,6 @@ func benchmarkForward(b *testing.B, kind wire.Kind, size, children int) {
 	for range children {
 		queues = append(queues, NewQueue(0))
 	}
-	f := NewFanout(queues)
 	h := wire.Header{Kind: kind, Stream: 1, FrameStart: true, KeyFrame: true}
 	pkt := h.Append(make([]byte, 0, size))[:size]
 	items := make([]Item, 64)
@@ -22,7 +21,10 @@ func benchmarkForward(b *testing.B, kind wire.Kind, size, children int) {
 	for n := uint64(0); b.Loop(); n++ {
 		h.Number = n
 		h.Append(pkt[:0])
-		f.Push(s.Item(&h, size, s.Put(&h, pkt, false)), nil)
+		it := s.Item(&h, size, s.Put(&h, pkt, false))
+		for _, q := range queues {
+			q.Push(it)
+		}
 		if n%16 != 15 {
 			continue
 		}

@@ -22,7 +22,7 @@ type burst struct {
 }
 
 // Burst queues the backlog of a stream for a newcomer: the packets from number from to the newest one there is, behind live
-// ones. The queue is already part of the Fanout, so that nothing falls between backlog and live packets; the few that come both ways
+// ones. The queue is already pushed to, so that nothing falls between backlog and live packets; the few that come both ways
 // are the same packets. It replaces a backlog of that stream that has not been sent yet, and returns how many numbers it spans.
 func Burst(q *Queue, store *Store, from uint64) int {
 	last, ok := store.Highest()

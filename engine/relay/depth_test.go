@@ -68,12 +68,11 @@ type chain struct {
 }
 
 type chainPeer struct {
-	c       *chain
-	depth   int
-	store   *Store
-	repair  *Repair
-	pending *Pending
-	timer   time.Time
+	c      *chain
+	depth  int
+	store  *Store
+	repair *Repair
+	timer  time.Time
 
 	group    []uint64 // packets that the next parity packet covers
 	groupDue time.Time
@@ -159,7 +158,6 @@ func (p *chainPeer) receive(n uint64) {
 		return
 	}
 	p.repair.Arrived(n, p.c.now)
-	p.pending.Take(h.Stream, n)
 	p.send(n)
 	if p.depth == p.c.cfg.depth {
 		p.c.res.arrived++
@@ -194,9 +192,7 @@ func (p *chainPeer) asked(child *chainPeer, numbers []uint64) {
 	for _, n := range numbers {
 		if p.store.State(n) == StateUnconfirmed {
 			p.send(n)
-		} else {
-			p.pending.Ask(1, n)
-		}
+		} // else it is sent as soon as it comes
 	}
 }
 
@@ -206,7 +202,7 @@ func runChain(cfg chainConfig) chainResult {
 		cfg.repair.RTT = 2 * cfg.delay
 		c.peers = append(c.peers, &chainPeer{
 			c: c, depth: d, store: NewStore(Config{Kind: wire.KindAudio, MaxBytes: 1 << 20}),
-			repair: NewRepair(cfg.repair), pending: NewPending(0), got: make(map[int][]uint64),
+			repair: NewRepair(cfg.repair), got: make(map[int][]uint64),
 		})
 	}
 	source := c.peers[0]

@@ -1,6 +1,5 @@
 // Package relay holds what a peer needs to pass a room's packets on: a Store of the recent packets of each stream, a Queue
-// of what is on its way to each child, the Fanout from one to the others, and Repair, which says what is missing and when
-// to ask for it again.
+// of what is on its way to each child, and Repair, which says what is missing and when to ask for it again.
 //
 // # Terms
 //
@@ -20,7 +19,7 @@
 //
 // # Concurrency
 //
-// Store, Queue and Pending may be used from any goroutine; their locks are held for a copy or a few table entries and
-// nothing is called while they are held, but for a Queue that looks its backlog up in a Store. A Fanout never changes.
+// Store and Queue may be used from any goroutine; their locks are held for a copy or a few table entries and nothing is
+// called while they are held, but for a Queue that looks its backlog up in a Store.
 // Repair and its values belong to one goroutine. There are no goroutines, clocks or sockets in this package.
 package relay

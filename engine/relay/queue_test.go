@@ -242,42 +242,6 @@ func TestBurst(t *testing.T) {
 	}
 }
 
-func TestFanout(t *testing.T) {
-	queues := []*Queue{NewQueue(0), NewQueue(0), NewQueue(0)}
-	f := NewFanout(queues)
-	from := queues[1]
-	queues[0] = nil // the snapshot is its own
-	f.Push(audio(1), from)
-	if f.Len() != 3 || from.Len() != 0 || queues[2].Len() != 1 {
-		t.Error("Push did not go to all but one")
-	}
-	var none *Fanout
-	none.Push(audio(1), nil)
-	if none.Len() != 0 {
-		t.Error("no fan-out has queues")
-	}
-}
-
-func TestPending(t *testing.T) {
-	p := NewPending(3)
-	for n := range uint64(4) {
-		p.Ask(1, n)
-		p.Ask(1, n)
-	}
-	if p.Len() != 3 || p.Take(1, 0) || !p.Take(1, 2) || p.Take(1, 2) || p.Take(2, 3) {
-		t.Error("the oldest should have given way, each taken once")
-	}
-	for n := range uint64(50) {
-		p.Ask(1, n)
-		if p.Len() > 3 {
-			t.Fatalf("%d numbers", p.Len())
-		}
-	}
-	if !p.Take(1, 49) || !p.Take(1, 48) {
-		t.Error("the newest are gone")
-	}
-}
-
 // Many push, one pops; run with -race.
 func TestConcurrency(t *testing.T) {
 	s := NewStore(Config{Kind: wire.KindVideo, Ring: 64})
@@ -318,15 +282,17 @@ func TestConcurrency(t *testing.T) {
 
 func TestQueueNoAllocations(t *testing.T) {
 	s := NewStore(Config{Kind: wire.KindVideo})
-	f := NewFanout([]*Queue{NewQueue(64), NewQueue(64)})
+	served, full := NewQueue(64), NewQueue(64)
 	buf := make([]Item, 16)
 	n := uint64(0)
 	step := func() {
 		it := video(n)
 		it.Store, it.KeyFrame = s, n%50 == 0
-		f.Push(it, nil)
-		f.Push(audio(n), nil)
-		f.queues[0].Pop(buf) // the other is full for ever
+		for _, q := range []*Queue{served, full} {
+			q.Push(it)
+			q.Push(audio(n))
+		}
+		served.Pop(buf)
 		n++
 	}
 	for range 1000 {
