@@ -23,6 +23,8 @@ type Status struct {
 	UploadBps uint64   `json:"upload_bps"`
 	UpBps     uint64   `json:"up_bps"`
 	DownBps   uint64   `json:"down_bps"`
+
+	Ports []PortInfo `json:"ports,omitempty"`
 }
 
 // PeerInfo is a peer that this one is connected to.
@@ -32,10 +34,29 @@ type PeerInfo struct {
 	Hop    bool     `json:"hop"`
 	RTTMs  float64  `json:"rtt_ms,omitempty"`
 	Rooms  []string `json:"rooms,omitempty"`
-	Role   string   `json:"role,omitempty"` // "parent", "child", "backup", "publisher"
+	Role   string   `json:"role,omitempty"` // "parent", "child", "backup", "publisher", "hub"
 	UpBps  uint64   `json:"up_bps,omitempty"`
 	InBps  uint64   `json:"down_bps,omitempty"`
 	LossPm uint32   `json:"loss_permille,omitempty"`
+}
+
+// GuestInfo is a session of a browser or encoder at this peer's gateway.
+type GuestInfo struct {
+	Protocol    string `json:"protocol"` // "whip" publishes, "whep" watches
+	Room        string `json:"room"`     // id
+	Slot        string `json:"slot,omitempty"`
+	Name        string `json:"name,omitempty"`        // what the guest calls himself
+	Participant string `json:"participant,omitempty"` // of a room token
+	Remote      string `json:"remote,omitempty"`      // where the request came from; absent over the Unix socket
+	Since       string `json:"since"`                 // RFC 3339 with milliseconds
+}
+
+// PortInfo is a port that this peer listens on.
+type PortInfo struct {
+	Use      string   `json:"use"`      // "gateway", "peers", "media", "discovery"
+	Protocol string   `json:"protocol"` // "tcp", "udp"
+	Port     int      `json:"port"`
+	Addrs    []string `json:"addrs"` // local IP addresses, sorted
 }
 
 // RoomInfo is a room that this peer is in.
@@ -205,6 +226,7 @@ type GuestService interface {
 // GuestOptions tell who the guest is and what he asked for.
 type GuestOptions struct {
 	Slot        string
+	From        string // participant whose slot a viewer wants; "" for anybody's
 	Participant string
 	Name        string
 	Remote      string // address that the request came from

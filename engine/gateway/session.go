@@ -44,7 +44,10 @@ type session struct {
 	protocol string
 	room     string // as the path had it
 	id       wire.RoomID
+	slot     string
 	owner    tokenKey
+	about    engine.GuestOptions
+	since    time.Time
 
 	// patching makes the comparison of the ETag and what follows one step. It is held across calls of guest.
 	patching sync.Mutex
@@ -69,6 +72,9 @@ func options(allow string, post bool) func(http.ResponseWriter, *http.Request) e
 // slotForm is that of room names.
 var slotForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
+// maxParticipant bounds the id of a participant in a query, in octets.
+const maxParticipant = 128
+
 // offer serves POST of an offer.
 func (g *Gateway) offer(p protocol) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
@@ -89,12 +95,19 @@ func (g *Gateway) offer(p protocol) func(http.ResponseWriter, *http.Request) err
 		if slot != "" && !slotForm.MatchString(slot) {
 			return newProblem(http.StatusBadRequest, engine.CodeBadOffer, "slot must be 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit.")
 		}
+		from := query.Get("participant")
+		if len(from) > maxParticipant {
+			return newProblem(http.StatusBadRequest, engine.CodeBadOffer, "participant must be one of the ids that the room's streams have.")
+		}
+		if p == whip {
+			from = "" // a token says who sends
+		}
 		sdp, err := readBody(w, r, typeSDP)
 		if err != nil {
 			return err
 		}
 		s, err := g.open(r.Context(), p, m, string(sdp), c, engine.GuestOptions{
-			Slot: slot, Participant: c.access.Subject, Name: room.CleanName(query.Get("name")), Remote: c.remote,
+			Slot: slot, From: from, Participant: c.access.Subject, Name: room.CleanName(query.Get("name")), Remote: c.remote,
 		}, name)
 		if err != nil {
 			return err
@@ -113,7 +126,7 @@ func (g *Gateway) offer(p protocol) func(http.ResponseWriter, *http.Request) err
 
 // open makes a session.
 func (g *Gateway) open(ctx context.Context, p protocol, m engine.Media, sdp string, c caller, o engine.GuestOptions, name string) (*session, error) {
-	s := &session{protocol: p.name, room: name, id: m.ID(), owner: c.key}
+	s := &session{protocol: p.name, room: name, id: m.ID(), slot: o.Slot, owner: c.key}
 	if err := g.reserve(s, c); err != nil {
 		return nil, err
 	}
@@ -181,13 +194,20 @@ func (g *Gateway) await(s *session) {
 	g.mu.Unlock()
 	g.unreserve(s)
 	g.metrics.ended(s.protocol)
+	err := s.guest.Err()
+	if errors.Is(err, engine.ErrReplaced) {
+		err = errReplaced
+	}
 	var user *engine.UserError
-	if errors.As(s.guest.Err(), &user) && g.config.Emit != nil {
+	if errors.As(err, &user) && g.config.Emit != nil {
 		g.config.Emit(engine.Event{
-			Event: "error", Time: engine.EventTime(time.Now()), Room: string(s.id), Code: user.Code, Message: user.Message,
+			Event: "error", Time: engine.EventTime(time.Now()), Room: string(s.id), Slot: s.slot, Code: user.Code, Message: user.Message,
 		})
 	}
 }
+
+// errReplaced tells the one of two senders into a slot that came first, so that they do not take it from each other in turns.
+var errReplaced = engine.NewUserError("replaced", "Somebody with the same link has gone live in this slot; use another slot's name to send beside each other.")
 
 var errNoSession = newProblem(http.StatusNotFound, codeNotFound, "There is no such session, or it has ended; begin a new one.")
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -38,6 +39,8 @@ func TestOfferStatuses(t *testing.T) {
 		{"two rooms of that name", call{path: "/whep/twin", token: admin, body: "v=0", headers: []string{sdp}}, nil, 409},
 		{"the token knows which twin", call{path: "/whep/twin", token: twin, body: "v=0", headers: []string{sdp}}, nil, 201},
 		{"conference", call{path: "/whip/talk", token: admin, body: "v=0", headers: []string{sdp}}, nil, 409},
+		{"whose slot", call{path: "/whep/lobby?slot=main&participant=abc", token: viewer, body: "v=0", headers: []string{sdp}}, nil, 201},
+		{"bad participant", call{path: "/whep/lobby?participant=" + strings.Repeat("a", 129), token: viewer, body: "v=0", headers: []string{sdp}}, nil, 400},
 		{"bad slot", call{path: "/whip/lobby?slot=a%20b", token: admin, body: "v=0", headers: []string{sdp}}, nil, 400},
 		{"bad offer", call{path: "/whip/lobby", token: admin, body: "hello", headers: []string{sdp}}, nil, 400},
 		{"no body", call{path: "/whip/lobby", token: admin, headers: []string{sdp}}, nil, 400},
@@ -92,6 +95,14 @@ func TestGuestOptions(t *testing.T) {
 	b.offer("/whip/lobby?slot=side&name=%20Ann%00%20", speaker)
 	if _, o := b.guests.last(); o != (engine.GuestOptions{Slot: "side", Participant: "guest3", Name: "Ann", Remote: "192.0.2.7:4000"}) {
 		t.Errorf("options %+v", o)
+	}
+	b.offer("/whep/lobby?slot=main&participant=ann", viewer)
+	if _, o := b.guests.last(); o.Slot != "main" || o.From != "ann" {
+		t.Errorf("options of a viewer %+v", o)
+	}
+	b.offer("/whip/lobby?participant=ann", speaker)
+	if _, o := b.guests.last(); o.From != "" || o.Participant != "guest3" {
+		t.Errorf("nobody says himself who he is: %+v", o)
 	}
 	b.do(call{method: "POST", path: "/whep/lobby", body: "v=0", headers: []string{"Content-Type: application/sdp"}, local: true})
 	if _, o := b.guests.last(); o != (engine.GuestOptions{}) {
@@ -272,6 +283,13 @@ func TestSessionsEndWithReason(t *testing.T) {
 		synctest.Wait()
 		if len(told) != 1 || told[0].Event != "error" || told[0].Code != engine.CodeNoCommonCodec || told[0].Room != string(lobby) || told[0].Time == "" {
 			t.Errorf("told %+v", told)
+		}
+		b.offer("/whip/lobby?slot=screen", speaker)
+		s, _ = b.guests.last()
+		s.end(fmt.Errorf("session: %w", engine.ErrReplaced))
+		synctest.Wait()
+		if last := told[len(told)-1]; last.Code != "replaced" || last.Slot != "screen" {
+			t.Errorf("of the slot that was taken over: %+v", last)
 		}
 		if len(b.gateway.sessions) != 0 {
 			t.Error("sessions stay behind")

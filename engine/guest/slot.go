@@ -28,13 +28,23 @@ type programme struct {
 	misfit bool
 }
 
+// wish is what a viewer asked to be shown. The zero value is whatever there is.
+type wish struct {
+	slot        string // name; "" for any
+	participant string // whose; "" for anybody's
+}
+
+func (w wish) matches(st *engine.StreamState) bool {
+	return (w.slot == "" || sameSlot(st.Slot, w.slot)) && (w.participant == "" || st.Participant == w.participant)
+}
+
 // choosePlaying returns what to show of the streams: the slot that is being shown while it lives, else the one that has been
-// live longest; named "want" if that is not empty. fits reports whether the viewer can take a stream, wants whether he asked
+// live longest of those that match the wish. fits reports whether the viewer can take a stream, wants whether he asked
 // for its kind. It returns nil while nothing is live.
-func choosePlaying(all []*engine.StreamState, want string, now *programme, fits func(*engine.StreamState) bool) *programme {
+func choosePlaying(all []*engine.StreamState, want wish, now *programme, fits func(*engine.StreamState) bool) *programme {
 	var best *engine.StreamState
 	for _, st := range all {
-		if !st.Live || st.Kind != wire.KindAudio && st.Kind != wire.KindVideo || want != "" && !sameSlot(st.Slot, want) {
+		if !st.Live || st.Kind != wire.KindAudio && st.Kind != wire.KindVideo || !want.matches(st) {
 			continue
 		}
 		if now != nil && keyOf(st) == now.key {

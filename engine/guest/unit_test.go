@@ -2,6 +2,7 @@ package guest
 
 import (
 	"bytes"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -178,23 +179,31 @@ func TestChoosePlaying(t *testing.T) {
 	gone := stream("gone", wire.KindAudio, "opus", 1, false)
 	misfit := stream("misfit", wire.KindVideo, "bad", 5, true)
 	all := []*engine.StreamState{newV, newA, gone, oldV, oldA}
-	p := choosePlaying(all, "", nil, fits)
+	p := choosePlaying(all, wish{}, nil, fits)
 	if p == nil || p.audio != oldA || p.video != oldV || p.misfit {
 		t.Fatalf("%+v", p)
 	}
-	if q := choosePlaying(all, "", &programme{key: keyOf(newA)}, fits); q.audio != newA || q.video != nil || q.misfit {
+	if q := choosePlaying(all, wish{}, &programme{key: keyOf(newA)}, fits); q.audio != newA || q.video != nil || q.misfit {
 		t.Fatalf("the slot that plays must go on: %+v", q)
 	}
-	if q := choosePlaying(all[:3], "", p, fits); q.audio != newA {
+	if q := choosePlaying(all[:3], wish{}, p, fits); q.audio != newA {
 		t.Fatalf("the next slot must follow: %+v", q)
 	}
-	if q := choosePlaying(all, "NEW", nil, fits); q.audio != newA {
+	if q := choosePlaying(all, wish{slot: "NEW"}, nil, fits); q.audio != newA {
 		t.Fatalf("%+v", q)
 	}
-	if q := choosePlaying(all, "gone", nil, fits); q != nil {
+	ann := stream("new", wire.KindAudio, "opus", 30, true)
+	ann.Participant = "ann"
+	if q := choosePlaying(append(slices.Clone(all), ann), wish{slot: "new", participant: "ann"}, nil, fits); q.audio != ann {
+		t.Fatalf("the slot of a participant: %+v", q)
+	}
+	if q := choosePlaying(all, wish{participant: "bob"}, nil, fits); q != nil {
+		t.Fatalf("nobody is bob: %+v", q)
+	}
+	if q := choosePlaying(all, wish{slot: "gone"}, nil, fits); q != nil {
 		t.Fatalf("%+v", q)
 	}
-	if q := choosePlaying([]*engine.StreamState{misfit}, "", nil, fits); q == nil || !q.misfit {
+	if q := choosePlaying([]*engine.StreamState{misfit}, wish{}, nil, fits); q == nil || !q.misfit {
 		t.Fatalf("%+v", q)
 	}
 	if !sameSlot("", "main") || !sameSlot("Main", "") || sameSlot("a", "b") {

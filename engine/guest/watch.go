@@ -30,7 +30,7 @@ type watcher struct {
 	// Constant.
 	session *session
 	room    engine.Media
-	want    string // slot
+	want    wish
 	queue   *queue
 	pool    bufferPool
 	reports chan viewerReport
@@ -59,7 +59,7 @@ type viewerReport struct {
 func newWatcher(s *session, m engine.Media, o engine.GuestOptions) *watcher {
 	c := &s.service.count
 	w := &watcher{
-		session: s, room: m, want: o.Slot, queue: newQueue(&c.audioDropped, &c.videoDropped),
+		session: s, room: m, want: wish{o.Slot, o.From}, queue: newQueue(&c.audioDropped, &c.videoDropped),
 		reports: make(chan viewerReport, maxFeedback), tracks: map[wire.Kind]*viewerTrack{},
 	}
 	for kind, name := range map[wire.Kind]string{wire.KindAudio: kindAudio, wire.KindVideo: kindVideo} {
