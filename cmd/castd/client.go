@@ -69,6 +69,14 @@ func (p *remotePeer) Rooms(ctx context.Context) (rooms []engine.RoomInfo, err er
 	return rooms, p.call(ctx, http.MethodGet, "rooms", nil, &rooms)
 }
 
+func (p *remotePeer) Peers(ctx context.Context) (peers []engine.PeerInfo, err error) {
+	return peers, p.call(ctx, http.MethodGet, "peers", nil, &peers)
+}
+
+func (p *remotePeer) Guests(ctx context.Context) (guests []engine.GuestInfo, err error) {
+	return guests, p.call(ctx, http.MethodGet, "guests", nil, &guests)
+}
+
 func (p *remotePeer) AddRoom(ctx context.Context, s engine.RoomSpec) (info engine.RoomInfo, err error) {
 	return info, p.callFor(ctx, queryTime+time.Duration(s.WaitMs)*time.Millisecond, http.MethodPost, "rooms", s, &info)
 }

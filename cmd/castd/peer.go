@@ -64,7 +64,7 @@ func (a *app) run(ctx context.Context, o node.Options) (peer, error) {
 }
 
 // running returns the data folder's running peer, for commands that only ask.
-func (a *app) running(ctx context.Context) (peer, error) {
+func (a *app) running(ctx context.Context) (*remotePeer, error) {
 	p, err := connect(ctx, a.dataDir)
 	if errors.Is(err, errNoPeer) {
 		return nil, notFoundf("no castd is running on the data folder %s: start one with castd start --room lobby, or name another folder with --data-dir", a.dataDir)

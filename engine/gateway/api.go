@@ -2,8 +2,10 @@ package gateway
 
 import (
 	_ "embed"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/castd/castd/engine"
@@ -15,6 +17,22 @@ func (g *Gateway) status(w http.ResponseWriter, _ *http.Request) error {
 
 func (g *Gateway) peers(w http.ResponseWriter, _ *http.Request) error {
 	return writeJSON(w, http.StatusOK, list(g.config.Service.Peers()))
+}
+
+// guests lists the sessions of browsers and encoders, oldest first.
+func (g *Gateway) guests(w http.ResponseWriter, _ *http.Request) error {
+	g.mu.Lock()
+	all := slices.Collect(maps.Values(g.sessions))
+	g.mu.Unlock()
+	slices.SortFunc(all, func(x, y *session) int { return x.since.Compare(y.since) })
+	out := make([]engine.GuestInfo, 0, len(all))
+	for _, s := range all {
+		out = append(out, engine.GuestInfo{
+			Protocol: s.protocol, Room: string(s.id), Slot: s.about.Slot, Name: s.about.Name, Participant: s.about.Participant,
+			Remote: s.about.Remote, Since: engine.EventTime(s.since),
+		})
+	}
+	return writeJSON(w, http.StatusOK, out)
 }
 
 func (g *Gateway) rooms(w http.ResponseWriter, _ *http.Request) error {

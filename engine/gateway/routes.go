@@ -34,6 +34,7 @@ func (g *Gateway) routes() []route {
 
 		{"GET /api/v1/status", forAdmin, g.status},
 		{"GET /api/v1/peers", forAdmin, g.peers},
+		{"GET /api/v1/guests", forAdmin, g.guests},
 		{"GET /api/v1/rooms", forAdmin, g.rooms},
 		{"POST /api/v1/rooms", forAdmin, g.addRoom},
 		{"GET /api/v1/rooms/{room}", forBearers, g.roomInfo},
