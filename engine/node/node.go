@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ type Node struct {
 	tokens    tokens
 	mediaPort int
 	httpURL   string
+	httpAddr  *netip.AddrPort // where the gateway listens; nil: nowhere
 	started   time.Time
 	cancel    context.CancelFunc
 	work      sync.WaitGroup

@@ -22,7 +22,7 @@ func (s service) Status() engine.Status {
 	st := engine.Status{
 		Peer: s.n.Self().String(), User: wire.ParticipantID(s.n.userKey()), Version: s.n.options.Version,
 		UptimeMs: time.Since(s.n.started).Milliseconds(), HTTP: s.n.httpURL, Addrs: s.n.Addrs(), MediaPort: s.n.mediaPort,
-		Rooms: []string{}, Peers: len(s.n.plane.Connected()), UploadBps: s.n.options.Upload, UpBps: up, DownBps: down,
+		Rooms: []string{}, Peers: len(s.n.plane.Connected()), UploadBps: s.n.options.Upload, UpBps: up, DownBps: down, Ports: s.n.ports(),
 	}
 	for _, r := range s.Rooms() {
 		st.Rooms = append(st.Rooms, r.Room)

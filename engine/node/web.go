@@ -112,6 +112,8 @@ func (n *Node) listenHTTP() (net.Listener, error) {
 		l, scheme = tls.NewListener(l, conf), "https"
 	}
 	shown := l.Addr().(*net.TCPAddr)
+	at := shown.AddrPort()
+	n.httpAddr = &at
 	if shown.IP.IsUnspecified() {
 		host = "127.0.0.1"
 		if strings.Contains(n.options.HTTP, "::") {
