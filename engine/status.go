@@ -11,11 +11,15 @@ import (
 
 // Status is this peer.
 type Status struct {
-	Peer      string   `json:"peer"`
-	User      string   `json:"user"` // participant id of this peer's user
-	Version   string   `json:"version"`
-	UptimeMs  int64    `json:"uptime_ms"`
-	HTTP      string   `json:"http,omitempty"`
+	Peer     string `json:"peer"`
+	User     string `json:"user"` // participant id of this peer's user
+	Version  string `json:"version"`
+	UptimeMs int64  `json:"uptime_ms"`
+	HTTP     string `json:"http,omitempty"`
+	// PublicURL is how guests on other machines reach the gateway; Fingerprint is the SHA-256 of its certificate.
+	PublicURL   string `json:"public_url,omitempty"`
+	Fingerprint string `json:"tls_fingerprint,omitempty"`
+
 	Addrs     []string `json:"addrs"`
 	MediaPort int      `json:"media_port"`
 	Rooms     []string `json:"rooms"` // ids
@@ -57,6 +61,7 @@ type PortInfo struct {
 	Protocol string   `json:"protocol"` // "tcp", "udp"
 	Port     int      `json:"port"`
 	Addrs    []string `json:"addrs"` // local IP addresses, sorted
+	Fixed    bool     `json:"fixed"` // it is the port that was asked for, or the usual one, and so the next start's too
 }
 
 // RoomInfo is a room that this peer is in.

@@ -37,9 +37,7 @@ type portLine struct {
 	engine.PortInfo
 	OpenTo string `json:"open_to"`
 	State  string `json:"state"`
-	// Fixed says that it is the same port after the next start.
-	Fixed bool   `json:"fixed"`
-	Note  string `json:"note"`
+	Note   string `json:"note"`
 }
 
 func (a *app) portsCommand() *cobra.Command {
@@ -80,11 +78,11 @@ func (a *app) ports(ctx context.Context, flags *peerFlags) error {
 		}
 		running = true
 		for _, q := range status.Ports {
-			lines = append(lines, portLine{PortInfo: q, OpenTo: openTo(q), State: portOpen, Fixed: defaultPort(q)})
+			lines = append(lines, portLine{PortInfo: q, OpenTo: openTo(q), State: portOpen})
 		}
 	case errors.Is(err, errNoPeer):
 		for _, q := range planned {
-			lines = append(lines, portLine{PortInfo: q, OpenTo: openTo(q), State: tryPort(q), Fixed: q.Port != 0})
+			lines = append(lines, portLine{PortInfo: q, OpenTo: openTo(q), State: tryPort(q)})
 		}
 	default:
 		return err
@@ -101,11 +99,6 @@ func (a *app) ports(ctx context.Context, flags *peerFlags) error {
 	}
 	out.text("%s", portsText(lines, running, lanAddrs()))
 	return nil
-}
-
-// defaultPort reports whether a running peer's port is one that it takes whenever it is free.
-func defaultPort(p engine.PortInfo) bool {
-	return slices.Contains([]int{8470, node.DefaultPort, node.DefaultMediaPort, 5353}, p.Port)
 }
 
 // openTo says who can reach a port.

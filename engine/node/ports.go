@@ -64,6 +64,9 @@ func PlannedPorts(o Options) ([]engine.PortInfo, error) {
 	if !o.NoMDNS {
 		p.add(useDiscovery, "udp", mdnsPort, netip.IPv4Unspecified(), netip.IPv6Unspecified())
 	}
+	for i := range p.all {
+		p.all[i].Fixed = p.all[i].Port != 0
+	}
 	return p.sorted(), nil
 }
 
@@ -82,6 +85,13 @@ func (n *Node) ports() []engine.PortInfo {
 	}
 	if !n.options.NoMDNS {
 		p.add(useDiscovery, "udp", mdnsPort, netip.IPv4Unspecified(), netip.IPv6Unspecified())
+	}
+	planned, _ := PlannedPorts(n.options) // they were good enough to start with
+	for i := range p.all {
+		q := &p.all[i]
+		q.Fixed = slices.ContainsFunc(planned, func(o engine.PortInfo) bool {
+			return o.Use == q.Use && o.Protocol == q.Protocol && o.Port == q.Port
+		})
 	}
 	return p.sorted()
 }
