@@ -29,13 +29,14 @@ engine/relay       : engine/wire
 engine/uplink      : engine/wire
 engine/container   : engine/codec engine/wire
 engine/store       : engine/wire
+engine/cert        :
 engine             : tree mixer mixer/jitter mixer/opus engine/codec engine/wire engine/seal engine/room engine/relay engine/uplink
 engine/gossip      : engine engine/wire
 engine/hop         : engine engine/wire
 engine/guest       : engine engine/wire engine/codec
 engine/gateway     : engine engine/wire engine/room
 engine/enginetest  : engine engine/wire engine/gossip engine/hop
-engine/node        : engine engine/codec engine/container engine/gateway engine/gossip engine/guest engine/hop engine/room engine/store engine/uplink engine/wire
+engine/node        : engine engine/cert engine/codec engine/container engine/gateway engine/gossip engine/guest engine/hop engine/room engine/store engine/uplink engine/wire
 plugins/sdk        :
 plugins            : plugins/sdk engine engine/wire
 plugins/recording  : plugins/sdk engine/codec engine/container mixer/opus

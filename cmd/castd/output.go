@@ -13,13 +13,17 @@ import (
 
 // ready is the first line of start, listen and publish.
 type ready struct {
-	Event     string   `json:"event"`
-	Peer      string   `json:"peer"`
-	Room      string   `json:"room,omitempty"`
-	Name      string   `json:"name,omitempty"`
-	Mode      string   `json:"mode,omitempty"`
-	Role      string   `json:"role,omitempty"`
-	HTTP      string   `json:"http,omitempty"`
+	Event string `json:"event"`
+	Peer  string `json:"peer"`
+	Room  string `json:"room,omitempty"`
+	Name  string `json:"name,omitempty"`
+	Mode  string `json:"mode,omitempty"`
+	Role  string `json:"role,omitempty"`
+	HTTP  string `json:"http,omitempty"`
+	// Fingerprint is that of the gateway's certificate, PublicURL what guests on other machines use where that is another address.
+	Fingerprint string `json:"tls_fingerprint,omitempty"`
+	PublicURL   string `json:"public_url,omitempty"`
+
 	Token     string   `json:"token,omitempty"`
 	Invite    string   `json:"invite,omitempty"`
 	Addrs     []string `json:"addrs"`
@@ -79,6 +83,12 @@ func (p *printer) ready(r ready) {
 		if r.Role == "owner" {
 			fmt.Fprintf(&b, "  OBS     WHIP server %s/whip/%s, bearer token as in the page's link\n", r.HTTP, r.Name)
 		}
+	}
+	if r.PublicURL != "" && r.Room != "" {
+		fmt.Fprintf(&b, "  guests  castd invite %s --guest prints links at %s\n", r.Name, r.PublicURL)
+	}
+	if r.Fingerprint != "" {
+		fmt.Fprintf(&b, "  TLS     certificate SHA-256 %s\n", r.Fingerprint)
 	}
 	if r.Invite != "" {
 		fmt.Fprintf(&b, "  invite  %s\n", r.Invite)

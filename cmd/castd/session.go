@@ -39,6 +39,9 @@ func open(ctx context.Context, p peer, out *printer, stats time.Duration, specs 
 	}
 	s := &session{peer: p, out: out, ended: make(chan struct{})}
 	line := ready{Event: "ready", Peer: status.Peer, HTTP: status.HTTP, Addrs: status.Addrs, MediaPort: status.MediaPort}
+	if line.Fingerprint = status.Fingerprint; status.PublicURL != status.HTTP {
+		line.PublicURL = status.PublicURL
+	}
 	if line.HTTP != "" {
 		line.Token = p.Token()
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/pion/ice/v4"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/cert"
 	"github.com/castd/castd/engine/gossip"
 	"github.com/castd/castd/engine/guest"
 	"github.com/castd/castd/engine/hop"
@@ -35,12 +36,15 @@ type Node struct {
 	tokens    tokens
 	mediaPort int
 	httpURL   string
-	httpAddr  *netip.AddrPort // where the gateway listens; nil: nowhere
-	started   time.Time
-	cancel    context.CancelFunc
-	work      sync.WaitGroup
-	closing   sync.Once
-	closeErr  error
+	publicURL string // httpURL, or with an address that other machines can use
+	// certificate is the gateway's; nil for plain HTTP.
+	certificate cert.Source
+	httpAddr    *netip.AddrPort // where the gateway listens; nil: nowhere
+	started     time.Time
+	cancel      context.CancelFunc
+	work        sync.WaitGroup
+	closing     sync.Once
+	closeErr    error
 }
 
 // reachDialled is how long a question about a room may take where peers must be dialled first.

@@ -23,6 +23,7 @@ func (s service) Status() engine.Status {
 		Peer: s.n.Self().String(), User: wire.ParticipantID(s.n.userKey()), Version: s.n.options.Version,
 		UptimeMs: time.Since(s.n.started).Milliseconds(), HTTP: s.n.httpURL, Addrs: s.n.Addrs(), MediaPort: s.n.mediaPort,
 		Rooms: []string{}, Peers: len(s.n.plane.Connected()), UploadBps: s.n.options.Upload, UpBps: up, DownBps: down, Ports: s.n.ports(),
+		PublicURL: s.n.guestURL(), Fingerprint: s.n.fingerprint(),
 	}
 	for _, r := range s.Rooms() {
 		st.Rooms = append(st.Rooms, r.Room)
@@ -123,10 +124,7 @@ const guestLife = 24 * time.Hour
 
 // guestLink returns a link for a browser, with a room token in its fragment.
 func (s service) guestLink(r *engine.Room, spec engine.InviteSpec) (string, error) {
-	base := s.n.options.PublicURL
-	if base == "" {
-		base = s.n.httpURL
-	}
+	base := s.n.guestURL()
 	if base == "" {
 		return "", engine.NewUserError(engine.CodeNotAllowed, "this peer has no gateway that a browser could open: start it with --http")
 	}

@@ -2,23 +2,17 @@ package node
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
+	"github.com/castd/castd/engine/cert"
 	"github.com/castd/castd/engine/gateway"
 )
 
@@ -43,7 +37,7 @@ func (n *Node) serve() (_ *web, err error) {
 		}
 	}()
 	w.gateway, err = gateway.New(gateway.Config{
-		Service: n.Service(), Guests: n.guests, PublicURL: n.options.PublicURL, Hosts: hostNames(),
+		Service: n.Service(), Guests: n.guests, PublicURL: n.options.PublicURL, Hosts: cert.HostNames(),
 		MediaUpload: MediaUpload(n.Service(), n.log), MediaDownload: MediaDownload(n.Service(), n.log),
 		MetricsGatherer: n.metrics(), Emit: n.engine.Emit, Log: n.log.With("part", "gateway"),
 	})
@@ -64,15 +58,6 @@ func (n *Node) serve() (_ *web, err error) {
 	}
 	w.work.Go(func() { n.logServe(w.gateway.ServeLocal(ctx, local)) })
 	return w, nil
-}
-
-// hostNames are the names by which others on the local network may call this machine.
-func hostNames() []string {
-	name, err := os.Hostname()
-	if err != nil || name == "" {
-		return nil
-	}
-	return []string{name, name + ".local"}
 }
 
 func (n *Node) logServe(err error) {
@@ -105,11 +90,12 @@ func (n *Node) listenHTTP() (net.Listener, error) {
 		return nil, fmt.Errorf("the gateway cannot listen at %s: choose another address with --http, or --http off (%w)", addr, err)
 	}
 	scheme := "http"
-	if conf, err := n.tlsConfig(); err != nil {
+	if n.certificate, err = n.openCertificate(); err != nil {
 		_ = l.Close()
 		return nil, err
-	} else if conf != nil {
-		l, scheme = tls.NewListener(l, conf), "https"
+	}
+	if n.certificate != nil {
+		l, scheme = tls.NewListener(l, cert.Config(n.certificate)), "https"
 	}
 	shown := l.Addr().(*net.TCPAddr)
 	at := shown.AddrPort()
@@ -121,59 +107,11 @@ func (n *Node) listenHTTP() (net.Listener, error) {
 		}
 	}
 	n.httpURL = scheme + "://" + net.JoinHostPort(host, fmt.Sprint(shown.Port))
+	n.publicURL = n.httpURL
+	if others, ok := cert.Reachable(); ok && shown.IP.IsUnspecified() {
+		n.publicURL = scheme + "://" + netip.AddrPortFrom(others, uint16(shown.Port)).String()
+	}
 	return l, nil
-}
-
-// tlsConfig returns nil where the gateway speaks plain HTTP.
-func (n *Node) tlsConfig() (*tls.Config, error) {
-	switch {
-	case n.options.TLSCert != "":
-		cert, err := tls.LoadX509KeyPair(n.options.TLSCert, n.options.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("the certificate of --tls-cert and --tls-key cannot be used: %w", err)
-		}
-		return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}, nil
-	case n.options.TLSSelf:
-		cert, fingerprint, err := selfSigned(time.Now())
-		if err != nil {
-			return nil, fmt.Errorf("make certificate: %w", err)
-		}
-		n.log.Info("made a certificate for this run; browsers will ask whether to trust it", "sha256", fingerprint)
-		return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}, nil
-	}
-	return nil, nil
-}
-
-// selfSigned makes a certificate for all of this machine's addresses.
-func selfSigned(now time.Time) (cert tls.Certificate, fingerprint string, err error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return cert, "", err
-	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
-	if err != nil {
-		return cert, "", err
-	}
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "castd"}, NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(0, 0, 30),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, DNSNames: []string{"localhost"},
-	}
-	if name, err := os.Hostname(); err == nil {
-		template.DNSNames = append(template.DNSNames, name)
-	}
-	if addrs, err := net.InterfaceAddrs(); err == nil {
-		for _, a := range addrs {
-			if ip, ok := a.(*net.IPNet); ok {
-				template.IPAddresses = append(template.IPAddresses, ip.IP)
-			}
-		}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		return cert, "", err
-	}
-	sum := sha256.Sum256(der)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, fmt.Sprintf("% X", sum[:]), nil
 }
 
 // listenLocal opens the data folder's socket, mode 0600. The folder's lock is held, so what is there is left over.

@@ -11,6 +11,7 @@
 //	counters.json     up to where numbers have been reserved
 //	rooms.json        own rooms and rooms met before
 //	peers.json        the peers seen last
+//	tls.pem           the gateway's own certificate and its key
 //	castd.sock.path   where the control socket is, if its usual path would be too long
 //
 // Invariants. Each file is replaced at once (temporary file, fsync, rename, fsync of the folder): after a crash it is the old
