@@ -39,6 +39,10 @@ const (
 	Type_STAGE_ANSWER     Type = 9  // StageAnswer: its response
 	Type_HOP_OFFER        Type = 10 // HopOffer: request, from the peer that wants media
 	Type_HOP_ANSWER       Type = 11 // HopAnswer: its response
+	Type_ACCESS           Type = 12 // Access: gossip (room); made by the owner or a delegate
+	Type_KEYS             Type = 13 // Keys: direct, from a peer of a private room to those it feeds, and to the hub
+	Type_REDEEM           Type = 14 // Redeem: request, to the peer that counts an invite's uses, or to one that passes it on
+	Type_REDEEM_ANSWER    Type = 15 // RedeemAnswer: its response
 )
 
 // Enum value maps for Type.
@@ -56,6 +60,10 @@ var (
 		9:  "STAGE_ANSWER",
 		10: "HOP_OFFER",
 		11: "HOP_ANSWER",
+		12: "ACCESS",
+		13: "KEYS",
+		14: "REDEEM",
+		15: "REDEEM_ANSWER",
 	}
 	Type_value = map[string]int32{
 		"TYPE_UNSPECIFIED": 0,
@@ -70,6 +78,10 @@ var (
 		"STAGE_ANSWER":     9,
 		"HOP_OFFER":        10,
 		"HOP_ANSWER":       11,
+		"ACCESS":           12,
+		"KEYS":             13,
+		"REDEEM":           14,
+		"REDEEM_ANSWER":    15,
 	}
 )
 
@@ -511,9 +523,10 @@ type Link struct {
 	NotBeforeMs   int64                  `protobuf:"varint,3,opt,name=not_before_ms,json=notBeforeMs,proto3" json:"not_before_ms,omitempty"`
 	ExpiresMs     int64                  `protobuf:"varint,4,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"` // 0: with the room
 	EpochFloor    uint64                 `protobuf:"varint,5,opt,name=epoch_floor,json=epochFloor,proto3" json:"epoch_floor,omitempty"`
-	Uses          uint32                 `protobuf:"varint,6,opt,name=uses,proto3" json:"uses,omitempty"` // 0: any number
-	Nonce         []byte                 `protobuf:"bytes,7,opt,name=nonce,proto3" json:"nonce,omitempty"`
+	Uses          uint32                 `protobuf:"varint,6,opt,name=uses,proto3" json:"uses,omitempty"`  // 0: any number
+	Nonce         []byte                 `protobuf:"bytes,7,opt,name=nonce,proto3" json:"nonce,omitempty"` // of an invite: its id, which the links that follow from it carry as well
 	Signature     []byte                 `protobuf:"bytes,8,opt,name=signature,proto3" json:"signature,omitempty"`
+	Issuer        []byte                 `protobuf:"bytes,9,opt,name=issuer,proto3" json:"issuer,omitempty"` // peer that counts the uses, where they are counted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -600,6 +613,13 @@ func (x *Link) GetNonce() []byte {
 func (x *Link) GetSignature() []byte {
 	if x != nil {
 		return x.Signature
+	}
+	return nil
+}
+
+func (x *Link) GetIssuer() []byte {
+	if x != nil {
+		return x.Issuer
 	}
 	return nil
 }
@@ -706,6 +726,7 @@ func (x *Invite) GetSeed() []byte {
 type RoomQuery struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Room          string                 `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	Chain         *Chain                 `protobuf:"bytes,2,opt,name=chain,proto3" json:"chain,omitempty"` // the asker's right to be in it, for private rooms
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -745,6 +766,13 @@ func (x *RoomQuery) GetRoom() string {
 		return x.Room
 	}
 	return ""
+}
+
+func (x *RoomQuery) GetChain() *Chain {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
 }
 
 // RoomAnswer lists the rooms found, none if the peer knows none.
@@ -797,7 +825,9 @@ type RoomFound struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Record        []byte                 `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"` // Envelope of RoomRecord
 	Candidates    []*Candidate           `protobuf:"bytes,2,rep,name=candidates,proto3" json:"candidates,omitempty"`
-	Beacon        []byte                 `protobuf:"bytes,3,opt,name=beacon,proto3" json:"beacon,omitempty"` // Envelope of Beacon: the newest heard
+	Beacon        []byte                 `protobuf:"bytes,3,opt,name=beacon,proto3" json:"beacon,omitempty"`   // Envelope of Beacon: the newest heard
+	Keys          *Keys                  `protobuf:"bytes,4,opt,name=keys,proto3" json:"keys,omitempty"`       // of a private room
+	Refused       string                 `protobuf:"bytes,5,opt,name=refused,proto3" json:"refused,omitempty"` // why the asker is not told of the room; nothing else is set then
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -851,6 +881,20 @@ func (x *RoomFound) GetBeacon() []byte {
 		return x.Beacon
 	}
 	return nil
+}
+
+func (x *RoomFound) GetKeys() *Keys {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *RoomFound) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
 }
 
 // Candidate is a peer that may take a child.
@@ -1051,7 +1095,9 @@ type Beacon struct {
 	Addrs         [][]byte               `protobuf:"bytes,2,rep,name=addrs,proto3" json:"addrs,omitempty"`
 	Marks         []*StreamMark          `protobuf:"bytes,3,rep,name=marks,proto3" json:"marks,omitempty"`
 	Audience      uint32                 `protobuf:"varint,4,opt,name=audience,proto3" json:"audience,omitempty"`
-	SinceMs       uint64                 `protobuf:"varint,5,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"` // Unix time at which the sender became the hub: of two hubs the older stays
+	SinceMs       uint64                 `protobuf:"varint,5,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`         // Unix time at which the sender became the hub: of two hubs the older stays
+	Access        uint64                 `protobuf:"varint,6,opt,name=access,proto3" json:"access,omitempty"`                          // number of the newest Access that the hub knows
+	AccessHash    []byte                 `protobuf:"bytes,7,opt,name=access_hash,json=accessHash,proto3" json:"access_hash,omitempty"` // first 16 octets of SHA-256 of its envelope
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1119,6 +1165,20 @@ func (x *Beacon) GetSinceMs() uint64 {
 		return x.SinceMs
 	}
 	return 0
+}
+
+func (x *Beacon) GetAccess() uint64 {
+	if x != nil {
+		return x.Access
+	}
+	return 0
+}
+
+func (x *Beacon) GetAccessHash() []byte {
+	if x != nil {
+		return x.AccessHash
+	}
+	return nil
 }
 
 // TreeMessage is a message between tree.Routers.
@@ -1305,6 +1365,7 @@ type Probe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nonce         uint64                 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
 	Slots         uint32                 `protobuf:"varint,2,opt,name=slots,proto3" json:"slots,omitempty"` // what the sender itself can give
+	Chain         *Chain                 `protobuf:"bytes,3,opt,name=chain,proto3" json:"chain,omitempty"`  // right to listen, for private rooms
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1351,6 +1412,13 @@ func (x *Probe) GetSlots() uint32 {
 		return x.Slots
 	}
 	return 0
+}
+
+func (x *Probe) GetChain() *Chain {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
 }
 
 // ProbeReply: its answer.
@@ -1533,6 +1601,7 @@ type Accept struct {
 	Announces     [][]byte               `protobuf:"bytes,5,rep,name=announces,proto3" json:"announces,omitempty"` // Envelopes of Announce: what is live
 	Candidates    []*Candidate           `protobuf:"bytes,6,rep,name=candidates,proto3" json:"candidates,omitempty"`
 	Marks         []*StreamMark          `protobuf:"bytes,7,rep,name=marks,proto3" json:"marks,omitempty"` // newest number of each stream: what comes up to there is backlog
+	Chain         *Chain                 `protobuf:"bytes,8,opt,name=chain,proto3" json:"chain,omitempty"` // the parent's own right, for private rooms
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1616,12 +1685,21 @@ func (x *Accept) GetMarks() []*StreamMark {
 	return nil
 }
 
+func (x *Accept) GetChain() *Chain {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
 // Refuse: the answer of a parent that cannot, with others to ask.
 type Refuse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nonce         uint64                 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
 	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"` // "full", "loop", "no_path", "not_allowed", "leaving"
 	Candidates    []*Candidate           `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	Denied        string                 `protobuf:"bytes,4,opt,name=denied,proto3" json:"denied,omitempty"` // with "not_allowed": why
+	Access        []byte                 `protobuf:"bytes,5,opt,name=access,proto3" json:"access,omitempty"` // Envelope of Access: the proof, where a right was revoked
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1673,6 +1751,20 @@ func (x *Refuse) GetReason() string {
 func (x *Refuse) GetCandidates() []*Candidate {
 	if x != nil {
 		return x.Candidates
+	}
+	return nil
+}
+
+func (x *Refuse) GetDenied() string {
+	if x != nil {
+		return x.Denied
+	}
+	return ""
+}
+
+func (x *Refuse) GetAccess() []byte {
+	if x != nil {
+		return x.Access
 	}
 	return nil
 }
@@ -1902,6 +1994,7 @@ type StreamInfo struct {
 	Incarnation   uint32                 `protobuf:"varint,8,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // grows when numbers, timestamps, codec or media key begin anew
 	Generation    uint32                 `protobuf:"varint,9,opt,name=generation,proto3" json:"generation,omitempty"`   // of the room's media key
 	First         uint64                 `protobuf:"varint,10,opt,name=first,proto3" json:"first,omitempty"`            // first number of this incarnation
+	Rekeys        []*Rekey               `protobuf:"bytes,11,rep,name=rekeys,proto3" json:"rekeys,omitempty"`           // since then, the newest last
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2006,6 +2099,67 @@ func (x *StreamInfo) GetFirst() uint64 {
 	return 0
 }
 
+func (x *StreamInfo) GetRekeys() []*Rekey {
+	if x != nil {
+		return x.Rekeys
+	}
+	return nil
+}
+
+// Rekey says that packets of a stream whose headers name the incarnation are sealed under a media key of the generation.
+// Numbers and timestamps go on.
+type Rekey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Incarnation   uint32                 `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Generation    uint32                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rekey) Reset() {
+	*x = Rekey{}
+	mi := &file_wire_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rekey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rekey) ProtoMessage() {}
+
+func (x *Rekey) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rekey.ProtoReflect.Descriptor instead.
+func (*Rekey) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Rekey) GetIncarnation() uint32 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *Rekey) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 // Announce says what a publisher sends from a slot, and by which right. Its envelope is signed by the publishing device
 // and carries that device's certificate.
 type Announce struct {
@@ -2025,7 +2179,7 @@ type Announce struct {
 
 func (x *Announce) Reset() {
 	*x = Announce{}
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2191,7 @@ func (x *Announce) String() string {
 func (*Announce) ProtoMessage() {}
 
 func (x *Announce) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2204,7 @@ func (x *Announce) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announce.ProtoReflect.Descriptor instead.
 func (*Announce) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{25}
+	return file_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Announce) GetParticipant() string {
@@ -2131,7 +2285,7 @@ type Manifest struct {
 
 func (x *Manifest) Reset() {
 	*x = Manifest{}
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2143,7 +2297,7 @@ func (x *Manifest) String() string {
 func (*Manifest) ProtoMessage() {}
 
 func (x *Manifest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2156,7 +2310,7 @@ func (x *Manifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
 func (*Manifest) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{26}
+	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Manifest) GetRuns() []*Run {
@@ -2206,7 +2360,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2218,7 +2372,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2231,7 +2385,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{27}
+	return file_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Run) GetStream() uint64 {
@@ -2267,7 +2421,7 @@ type Skip struct {
 
 func (x *Skip) Reset() {
 	*x = Skip{}
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2279,7 +2433,7 @@ func (x *Skip) String() string {
 func (*Skip) ProtoMessage() {}
 
 func (x *Skip) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2292,7 +2446,7 @@ func (x *Skip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Skip.ProtoReflect.Descriptor instead.
 func (*Skip) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{28}
+	return file_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Skip) GetStream() uint64 {
@@ -2328,7 +2482,7 @@ type Clock struct {
 
 func (x *Clock) Reset() {
 	*x = Clock{}
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2340,7 +2494,7 @@ func (x *Clock) String() string {
 func (*Clock) ProtoMessage() {}
 
 func (x *Clock) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2353,7 +2507,7 @@ func (x *Clock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Clock.ProtoReflect.Descriptor instead.
 func (*Clock) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{29}
+	return file_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Clock) GetStream() uint64 {
@@ -2387,7 +2541,7 @@ type StageJoin struct {
 
 func (x *StageJoin) Reset() {
 	*x = StageJoin{}
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2553,7 @@ func (x *StageJoin) String() string {
 func (*StageJoin) ProtoMessage() {}
 
 func (x *StageJoin) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2566,7 @@ func (x *StageJoin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageJoin.ProtoReflect.Descriptor instead.
 func (*StageJoin) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{30}
+	return file_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *StageJoin) GetAnnounces() [][]byte {
@@ -2433,7 +2587,7 @@ type StageAnswer struct {
 
 func (x *StageAnswer) Reset() {
 	*x = StageAnswer{}
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2445,7 +2599,7 @@ func (x *StageAnswer) String() string {
 func (*StageAnswer) ProtoMessage() {}
 
 func (x *StageAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2458,7 +2612,7 @@ func (x *StageAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageAnswer.ProtoReflect.Descriptor instead.
 func (*StageAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{31}
+	return file_wire_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StageAnswer) GetReason() string {
@@ -2489,7 +2643,7 @@ type HopOffer struct {
 
 func (x *HopOffer) Reset() {
 	*x = HopOffer{}
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2501,7 +2655,7 @@ func (x *HopOffer) String() string {
 func (*HopOffer) ProtoMessage() {}
 
 func (x *HopOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2514,7 +2668,7 @@ func (x *HopOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopOffer.ProtoReflect.Descriptor instead.
 func (*HopOffer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{32}
+	return file_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *HopOffer) GetUfrag() string {
@@ -2567,7 +2721,7 @@ type HopAnswer struct {
 
 func (x *HopAnswer) Reset() {
 	*x = HopAnswer{}
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2733,7 @@ func (x *HopAnswer) String() string {
 func (*HopAnswer) ProtoMessage() {}
 
 func (x *HopAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2746,7 @@ func (x *HopAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopAnswer.ProtoReflect.Descriptor instead.
 func (*HopAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{33}
+	return file_wire_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *HopAnswer) GetUfrag() string {
@@ -2649,7 +2803,7 @@ type HopControl struct {
 
 func (x *HopControl) Reset() {
 	*x = HopControl{}
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2661,7 +2815,7 @@ func (x *HopControl) String() string {
 func (*HopControl) ProtoMessage() {}
 
 func (x *HopControl) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2674,7 +2828,7 @@ func (x *HopControl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopControl.ProtoReflect.Descriptor instead.
 func (*HopControl) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{34}
+	return file_wire_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HopControl) GetPulse() *Pulse {
@@ -2712,7 +2866,7 @@ type Pulse struct {
 
 func (x *Pulse) Reset() {
 	*x = Pulse{}
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2724,7 +2878,7 @@ func (x *Pulse) String() string {
 func (*Pulse) ProtoMessage() {}
 
 func (x *Pulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2737,7 +2891,7 @@ func (x *Pulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pulse.ProtoReflect.Descriptor instead.
 func (*Pulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{35}
+	return file_wire_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Pulse) GetStamp() uint32 {
@@ -2791,7 +2945,7 @@ type RoomPulse struct {
 
 func (x *RoomPulse) Reset() {
 	*x = RoomPulse{}
-	mi := &file_wire_proto_msgTypes[36]
+	mi := &file_wire_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2803,7 +2957,7 @@ func (x *RoomPulse) String() string {
 func (*RoomPulse) ProtoMessage() {}
 
 func (x *RoomPulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[36]
+	mi := &file_wire_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2816,7 +2970,7 @@ func (x *RoomPulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomPulse.ProtoReflect.Descriptor instead.
 func (*RoomPulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{36}
+	return file_wire_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *RoomPulse) GetRoom() uint64 {
@@ -2879,7 +3033,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_wire_proto_msgTypes[37]
+	mi := &file_wire_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2891,7 +3045,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[37]
+	mi := &file_wire_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2904,7 +3058,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{37}
+	return file_wire_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Nack) GetStream() uint64 {
@@ -2931,7 +3085,7 @@ type KeyFrameWish struct {
 
 func (x *KeyFrameWish) Reset() {
 	*x = KeyFrameWish{}
-	mi := &file_wire_proto_msgTypes[38]
+	mi := &file_wire_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2943,7 +3097,7 @@ func (x *KeyFrameWish) String() string {
 func (*KeyFrameWish) ProtoMessage() {}
 
 func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[38]
+	mi := &file_wire_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,7 +3110,7 @@ func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyFrameWish.ProtoReflect.Descriptor instead.
 func (*KeyFrameWish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{38}
+	return file_wire_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *KeyFrameWish) GetStream() uint64 {
@@ -2964,6 +3118,398 @@ func (x *KeyFrameWish) GetStream() uint64 {
 		return x.Stream
 	}
 	return 0
+}
+
+// Access says who has been shut out of a room since his right was signed, and which media key is the room's. The owner signs
+// it, or a delegate; the one with the largest number holds.
+type Access struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Generation    uint32                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"` // of the media key; 0 in a public room
+	Commitment    []byte                 `protobuf:"bytes,3,opt,name=commitment,proto3" json:"commitment,omitempty"`  // SHA-256("castd room key v1" ‖ 0x00 ‖ room id ‖ generation (4 octets, big-endian) ‖ key)
+	MadeMs        int64                  `protobuf:"varint,4,opt,name=made_ms,json=madeMs,proto3" json:"made_ms,omitempty"`
+	Revoked       []*Revocation          `protobuf:"bytes,5,rep,name=revoked,proto3" json:"revoked,omitempty"`
+	BeforeMs      int64                  `protobuf:"varint,6,opt,name=before_ms,json=beforeMs,proto3" json:"before_ms,omitempty"` // invites made before this time do not hold; 0: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Access) Reset() {
+	*x = Access{}
+	mi := &file_wire_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Access) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Access) ProtoMessage() {}
+
+func (x *Access) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Access.ProtoReflect.Descriptor instead.
+func (*Access) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Access) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Access) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Access) GetCommitment() []byte {
+	if x != nil {
+		return x.Commitment
+	}
+	return nil
+}
+
+func (x *Access) GetMadeMs() int64 {
+	if x != nil {
+		return x.MadeMs
+	}
+	return 0
+}
+
+func (x *Access) GetRevoked() []*Revocation {
+	if x != nil {
+		return x.Revoked
+	}
+	return nil
+}
+
+func (x *Access) GetBeforeMs() int64 {
+	if x != nil {
+		return x.BeforeMs
+	}
+	return 0
+}
+
+// Revocation takes rights back, of all who came by an invite or of one person.
+type Revocation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Invite        []byte                 `protobuf:"bytes,1,opt,name=invite,proto3" json:"invite,omitempty"`           // nonce of its link
+	Participant   string                 `protobuf:"bytes,2,opt,name=participant,proto3" json:"participant,omitempty"` // or the participant id
+	Rights        uint32                 `protobuf:"varint,3,opt,name=rights,proto3" json:"rights,omitempty"`          // bits of Rights; 0: all
+	AtMs          int64                  `protobuf:"varint,4,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	ExpiresMs     int64                  `protobuf:"varint,5,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"` // when the invite would have ended anyway; 0: never
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Revocation) Reset() {
+	*x = Revocation{}
+	mi := &file_wire_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Revocation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Revocation) ProtoMessage() {}
+
+func (x *Revocation) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
+func (*Revocation) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *Revocation) GetInvite() []byte {
+	if x != nil {
+		return x.Invite
+	}
+	return nil
+}
+
+func (x *Revocation) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *Revocation) GetRights() uint32 {
+	if x != nil {
+		return x.Rights
+	}
+	return 0
+}
+
+func (x *Revocation) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *Revocation) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+// Keys hands the media keys of a private room to one who may be in it.
+type Keys struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Access        []byte                 `protobuf:"bytes,1,opt,name=access,proto3" json:"access,omitempty"` // Envelope of Access
+	Keys          []*MediaKey            `protobuf:"bytes,2,rep,name=keys,proto3" json:"keys,omitempty"`     // the current one, and the one before while it holds
+	Record        []byte                 `protobuf:"bytes,3,opt,name=record,proto3" json:"record,omitempty"` // Envelope of RoomRecord
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Keys) Reset() {
+	*x = Keys{}
+	mi := &file_wire_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Keys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Keys) ProtoMessage() {}
+
+func (x *Keys) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Keys.ProtoReflect.Descriptor instead.
+func (*Keys) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Keys) GetAccess() []byte {
+	if x != nil {
+		return x.Access
+	}
+	return nil
+}
+
+func (x *Keys) GetKeys() []*MediaKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *Keys) GetRecord() []byte {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+// MediaKey is a room's media key.
+type MediaKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Generation    uint32                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	Key           []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"` // 16 octets
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MediaKey) Reset() {
+	*x = MediaKey{}
+	mi := &file_wire_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MediaKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MediaKey) ProtoMessage() {}
+
+func (x *MediaKey) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MediaKey.ProtoReflect.Descriptor instead.
+func (*MediaKey) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *MediaKey) GetGeneration() uint32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *MediaKey) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+// Redeem presents a counted invite: a chain that ends at the sender's user, signed with the invite's key. Whoever passes a
+// request on puts its envelope into one of his own.
+type Redeem struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Chain         *Chain                 `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`
+	Envelope      []byte                 `protobuf:"bytes,2,opt,name=envelope,proto3" json:"envelope,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Redeem) Reset() {
+	*x = Redeem{}
+	mi := &file_wire_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Redeem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Redeem) ProtoMessage() {}
+
+func (x *Redeem) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Redeem.ProtoReflect.Descriptor instead.
+func (*Redeem) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *Redeem) GetChain() *Chain {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *Redeem) GetEnvelope() []byte {
+	if x != nil {
+		return x.Envelope
+	}
+	return nil
+}
+
+// RedeemAnswer carries the sender's own right, or why he gets none. What was passed on comes back as the issuer's envelope.
+type RedeemAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Denied        string                 `protobuf:"bytes,1,opt,name=denied,proto3" json:"denied,omitempty"`
+	Chain         *Chain                 `protobuf:"bytes,2,opt,name=chain,proto3" json:"chain,omitempty"`
+	Envelope      []byte                 `protobuf:"bytes,3,opt,name=envelope,proto3" json:"envelope,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RedeemAnswer) Reset() {
+	*x = RedeemAnswer{}
+	mi := &file_wire_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RedeemAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RedeemAnswer) ProtoMessage() {}
+
+func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RedeemAnswer.ProtoReflect.Descriptor instead.
+func (*RedeemAnswer) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *RedeemAnswer) GetDenied() string {
+	if x != nil {
+		return x.Denied
+	}
+	return ""
+}
+
+func (x *RedeemAnswer) GetChain() *Chain {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *RedeemAnswer) GetEnvelope() []byte {
+	if x != nil {
+		return x.Envelope
+	}
+	return nil
 }
 
 var File_wire_proto protoreflect.FileDescriptor
@@ -3005,7 +3551,7 @@ const file_wire_proto_rawDesc = "" +
 	"\fowner_record\x18\n" +
 	" \x01(\fR\vownerRecord\x12\x1d\n" +
 	"\n" +
-	"budget_bps\x18\v \x01(\x04R\tbudgetBps\"\xe4\x01\n" +
+	"budget_bps\x18\v \x01(\x04R\tbudgetBps\"\xfc\x01\n" +
 	"\x04Link\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\fR\asubject\x12\x16\n" +
 	"\x06rights\x18\x02 \x01(\rR\x06rights\x12\"\n" +
@@ -3016,23 +3562,27 @@ const file_wire_proto_rawDesc = "" +
 	"epochFloor\x12\x12\n" +
 	"\x04uses\x18\x06 \x01(\rR\x04uses\x12\x14\n" +
 	"\x05nonce\x18\a \x01(\fR\x05nonce\x12\x1c\n" +
-	"\tsignature\x18\b \x01(\fR\tsignature\"2\n" +
+	"\tsignature\x18\b \x01(\fR\tsignature\x12\x16\n" +
+	"\x06issuer\x18\t \x01(\fR\x06issuer\"2\n" +
 	"\x05Chain\x12)\n" +
 	"\x05links\x18\x01 \x03(\v2\x13.castd.wire.v1.LinkR\x05links\"H\n" +
 	"\x06Invite\x12*\n" +
 	"\x05chain\x18\x01 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x12\n" +
-	"\x04seed\x18\x02 \x01(\fR\x04seed\"\x1f\n" +
+	"\x04seed\x18\x02 \x01(\fR\x04seed\"K\n" +
 	"\tRoomQuery\x12\x12\n" +
-	"\x04room\x18\x01 \x01(\tR\x04room\"<\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12*\n" +
+	"\x05chain\x18\x02 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\"<\n" +
 	"\n" +
 	"RoomAnswer\x12.\n" +
-	"\x05rooms\x18\x01 \x03(\v2\x18.castd.wire.v1.RoomFoundR\x05rooms\"u\n" +
+	"\x05rooms\x18\x01 \x03(\v2\x18.castd.wire.v1.RoomFoundR\x05rooms\"\xb8\x01\n" +
 	"\tRoomFound\x12\x16\n" +
 	"\x06record\x18\x01 \x01(\fR\x06record\x128\n" +
 	"\n" +
 	"candidates\x18\x02 \x03(\v2\x18.castd.wire.v1.CandidateR\n" +
 	"candidates\x12\x16\n" +
-	"\x06beacon\x18\x03 \x01(\fR\x06beacon\"_\n" +
+	"\x06beacon\x18\x03 \x01(\fR\x06beacon\x12'\n" +
+	"\x04keys\x18\x04 \x01(\v2\x13.castd.wire.v1.KeysR\x04keys\x12\x18\n" +
+	"\arefused\x18\x05 \x01(\tR\arefused\"_\n" +
 	"\tCandidate\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\fR\x04peer\x12\x14\n" +
 	"\x05addrs\x18\x02 \x03(\fR\x05addrs\x12\x14\n" +
@@ -3045,13 +3595,16 @@ const file_wire_proto_rawDesc = "" +
 	"\bchildren\x18\x04 \x03(\v2\x1a.castd.wire.v1.PlacedChildR\bchildren\"O\n" +
 	"\vPlacedChild\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\fR\x04peer\x12,\n" +
-	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\"\x98\x01\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\"\xd1\x01\n" +
 	"\x06Beacon\x12\x10\n" +
 	"\x03hub\x18\x01 \x01(\fR\x03hub\x12\x14\n" +
 	"\x05addrs\x18\x02 \x03(\fR\x05addrs\x12/\n" +
 	"\x05marks\x18\x03 \x03(\v2\x19.castd.wire.v1.StreamMarkR\x05marks\x12\x1a\n" +
 	"\baudience\x18\x04 \x01(\rR\baudience\x12\x19\n" +
-	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\"\x9e\x03\n" +
+	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\x12\x16\n" +
+	"\x06access\x18\x06 \x01(\x04R\x06access\x12\x1f\n" +
+	"\vaccess_hash\x18\a \x01(\fR\n" +
+	"accessHash\"\x9e\x03\n" +
 	"\vTreeMessage\x12,\n" +
 	"\x05probe\x18\x01 \x01(\v2\x14.castd.wire.v1.ProbeH\x00R\x05probe\x12<\n" +
 	"\vprobe_reply\x18\x02 \x01(\v2\x19.castd.wire.v1.ProbeReplyH\x00R\n" +
@@ -3062,10 +3615,11 @@ const file_wire_proto_rawDesc = "" +
 	"\aconfirm\x18\x06 \x01(\v2\x16.castd.wire.v1.ConfirmH\x00R\aconfirm\x12,\n" +
 	"\x05leave\x18\a \x01(\v2\x14.castd.wire.v1.LeaveH\x00R\x05leave\x12)\n" +
 	"\x04path\x18\b \x01(\v2\x13.castd.wire.v1.PathH\x00R\x04pathB\t\n" +
-	"\amessage\"3\n" +
+	"\amessage\"_\n" +
 	"\x05Probe\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x14\n" +
-	"\x05slots\x18\x02 \x01(\rR\x05slots\"\x9e\x01\n" +
+	"\x05slots\x18\x02 \x01(\rR\x05slots\x12*\n" +
+	"\x05chain\x18\x03 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\"\x9e\x01\n" +
 	"\n" +
 	"ProbeReply\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x12\n" +
@@ -3082,7 +3636,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x04have\x18\x04 \x03(\v2\x19.castd.wire.v1.StreamMarkR\x04have\x12*\n" +
 	"\x05chain\x18\x05 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x14\n" +
 	"\x05addrs\x18\x06 \x03(\fR\x05addrs\x12\x14\n" +
-	"\x05avoid\x18\a \x03(\fR\x05avoid\"\x84\x02\n" +
+	"\x05avoid\x18\a \x03(\fR\x05avoid\"\xb0\x02\n" +
 	"\x06Accept\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12,\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x12\n" +
@@ -3092,13 +3646,16 @@ const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"candidates\x18\x06 \x03(\v2\x18.castd.wire.v1.CandidateR\n" +
 	"candidates\x12/\n" +
-	"\x05marks\x18\a \x03(\v2\x19.castd.wire.v1.StreamMarkR\x05marks\"p\n" +
+	"\x05marks\x18\a \x03(\v2\x19.castd.wire.v1.StreamMarkR\x05marks\x12*\n" +
+	"\x05chain\x18\b \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\"\xa0\x01\n" +
 	"\x06Refuse\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x128\n" +
 	"\n" +
 	"candidates\x18\x03 \x03(\v2\x18.castd.wire.v1.CandidateR\n" +
-	"candidates\"\x1f\n" +
+	"candidates\x12\x16\n" +
+	"\x06denied\x18\x04 \x01(\tR\x06denied\x12\x16\n" +
+	"\x06access\x18\x05 \x01(\fR\x06access\"\x1f\n" +
 	"\aConfirm\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\"Y\n" +
 	"\x05Leave\x12\x16\n" +
@@ -3115,7 +3672,7 @@ const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"StreamMark\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\x12\x16\n" +
-	"\x06number\x18\x02 \x01(\x04R\x06number\"\x83\x02\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\"\xb1\x02\n" +
 	"\n" +
 	"StreamInfo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x12\n" +
@@ -3131,7 +3688,13 @@ const file_wire_proto_rawDesc = "" +
 	"generation\x18\t \x01(\rR\n" +
 	"generation\x12\x14\n" +
 	"\x05first\x18\n" +
-	" \x01(\x04R\x05first\"\xa5\x02\n" +
+	" \x01(\x04R\x05first\x12,\n" +
+	"\x06rekeys\x18\v \x03(\v2\x14.castd.wire.v1.RekeyR\x06rekeys\"I\n" +
+	"\x05Rekey\x12 \n" +
+	"\vincarnation\x18\x01 \x01(\rR\vincarnation\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\rR\n" +
+	"generation\"\xa5\x02\n" +
 	"\bAnnounce\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -3208,7 +3771,42 @@ const file_wire_proto_rawDesc = "" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\x12\x18\n" +
 	"\anumbers\x18\x02 \x03(\x04R\anumbers\"&\n" +
 	"\fKeyFrameWish\x12\x16\n" +
-	"\x06stream\x18\x01 \x01(\x06R\x06stream*\xbf\x01\n" +
+	"\x06stream\x18\x01 \x01(\x06R\x06stream\"\xcb\x01\n" +
+	"\x06Access\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\rR\n" +
+	"generation\x12\x1e\n" +
+	"\n" +
+	"commitment\x18\x03 \x01(\fR\n" +
+	"commitment\x12\x17\n" +
+	"\amade_ms\x18\x04 \x01(\x03R\x06madeMs\x123\n" +
+	"\arevoked\x18\x05 \x03(\v2\x19.castd.wire.v1.RevocationR\arevoked\x12\x1b\n" +
+	"\tbefore_ms\x18\x06 \x01(\x03R\bbeforeMs\"\x92\x01\n" +
+	"\n" +
+	"Revocation\x12\x16\n" +
+	"\x06invite\x18\x01 \x01(\fR\x06invite\x12 \n" +
+	"\vparticipant\x18\x02 \x01(\tR\vparticipant\x12\x16\n" +
+	"\x06rights\x18\x03 \x01(\rR\x06rights\x12\x13\n" +
+	"\x05at_ms\x18\x04 \x01(\x03R\x04atMs\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x05 \x01(\x03R\texpiresMs\"c\n" +
+	"\x04Keys\x12\x16\n" +
+	"\x06access\x18\x01 \x01(\fR\x06access\x12+\n" +
+	"\x04keys\x18\x02 \x03(\v2\x17.castd.wire.v1.MediaKeyR\x04keys\x12\x16\n" +
+	"\x06record\x18\x03 \x01(\fR\x06record\"<\n" +
+	"\bMediaKey\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\rR\n" +
+	"generation\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\"P\n" +
+	"\x06Redeem\x12*\n" +
+	"\x05chain\x18\x01 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x1a\n" +
+	"\benvelope\x18\x02 \x01(\fR\benvelope\"n\n" +
+	"\fRedeemAnswer\x12\x16\n" +
+	"\x06denied\x18\x01 \x01(\tR\x06denied\x12*\n" +
+	"\x05chain\x18\x02 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x1a\n" +
+	"\benvelope\x18\x03 \x01(\fR\benvelope*\xf4\x01\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROOM_RECORD\x10\x01\x12\x0e\n" +
@@ -3227,7 +3825,13 @@ const file_wire_proto_rawDesc = "" +
 	"\tHOP_OFFER\x10\n" +
 	"\x12\x0e\n" +
 	"\n" +
-	"HOP_ANSWER\x10\v*1\n" +
+	"HOP_ANSWER\x10\v\x12\n" +
+	"\n" +
+	"\x06ACCESS\x10\f\x12\b\n" +
+	"\x04KEYS\x10\r\x12\n" +
+	"\n" +
+	"\x06REDEEM\x10\x0e\x12\x11\n" +
+	"\rREDEEM_ANSWER\x10\x0f*1\n" +
 	"\tChildKind\x12\f\n" +
 	"\bORDINARY\x10\x00\x12\n" +
 	"\n" +
@@ -3248,7 +3852,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_wire_proto_goTypes = []any{
 	(Type)(0),                 // 0: castd.wire.v1.Type
 	(ChildKind)(0),            // 1: castd.wire.v1.ChildKind
@@ -3277,65 +3881,81 @@ var file_wire_proto_goTypes = []any{
 	(*Path)(nil),              // 24: castd.wire.v1.Path
 	(*StreamMark)(nil),        // 25: castd.wire.v1.StreamMark
 	(*StreamInfo)(nil),        // 26: castd.wire.v1.StreamInfo
-	(*Announce)(nil),          // 27: castd.wire.v1.Announce
-	(*Manifest)(nil),          // 28: castd.wire.v1.Manifest
-	(*Run)(nil),               // 29: castd.wire.v1.Run
-	(*Skip)(nil),              // 30: castd.wire.v1.Skip
-	(*Clock)(nil),             // 31: castd.wire.v1.Clock
-	(*StageJoin)(nil),         // 32: castd.wire.v1.StageJoin
-	(*StageAnswer)(nil),       // 33: castd.wire.v1.StageAnswer
-	(*HopOffer)(nil),          // 34: castd.wire.v1.HopOffer
-	(*HopAnswer)(nil),         // 35: castd.wire.v1.HopAnswer
-	(*HopControl)(nil),        // 36: castd.wire.v1.HopControl
-	(*Pulse)(nil),             // 37: castd.wire.v1.Pulse
-	(*RoomPulse)(nil),         // 38: castd.wire.v1.RoomPulse
-	(*Nack)(nil),              // 39: castd.wire.v1.Nack
-	(*KeyFrameWish)(nil),      // 40: castd.wire.v1.KeyFrameWish
+	(*Rekey)(nil),             // 27: castd.wire.v1.Rekey
+	(*Announce)(nil),          // 28: castd.wire.v1.Announce
+	(*Manifest)(nil),          // 29: castd.wire.v1.Manifest
+	(*Run)(nil),               // 30: castd.wire.v1.Run
+	(*Skip)(nil),              // 31: castd.wire.v1.Skip
+	(*Clock)(nil),             // 32: castd.wire.v1.Clock
+	(*StageJoin)(nil),         // 33: castd.wire.v1.StageJoin
+	(*StageAnswer)(nil),       // 34: castd.wire.v1.StageAnswer
+	(*HopOffer)(nil),          // 35: castd.wire.v1.HopOffer
+	(*HopAnswer)(nil),         // 36: castd.wire.v1.HopAnswer
+	(*HopControl)(nil),        // 37: castd.wire.v1.HopControl
+	(*Pulse)(nil),             // 38: castd.wire.v1.Pulse
+	(*RoomPulse)(nil),         // 39: castd.wire.v1.RoomPulse
+	(*Nack)(nil),              // 40: castd.wire.v1.Nack
+	(*KeyFrameWish)(nil),      // 41: castd.wire.v1.KeyFrameWish
+	(*Access)(nil),            // 42: castd.wire.v1.Access
+	(*Revocation)(nil),        // 43: castd.wire.v1.Revocation
+	(*Keys)(nil),              // 44: castd.wire.v1.Keys
+	(*MediaKey)(nil),          // 45: castd.wire.v1.MediaKey
+	(*Redeem)(nil),            // 46: castd.wire.v1.Redeem
+	(*RedeemAnswer)(nil),      // 47: castd.wire.v1.RedeemAnswer
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: castd.wire.v1.Signed.type:type_name -> castd.wire.v1.Type
 	6,  // 1: castd.wire.v1.Chain.links:type_name -> castd.wire.v1.Link
 	7,  // 2: castd.wire.v1.Invite.chain:type_name -> castd.wire.v1.Chain
-	11, // 3: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
-	12, // 4: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
-	12, // 5: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
-	14, // 6: castd.wire.v1.Advert.children:type_name -> castd.wire.v1.PlacedChild
-	1,  // 7: castd.wire.v1.PlacedChild.kind:type_name -> castd.wire.v1.ChildKind
-	25, // 8: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
-	17, // 9: castd.wire.v1.TreeMessage.probe:type_name -> castd.wire.v1.Probe
-	18, // 10: castd.wire.v1.TreeMessage.probe_reply:type_name -> castd.wire.v1.ProbeReply
-	19, // 11: castd.wire.v1.TreeMessage.join:type_name -> castd.wire.v1.Join
-	20, // 12: castd.wire.v1.TreeMessage.accept:type_name -> castd.wire.v1.Accept
-	21, // 13: castd.wire.v1.TreeMessage.refuse:type_name -> castd.wire.v1.Refuse
-	22, // 14: castd.wire.v1.TreeMessage.confirm:type_name -> castd.wire.v1.Confirm
-	23, // 15: castd.wire.v1.TreeMessage.leave:type_name -> castd.wire.v1.Leave
-	24, // 16: castd.wire.v1.TreeMessage.path:type_name -> castd.wire.v1.Path
-	12, // 17: castd.wire.v1.ProbeReply.candidates:type_name -> castd.wire.v1.Candidate
-	1,  // 18: castd.wire.v1.Join.kind:type_name -> castd.wire.v1.ChildKind
-	25, // 19: castd.wire.v1.Join.have:type_name -> castd.wire.v1.StreamMark
-	7,  // 20: castd.wire.v1.Join.chain:type_name -> castd.wire.v1.Chain
-	1,  // 21: castd.wire.v1.Accept.kind:type_name -> castd.wire.v1.ChildKind
-	12, // 22: castd.wire.v1.Accept.candidates:type_name -> castd.wire.v1.Candidate
-	25, // 23: castd.wire.v1.Accept.marks:type_name -> castd.wire.v1.StreamMark
-	12, // 24: castd.wire.v1.Refuse.candidates:type_name -> castd.wire.v1.Candidate
-	12, // 25: castd.wire.v1.Leave.candidates:type_name -> castd.wire.v1.Candidate
-	12, // 26: castd.wire.v1.Path.candidates:type_name -> castd.wire.v1.Candidate
-	26, // 27: castd.wire.v1.Announce.streams:type_name -> castd.wire.v1.StreamInfo
-	7,  // 28: castd.wire.v1.Announce.chain:type_name -> castd.wire.v1.Chain
-	29, // 29: castd.wire.v1.Manifest.runs:type_name -> castd.wire.v1.Run
-	30, // 30: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
-	31, // 31: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
-	12, // 32: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
-	37, // 33: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
-	39, // 34: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
-	40, // 35: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
-	38, // 36: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
-	25, // 37: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	7,  // 3: castd.wire.v1.RoomQuery.chain:type_name -> castd.wire.v1.Chain
+	11, // 4: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
+	12, // 5: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
+	44, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
+	12, // 7: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
+	14, // 8: castd.wire.v1.Advert.children:type_name -> castd.wire.v1.PlacedChild
+	1,  // 9: castd.wire.v1.PlacedChild.kind:type_name -> castd.wire.v1.ChildKind
+	25, // 10: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
+	17, // 11: castd.wire.v1.TreeMessage.probe:type_name -> castd.wire.v1.Probe
+	18, // 12: castd.wire.v1.TreeMessage.probe_reply:type_name -> castd.wire.v1.ProbeReply
+	19, // 13: castd.wire.v1.TreeMessage.join:type_name -> castd.wire.v1.Join
+	20, // 14: castd.wire.v1.TreeMessage.accept:type_name -> castd.wire.v1.Accept
+	21, // 15: castd.wire.v1.TreeMessage.refuse:type_name -> castd.wire.v1.Refuse
+	22, // 16: castd.wire.v1.TreeMessage.confirm:type_name -> castd.wire.v1.Confirm
+	23, // 17: castd.wire.v1.TreeMessage.leave:type_name -> castd.wire.v1.Leave
+	24, // 18: castd.wire.v1.TreeMessage.path:type_name -> castd.wire.v1.Path
+	7,  // 19: castd.wire.v1.Probe.chain:type_name -> castd.wire.v1.Chain
+	12, // 20: castd.wire.v1.ProbeReply.candidates:type_name -> castd.wire.v1.Candidate
+	1,  // 21: castd.wire.v1.Join.kind:type_name -> castd.wire.v1.ChildKind
+	25, // 22: castd.wire.v1.Join.have:type_name -> castd.wire.v1.StreamMark
+	7,  // 23: castd.wire.v1.Join.chain:type_name -> castd.wire.v1.Chain
+	1,  // 24: castd.wire.v1.Accept.kind:type_name -> castd.wire.v1.ChildKind
+	12, // 25: castd.wire.v1.Accept.candidates:type_name -> castd.wire.v1.Candidate
+	25, // 26: castd.wire.v1.Accept.marks:type_name -> castd.wire.v1.StreamMark
+	7,  // 27: castd.wire.v1.Accept.chain:type_name -> castd.wire.v1.Chain
+	12, // 28: castd.wire.v1.Refuse.candidates:type_name -> castd.wire.v1.Candidate
+	12, // 29: castd.wire.v1.Leave.candidates:type_name -> castd.wire.v1.Candidate
+	12, // 30: castd.wire.v1.Path.candidates:type_name -> castd.wire.v1.Candidate
+	27, // 31: castd.wire.v1.StreamInfo.rekeys:type_name -> castd.wire.v1.Rekey
+	26, // 32: castd.wire.v1.Announce.streams:type_name -> castd.wire.v1.StreamInfo
+	7,  // 33: castd.wire.v1.Announce.chain:type_name -> castd.wire.v1.Chain
+	30, // 34: castd.wire.v1.Manifest.runs:type_name -> castd.wire.v1.Run
+	31, // 35: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
+	32, // 36: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
+	12, // 37: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
+	38, // 38: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
+	40, // 39: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
+	41, // 40: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
+	39, // 41: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
+	25, // 42: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
+	43, // 43: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
+	45, // 44: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
+	7,  // 45: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
+	7,  // 46: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
+	47, // [47:47] is the sub-list for method output_type
+	47, // [47:47] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -3359,7 +3979,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   39,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
