@@ -15,6 +15,8 @@ const (
 	maxFmtp      = 512 // octets
 	maxClockRate = 1 << 20
 	maxChannels  = 8
+	// MaxRekeys is how many changes of its media key a stream tells of: those whose packets may still be on their way.
+	MaxRekeys = 4
 )
 
 // MainSlot is the slot that is meant where none is named.
@@ -76,7 +78,7 @@ func (r *Roster) check(m *wire.Message) (*wire.Announce, []*Stream, error) {
 			ID: wire.StreamID(s.Id), Slot: a.Slot, Label: s.Label, Kind: wire.Kind(s.Kind), Codec: s.Codec, ClockRate: s.ClockRate,
 			Channels: s.Channels, Fmtp: s.Fmtp, Incarnation: uint16(s.Incarnation), Generation: s.Generation, First: s.First,
 			Participant: a.Participant, Name: name, Device: m.Device, Record: wire.StreamID(a.Record), RecordFirst: a.RecordFirst, StartedMs: a.StartedMs,
-			Live: true,
+			Live: true, Rekeys: rekeys(s),
 		})
 	}
 	sortStreams(streams)
@@ -99,8 +101,21 @@ func checkStream(s *wire.StreamInfo) error {
 		return fmt.Errorf("%w: codec of stream %q", ErrAnnounce, s.Label)
 	case s.ClockRate == 0 || s.ClockRate > maxClockRate || s.Channels > maxChannels:
 		return fmt.Errorf("%w: clock rate or channels of stream %q", ErrAnnounce, s.Label)
-	case s.Incarnation > 0xFFFF || s.First > wire.MaxNumber:
+	case s.Incarnation > 0xFFFF || s.First > wire.MaxNumber || len(s.Rekeys) > MaxRekeys:
 		return fmt.Errorf("%w: numbers of stream %q", ErrAnnounce, s.Label)
 	}
+	for _, k := range s.Rekeys {
+		if k.GetIncarnation() > 0xFFFF {
+			return fmt.Errorf("%w: incarnation of stream %q", ErrAnnounce, s.Label)
+		}
+	}
 	return nil
+}
+
+func rekeys(s *wire.StreamInfo) []Rekey {
+	var out []Rekey
+	for _, k := range s.Rekeys {
+		out = append(out, Rekey{Incarnation: uint16(k.GetIncarnation()), Generation: k.GetGeneration()})
+	}
+	return out
 }

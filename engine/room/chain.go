@@ -28,6 +28,7 @@ const MaxLinks = 4
 const (
 	rightDomain = "castd right v1\x00"
 	maxNonce    = 32 // octets
+	maxIssuer   = 64 // octets
 )
 
 // Errors of chains, for control flow.
@@ -38,6 +39,7 @@ var (
 	ErrChainExpired = errors.New("room: chain has expired")
 	ErrChainEarly   = errors.New("room: chain does not hold yet")
 	ErrChainWidens  = errors.New("room: chain grants more than its signer had")
+	ErrChainCounted = errors.New("room: chain's uses are counted, and it was not presented to the peer that counts them")
 )
 
 // LinkSpec says what one link grants.
@@ -47,7 +49,8 @@ type LinkSpec struct {
 	NotBefore  time.Time // zero: from the link before, or from the beginning
 	Expires    time.Time // zero: with the link before, or with the room
 	EpochFloor uint64    // the room's epoch from which on the link holds: who knows only older records refuses it
-	Uses       uint32    // 0: any number. Counted by the peer that hands the invite out; VerifyChain cannot know it
+	Uses       uint32    // 0: any number. Counted by Issuer, who exchanges such a link for one that is not counted
+	Issuer     []byte    // peer that counts the uses
 	Nonce      []byte    // tells equal links apart; at most 32 octets
 }
 
@@ -78,7 +81,7 @@ func Extend(c *wire.Chain, signer ed25519.PrivateKey, id wire.RoomID, l LinkSpec
 	}
 	link.EpochFloor = max(link.EpochFloor, last.EpochFloor)
 	if link.Uses == 0 {
-		link.Uses = last.Uses
+		link.Uses, link.Issuer = last.Uses, last.Issuer
 	}
 	if err := checkNarrower(last, link); err != nil {
 		return nil, err
@@ -88,8 +91,31 @@ func Extend(c *wire.Chain, signer ed25519.PrivateKey, id wire.RoomID, l LinkSpec
 }
 
 // VerifyChain checks a chain of the room against its owner's user key, the wall clock now and the room's epoch, and returns
-// the rights that it gives to subject. Clocks may differ by wire.Leeway.
+// the rights that it gives to subject. Clocks may differ by wire.Leeway, at the end of a short life by a tenth of it. A chain
+// with counted uses gives no rights: see VerifyCounted.
 func VerifyChain(c *wire.Chain, id wire.RoomID, owner, subject ed25519.PublicKey, now time.Time, epoch uint64) (Rights, error) {
+	rights, err := verifyChain(c, id, owner, subject, now, epoch)
+	if err == nil && c.Links[len(c.Links)-1].Uses != 0 {
+		return 0, ErrChainCounted
+	}
+	return rights, err
+}
+
+// VerifyCounted is VerifyChain for the peer that counts: it returns the rights that a chain with counted uses is to be
+// exchanged for, and the link that tells how many uses there are.
+func VerifyCounted(c *wire.Chain, id wire.RoomID, owner, subject ed25519.PublicKey, now time.Time, epoch uint64) (Rights, *wire.Link, error) {
+	rights, err := verifyChain(c, id, owner, subject, now, epoch)
+	if err != nil {
+		return 0, nil, err
+	}
+	n := len(c.Links)
+	if n < 2 || c.Links[n-2].Uses == 0 {
+		return 0, nil, fmt.Errorf("%w: no use of it is counted", ErrChain)
+	}
+	return rights, c.Links[n-2], nil
+}
+
+func verifyChain(c *wire.Chain, id wire.RoomID, owner, subject ed25519.PublicKey, now time.Time, epoch uint64) (Rights, error) {
 	links := c.GetLinks()
 	if err := checkChain(links, now, epoch); err != nil {
 		return 0, err
@@ -115,7 +141,7 @@ func checkChain(links []*wire.Link, now time.Time, epoch uint64) error {
 		return fmt.Errorf("%w: %d links", ErrChain, len(links))
 	}
 	for i, l := range links {
-		if len(l.GetSubject()) != ed25519.PublicKeySize || len(l.Signature) != ed25519.SignatureSize || len(l.Nonce) > maxNonce {
+		if len(l.GetSubject()) != ed25519.PublicKeySize || len(l.Signature) != ed25519.SignatureSize || len(l.Nonce) > maxNonce || len(l.Issuer) > maxIssuer {
 			return fmt.Errorf("%w: link %d", ErrChain, i)
 		}
 		if i > 0 {
@@ -126,7 +152,7 @@ func checkChain(links []*wire.Link, now time.Time, epoch uint64) error {
 	}
 	last := links[len(links)-1] // the narrowest
 	switch {
-	case last.ExpiresMs != 0 && now.After(time.UnixMilli(last.ExpiresMs).Add(wire.Leeway)):
+	case last.ExpiresMs != 0 && now.After(time.UnixMilli(last.ExpiresMs).Add(leewayOf(last))):
 		return ErrChainExpired
 	case last.NotBeforeMs != 0 && now.Before(time.UnixMilli(last.NotBeforeMs).Add(-wire.Leeway)):
 		return ErrChainEarly
@@ -136,13 +162,39 @@ func checkChain(links []*wire.Link, now time.Time, epoch uint64) error {
 	return nil
 }
 
+// leewayOf returns how long after its end a link still holds: other clocks differ, but a life of seconds is not to be minutes.
+func leewayOf(l *wire.Link) time.Duration {
+	if l.NotBeforeMs == 0 {
+		return wire.Leeway
+	}
+	return min(wire.Leeway, time.Duration(max(l.ExpiresMs-l.NotBeforeMs, 0))*time.Millisecond/10)
+}
+
+// ExpiresAt returns when a chain ends for all clocks, zero if it does not.
+func ExpiresAt(c *wire.Chain) time.Time {
+	n := len(c.GetLinks())
+	if n == 0 || c.Links[n-1].GetExpiresMs() == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(c.Links[n-1].ExpiresMs).Add(leewayOf(c.Links[n-1]))
+}
+
+// Counted returns the peer that counts the uses of a chain; nil where nobody does.
+func Counted(c *wire.Chain) (issuer []byte, counted bool) {
+	n := len(c.GetLinks())
+	if n == 0 || c.Links[n-1].GetUses() == 0 {
+		return nil, false
+	}
+	return c.Links[n-1].Issuer, true
+}
+
 func checkNarrower(before, l *wire.Link) error {
 	switch {
 	case l.Rights&^before.Rights != 0,
 		l.NotBeforeMs < before.NotBeforeMs,
 		before.ExpiresMs != 0 && (l.ExpiresMs == 0 || l.ExpiresMs > before.ExpiresMs),
 		l.EpochFloor < before.EpochFloor,
-		before.Uses != 0 && (l.Uses == 0 || l.Uses > before.Uses):
+		before.Uses != 0 && (l.Uses == 0 || l.Uses > before.Uses || string(l.Issuer) != string(before.Issuer)):
 		return ErrChainWidens
 	}
 	return nil
@@ -150,7 +202,7 @@ func checkNarrower(before, l *wire.Link) error {
 
 func newLink(l LinkSpec) *wire.Link {
 	link := &wire.Link{
-		Subject: l.Subject, Rights: uint32(l.Rights), EpochFloor: l.EpochFloor, Uses: l.Uses, Nonce: l.Nonce,
+		Subject: l.Subject, Rights: uint32(l.Rights), EpochFloor: l.EpochFloor, Uses: l.Uses, Issuer: l.Issuer, Nonce: l.Nonce,
 	}
 	if !l.NotBefore.IsZero() {
 		link.NotBeforeMs = l.NotBefore.UnixMilli()

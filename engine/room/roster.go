@@ -40,6 +40,7 @@ type Stream struct {
 	Fmtp        string
 	Incarnation uint16
 	Generation  uint32 // of the room's media key
+	Rekeys      []Rekey
 	First       uint64 // first number of this incarnation
 	Participant string
 	Name        string // of the participant, clean for display
@@ -50,12 +51,18 @@ type Stream struct {
 	Live        bool
 }
 
+// Rekey says which generation of the media key the packets of an incarnation are sealed under.
+type Rekey struct {
+	Incarnation uint16
+	Generation  uint32
+}
+
 // equal compares all fields but Device, which the ids are derived from.
 func (s *Stream) equal(o *Stream) bool {
 	return s.ID == o.ID && s.Slot == o.Slot && s.Label == o.Label && s.Kind == o.Kind && s.Codec == o.Codec &&
 		s.ClockRate == o.ClockRate && s.Channels == o.Channels && s.Fmtp == o.Fmtp && s.Incarnation == o.Incarnation &&
 		s.Generation == o.Generation && s.First == o.First && s.Participant == o.Participant && s.Name == o.Name &&
-		s.Record == o.Record && s.StartedMs == o.StartedMs && s.Live == o.Live
+		s.Record == o.Record && s.StartedMs == o.StartedMs && s.Live == o.Live && slices.Equal(s.Rekeys, o.Rekeys)
 }
 
 // Change is what an announce changed. Streams are sorted by id.
@@ -75,11 +82,14 @@ type slot struct {
 	live     bool
 	streams  []*Stream
 	envelope []byte
+	user     ed25519.PublicKey
+	chain    *wire.Chain // the right to send
 }
 
 // Roster is who is on a room's stage: the newest announce of each slot. It is a plain value that belongs to one goroutine.
 type Roster struct {
 	record *Record
+	access *Access
 	slots  map[wire.StreamID]*slot // by record stream
 }
 
@@ -90,6 +100,22 @@ func NewRoster(r *Record) *Roster {
 
 // SetRecord takes a newer record of the room. Slots that are there stay until their next announce.
 func (r *Roster) SetRecord(rec *Record) { r.record = rec }
+
+// SetAccess takes a newer access list, and what the record is now: slots whose publishers may not send any more end at once.
+func (r *Roster) SetAccess(a *Access, now time.Time) Change {
+	r.access = a
+	var c Change
+	for _, s := range r.sorted() {
+		if !s.live || r.allowed(s.user, s.chain, s.streams, now) == nil {
+			continue
+		}
+		d := difference(s.streams, nil)
+		c.Ended = append(c.Ended, d.Ended...)
+		s.live, s.streams, s.envelope = false, nil, nil
+	}
+	sortStreams(c.Ended)
+	return c
+}
 
 // ApplyEnvelope opens an Announce's envelope and applies it. The envelope is kept for Announces.
 func (r *Roster) ApplyEnvelope(env []byte, now time.Time) (Change, error) {
@@ -126,7 +152,7 @@ func (r *Roster) apply(m *wire.Message, now time.Time) (Change, *slot, error) {
 	// Rights are checked after staleness, because the signatures of a chain cost more than all the rest. To end what is known
 	// takes no right but the device's own key.
 	if old == nil || !a.Ended {
-		if err := r.allowed(m, a, now); err != nil {
+		if err := r.allowed(m.User, a.Chain, streams, now); err != nil {
 			return Change{}, nil, err
 		}
 	}
@@ -137,7 +163,7 @@ func (r *Roster) apply(m *wire.Message, now time.Time) (Change, *slot, error) {
 	}
 	s := &slot{
 		record: wire.StreamID(a.Record), device: m.Device, sequence: m.Sequence, expires: m.Expires, live: !a.Ended,
-		streams: streams,
+		streams: streams, user: m.User, chain: a.Chain,
 	}
 	var before []*Stream
 	if old != nil {
@@ -212,31 +238,21 @@ func (r *Roster) Announces() [][]byte {
 }
 
 // allowed checks the right to send.
-func (r *Roster) allowed(m *wire.Message, a *wire.Announce, now time.Time) error {
-	if r.record.IsOwner(m.User) || r.record.IsDelegate(m.User) {
-		return nil
-	}
-	open := r.record.Mode == Conference
-	if open && !r.record.Private {
-		return nil
-	}
-	rights, err := VerifyChain(a.Chain, r.record.ID, r.record.Owner, m.User, now, r.record.Epoch)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotAllowed, err)
-	}
-	if open && rights.Has(Listen) {
-		return nil
-	}
+func (r *Roster) allowed(user ed25519.PublicKey, chain *wire.Chain, streams []*Stream, now time.Time) error {
+	rights, err := Policy{Record: r.record, Access: r.access}.Check(user, chain, now)
 	want := Speak
-	for _, s := range a.Streams {
-		if wire.Kind(s.Kind) == wire.KindVideo {
+	for _, s := range streams {
+		if s.Kind == wire.KindVideo {
 			want |= Video
 		}
 	}
-	if !rights.Has(want) {
-		return fmt.Errorf("%w: chain gives %v, needed is %v", ErrNotAllowed, rights, want)
+	switch {
+	case rights.Has(want):
+		return nil
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrNotAllowed, err)
 	}
-	return nil
+	return fmt.Errorf("%w: rights are %v, needed is %v", ErrNotAllowed, rights, want)
 }
 
 func (r *Roster) live() (n int) {

@@ -40,6 +40,15 @@ func PublicRoomKey(room wire.RoomID) RoomKey {
 	return k
 }
 
+// Commitment returns what a room's access list says of a media key, so that nobody can hand on another one:
+// SHA-256("castd room key v1" ‖ 0x00 ‖ room id ‖ generation ‖ key).
+func (k RoomKey) Commitment(room wire.RoomID) []byte {
+	b := append([]byte("castd room key v1\x00"), room...)
+	b = binary.BigEndian.AppendUint32(b, k.Generation)
+	sum := sha256.Sum256(append(b, k.Key[:]...))
+	return sum[:]
+}
+
 // streamKey derives the SFrame key of one incarnation of a device's stream. The base key is
 // HKDF-SHA256(room key, info "castd stream key v1" ‖ device public key ‖ stream id ‖ incarnation), 16 octets.
 func streamKey(key RoomKey, device ed25519.PublicKey, stream wire.StreamID, incarnation uint16) (*FrameKey, error) {
