@@ -35,6 +35,7 @@ engine/gossip      : engine engine/wire
 engine/hop         : engine engine/wire
 engine/guest       : engine engine/wire engine/codec
 engine/gateway     : engine engine/wire engine/room
+engine/bench       :
 engine/enginetest  : engine engine/wire engine/gossip engine/hop
 engine/node        : engine engine/cert engine/codec engine/container engine/gateway engine/gossip engine/guest engine/hop engine/room engine/store engine/uplink engine/wire
 plugins/sdk        :
@@ -42,7 +43,7 @@ plugins            : plugins/sdk engine engine/wire
 plugins/recording  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/voicemail  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/pstn       : plugins/sdk mixer/opus
-cmd/castd          : engine engine/codec engine/container engine/node engine/store engine/wire plugins tree tree/treesim
+cmd/castd          : engine engine/bench engine/codec engine/container engine/node engine/store engine/wire plugins tree tree/treesim
 cmd/castd/e2e      :
 `
 

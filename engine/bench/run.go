@@ -1,0 +1,313 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config says what to load a server with.
+type Config struct {
+	// WHIP and WHEP are the addresses; an empty one is not used.
+	WHIP, WHEP string
+	Token      string // bearer token; "" for none
+	Insecure   bool   // any certificate of the server will do
+
+	VideoPublishers int
+	AudioPublishers int
+	Subscribers     int
+	JoinRate        float64       // joins a second
+	Settle          time.Duration // between the last join and the measurement
+	Duration        time.Duration // of the measurement
+	VideoBitrate    uint64        // bits a second of each video publisher
+	PID             int           // process to look at; 0 for none
+
+	// Progress is called with what is going on, in few words; nil does nothing.
+	Progress func(string)
+}
+
+// window is the time in which what is sent counts. It is safe for concurrent use.
+type window struct{ from, to atomic.Int64 }
+
+func (w *window) open()                 { w.to.Store(math.MaxInt64); w.from.Store(time.Now().UnixNano()) }
+func (w *window) close()                { w.to.Store(time.Now().UnixNano()) }
+func (w *window) holds(sent int64) bool { return sent >= w.from.Load() && sent < w.to.Load() }
+
+// run is one measurement.
+type run struct {
+	Config
+	http     *signaller
+	dtls     *credentials
+	window   window
+	received atomic.Uint64 // packets of all viewers
+	octets   atomic.Uint64
+
+	publishers []*publisher
+	viewers    []*viewer
+	sending    sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
+	ticks []func(time.Time)
+	late  histogram // of the clerk's own timer
+}
+
+const (
+	clerkEvery = 10 * time.Millisecond
+	// drain is how long what is on its way when the window closes may take.
+	drain = 500 * time.Millisecond
+)
+
+// Run loads the server and measures. It returns early, with an error, when a publisher cannot connect, and with
+// what there is when ctx ends during the measurement. Errors are sentences for people.
+func Run(ctx context.Context, c Config) (*Result, error) {
+	dtls, err := newCredentials(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	r := &run{Config: c, http: newSignaller(c.Token, c.Insecure), dtls: dtls}
+	r.window.from.Store(math.MaxInt64)
+	defer r.http.http.CloseIdleConnections()
+	stop := make(chan struct{})
+	var clerk sync.WaitGroup
+	clerk.Go(func() { r.clerk(stop) })
+	defer func() { close(stop); clerk.Wait() }()
+	defer r.closeAll()
+	if err := r.publish(ctx); err != nil {
+		return nil, err
+	}
+	result := &Result{}
+	if err := r.watch(ctx, result); err != nil {
+		return nil, err
+	}
+	if err := r.measure(ctx, result); err != nil {
+		return nil, err
+	}
+	r.closeAll()
+	r.sum(result)
+	return result, nil
+}
+
+func (r *run) say(format string, args ...any) {
+	if r.Progress != nil {
+		r.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+// clerk does what is periodic for all endpoints.
+func (r *run) clerk(stop chan struct{}) {
+	ticker := time.NewTicker(clerkEvery)
+	defer ticker.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+		}
+		now := time.Now()
+		r.mu.Lock()
+		if r.window.holds(now.UnixNano()) {
+			r.late.add(now.Sub(last) - clerkEvery)
+		}
+		ticks := r.ticks
+		r.mu.Unlock()
+		last = now
+		for _, tick := range ticks {
+			tick(now)
+		}
+	}
+}
+
+func (r *run) every(tick func(time.Time)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ticks = append(r.ticks[:len(r.ticks):len(r.ticks)], tick)
+}
+
+// publish opens the publishers, of which those with a common number share a session.
+func (r *run) publish(ctx context.Context) error {
+	for i := range max(r.VideoPublishers, r.AudioPublishers) {
+		e, err := newEndpoint(r.http, r.dtls)
+		if err != nil {
+			return err
+		}
+		p := &publisher{
+			endpoint: e, index: uint8(i), run: r, stop: make(chan struct{}), pictureSize: int(r.VideoBitrate / 8 / pictureRate),
+			media: [kinds]bool{audio: i < r.AudioPublishers, video: i < r.VideoPublishers},
+		}
+		for k := range kinds {
+			p.ssrc[k], p.sequence[k], p.timestamp[k] = rand.Uint32(), uint16(rand.Uint32()&0x7fff), rand.Uint32()
+		}
+		e.feedback = p.readFeedback
+		r.publishers = append(r.publishers, p)
+		r.every(e.tick)
+		r.say("publisher %d joins", i+1)
+		address := r.WHIP
+		if i > 0 {
+			address = withSlot(address, i)
+		}
+		if err := e.open(ctx, address, &offer{send: true, media: p.media, ssrc: p.ssrc}); err != nil {
+			return err
+		}
+		if err := e.await(ctx); err != nil {
+			return err
+		}
+		r.sending.Go(p.send)
+	}
+	return nil
+}
+
+// watch opens the viewers at the rate that was asked for. Single ones may fail.
+func (r *run) watch(ctx context.Context, result *Result) error {
+	begin := time.Now()
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var first error
+	pace := time.NewTicker(time.Duration(float64(time.Second) / r.JoinRate))
+	defer pace.Stop()
+	for i := range r.Subscribers {
+		if i > 0 {
+			select {
+			case <-ctx.Done():
+			case <-pace.C:
+			}
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		e, err := newEndpoint(r.http, r.dtls)
+		if err != nil {
+			group.Wait()
+			return err
+		}
+		v := &viewer{endpoint: e, run: r, ssrc: rand.Uint32(), tracks: map[trackKey]*track{}}
+		e.receive, e.feedback = v.packet, v.readReports
+		r.every(func(now time.Time) { e.tick(now); v.report(now) })
+		group.Go(func() {
+			err := e.open(ctx, r.WHEP, &offer{media: [kinds]bool{true, true}})
+			if err == nil {
+				err = e.await(ctx)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			r.viewers = append(r.viewers, v)
+			if err != nil {
+				result.Failed++
+				if first == nil {
+					first = err
+				}
+				return
+			}
+			v.connectAt = time.Now()
+			result.connect.add(v.connectAt.Sub(v.posted))
+		})
+		if i%10 == 9 {
+			r.say("%d of %d viewers join", i+1, r.Subscribers)
+		}
+	}
+	group.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if took := time.Since(begin); r.Subscribers > 0 {
+		result.JoinsPerSecond = float64(r.Subscribers-result.Failed) / took.Seconds()
+	}
+	if first != nil {
+		result.FirstFailure = first.Error()
+		if result.Failed == r.Subscribers {
+			return first
+		}
+	}
+	return nil
+}
+
+// await returns when media may flow.
+func (e *endpoint) await(ctx context.Context) error {
+	select {
+	case <-e.connected:
+		return nil
+	case err := <-e.failed:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// measure waits for the window to pass.
+func (r *run) measure(ctx context.Context, result *Result) error {
+	r.say("settling")
+	if !sleep(ctx, r.Settle) {
+		return context.Cause(ctx)
+	}
+	r.say("measuring for %v", r.Duration)
+	var before, after Usage
+	var err error
+	if r.PID != 0 {
+		if before, err = ReadUsage(r.PID); err != nil {
+			return err
+		}
+	}
+	own, _ := ReadUsage(os.Getpid())
+	packets, octets, begin := r.received.Load(), r.octets.Load(), time.Now()
+	r.window.open()
+	sleep(ctx, r.Duration)
+	r.window.close()
+	if r.PID != 0 {
+		if after, err = ReadUsage(r.PID); err != nil {
+			return fmt.Errorf("the process that was looked at has ended: %w", err)
+		}
+	}
+	took := time.Since(begin)
+	ownAfter, _ := ReadUsage(os.Getpid())
+	result.Seconds = took.Seconds()
+	result.Packets = r.received.Load() - packets
+	result.Bitrate = float64(r.octets.Load()-octets) * 8 / took.Seconds()
+	result.OwnCPU = float64(ownAfter.CPU-own.CPU) / float64(took)
+	if r.PID != 0 {
+		result.server(before, after, took)
+	}
+	sleep(context.WithoutCancel(ctx), drain)
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// closeAll ends all sessions and waits for their goroutines.
+func (r *run) closeAll() {
+	ctx := context.Background()
+	for _, p := range r.publishers {
+		select {
+		case <-p.stop:
+		default:
+			close(p.stop)
+		}
+	}
+	r.sending.Wait()
+	var group sync.WaitGroup
+	limit := make(chan struct{}, 16)
+	for _, v := range r.viewers {
+		group.Go(func() {
+			limit <- struct{}{}
+			v.close(ctx)
+			<-limit
+		})
+	}
+	group.Wait()
+	for _, p := range r.publishers {
+		p.close(ctx)
+	}
+}
