@@ -120,7 +120,9 @@ func (b *benchFlags) prepare(ctx context.Context, a *app, args []string) error {
 
 func benchText(r *bench.Result) string {
 	var b strings.Builder
-	row := func(name, format string, args ...any) { fmt.Fprintf(&b, "%-14s %s\n", name, fmt.Sprintf(format, args...)) }
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-14s %s\n", name, fmt.Sprintf(format, args...))
+	}
 	row("viewers", "%d, %d failed, %.1f joins/s, connected after %.0f ms", r.Subscribers, r.Failed, r.JoinsPerSecond, r.ConnectP50)
 	if r.FirstFailure != "" {
 		row("first failure", "%s", r.FirstFailure)
