@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -56,23 +58,32 @@ func (a *app) fill(cmd *cobra.Command) error {
 	}
 	known := allFlags(cmd.Root())
 	for _, k := range keys {
-		if !slices.Contains(known, k.name) {
-			if near := nearest(k.name, known); near != "" {
-				return usagef("%s has the key %q, which castd does not know; did you mean %q?", a.config, k.name, near)
-			}
-			return usagef("%s has the key %q, which castd does not know; its keys are the names of flags, like %q", a.config, k.name, "data-dir")
+		if err := k.set(known, flags, func(name string) bool { return given[name] }); err != nil {
+			return usagef("%s:%d: %s", a.config, k.line, err)
 		}
-		f := flags.Lookup(k.name)
-		if f == nil || given[k.name] {
-			continue
+	}
+	return nil
+}
+
+// set gives a key's values to the flag of its name, if the set has it and skip does not say to leave it alone. Errors do not
+// name the file.
+func (k *configKey) set(known []string, flags *pflag.FlagSet, skip func(name string) bool) error {
+	if !slices.Contains(known, k.name) {
+		if near := nearest(k.name, known); near != "" {
+			return fmt.Errorf("there is no key %q; did you mean %q?", k.name, near)
 		}
-		if len(k.values) > 1 && !isList(f) {
-			return usagef("%s: %s takes one value, not a list", a.config, k.name)
-		}
-		for _, v := range k.values {
-			if err := flags.Set(k.name, v); err != nil {
-				return usagef("%s: %s: %s", a.config, k.name, cause(err))
-			}
+		return fmt.Errorf("there is no key %q; keys are the names of flags, like %q", k.name, "data-dir")
+	}
+	f := flags.Lookup(k.name)
+	if f == nil || skip(k.name) {
+		return nil
+	}
+	if len(k.values) > 1 && !isList(f) {
+		return fmt.Errorf("%s takes one value, not a list", k.name)
+	}
+	for _, v := range k.values {
+		if err := flags.Set(k.name, v); err != nil {
+			return fmt.Errorf("%s: %s", k.name, cause(err))
 		}
 	}
 	return nil
@@ -115,6 +126,7 @@ func allFlags(root *cobra.Command) []string {
 type configKey struct {
 	name   string
 	values []string
+	line   int // from 1
 }
 
 // readConfig reads the file in its own order.
@@ -131,35 +143,96 @@ func readConfig(path string) ([]configKey, error) {
 		return nil, fmt.Errorf("the configuration file cannot be read: %w", err)
 	}
 	keys, err := parseConfig(text)
-	if err != nil {
-		return nil, usagef("%s: %s", path, err)
+	var at *configError
+	if errors.As(err, &at) {
+		return nil, usagef("%s:%d: %s", path, at.line, at.msg)
 	}
 	return keys, nil
 }
 
+// configError is what is wrong with a file's form, and where.
+type configError struct {
+	line int
+	msg  string
+}
+
+func (e *configError) Error() string { return e.msg }
+
+// parseConfig reads keys and values in the file's own order. Its errors are of type *configError.
 func parseConfig(text []byte) ([]configKey, error) {
-	var items yaml.MapSlice
-	if err := yaml.Unmarshal(text, &items); err != nil {
-		line, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
-		return nil, fmt.Errorf("this is not YAML of the form \"flag: value\": %s", line)
+	file, err := parser.ParseBytes(text, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		return nil, notYAML(err)
 	}
 	var keys []configKey
-	for _, item := range items {
-		k := configKey{name: fmt.Sprint(item.Key)}
-		list, ok := item.Value.([]any)
-		if !ok {
-			list = []any{item.Value}
+	lines := make(map[string]int)
+	for _, doc := range file.Docs {
+		entries, err := mapping(doc.Body)
+		if err != nil {
+			return nil, err
 		}
-		for _, v := range list {
-			switch v := v.(type) {
-			case nil: // "key:" without a value leaves the default
-			case string, bool, int, int64, uint64, float64:
-				k.values = append(k.values, fmt.Sprint(v))
-			default:
-				return nil, fmt.Errorf("%s wants a plain value or a list of them", k.name)
+		for _, e := range entries {
+			k := configKey{name: e.Key.String(), line: e.Key.GetToken().Position.Line}
+			if text, ok := e.Key.(*ast.StringNode); ok {
+				k.name = text.Value
 			}
+			if before := lines[k.name]; before > 0 {
+				return nil, &configError{k.line, fmt.Sprintf("%s is there already, in line %d", k.name, before)}
+			}
+			lines[k.name] = k.line
+			var value any
+			if err := yaml.NodeToValue(e.Value, &value); err != nil {
+				return nil, notYAML(err)
+			}
+			if err := k.take(value); err != nil {
+				return nil, err
+			}
+			keys = append(keys, k)
 		}
-		keys = append(keys, k)
 	}
 	return keys, nil
+}
+
+// take notes a value, or those of a list.
+func (k *configKey) take(value any) error {
+	list, ok := value.([]any)
+	if !ok {
+		list = []any{value}
+	}
+	for _, v := range list {
+		switch v := v.(type) {
+		case nil: // "key:" without a value leaves the default
+		case string, bool, int, int64, uint64, float64:
+			k.values = append(k.values, fmt.Sprint(v))
+		default:
+			return &configError{k.line, k.name + " wants a plain value or a list of them"}
+		}
+	}
+	return nil
+}
+
+// mapping returns the entries of a document, of which an empty one has none.
+func mapping(body ast.Node) ([]*ast.MappingValueNode, error) {
+	switch body := body.(type) {
+	case nil, *ast.NullNode, *ast.CommentGroupNode:
+		return nil, nil
+	case *ast.MappingNode:
+		return body.Values, nil
+	case *ast.MappingValueNode:
+		return []*ast.MappingValueNode{body}, nil
+	}
+	return nil, &configError{body.GetToken().Position.Line, "this is not YAML of the form \"flag: value\""}
+}
+
+// notYAML makes one line of what the parser says.
+func notYAML(err error) error {
+	e := &configError{line: 1, msg: "this is not YAML of the form \"flag: value\""}
+	var at yaml.Error
+	if errors.As(err, &at) {
+		if t := at.GetToken(); t != nil {
+			e.line = t.Position.Line
+		}
+		e.msg += ": " + at.GetMessage()
+	}
+	return e
 }

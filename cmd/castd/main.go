@@ -9,7 +9,7 @@ import (
 
 func main() {
 	ctx, stop := withSignals(context.Background())
-	code := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv})
+	code := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, variables: os.Environ})
 	stop()
 	os.Exit(code)
 }
@@ -20,6 +20,8 @@ type streams struct {
 	out io.Writer
 	err io.Writer
 	env func(key string) (string, bool)
+	// variables lists the whole environment as "key=value"; nil: nothing.
+	variables func() []string
 }
 
 // run executes one command line and returns the exit code. It may run several times in one process, also at once.
