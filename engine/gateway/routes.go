@@ -44,6 +44,8 @@ func (g *Gateway) routes() []route {
 		{"GET /api/v1/events", forBearers, g.events},
 		{"GET /api/v1/openapi.yaml", forAdmin, g.openAPI},
 		{"GET /metrics", forAdmin, g.showMetrics},
+		{"GET /debug/pprof/{$}", forAdmin, g.profiles},
+		{"GET /debug/pprof/{profile}", forAdmin, g.profile},
 		{"GET /healthz", forAll, g.healthy},
 		{"GET /readyz", forAll, g.ready},
 
