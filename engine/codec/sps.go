@@ -7,6 +7,21 @@ type sequence struct {
 	high                           bool // a profile with chroma format and depths
 	chroma, lumaDepth, chromaDepth byte // depths less 8
 	width, height                  int
+	baseline                       bool   // a profile without B slices
+	order                          uint32 // pic_order_cnt_type; 2 says that output is in coding order
+	bounded                        bool   // reorder was told
+	reorder                        uint32 // max_num_reorder_frames
+}
+
+// reorders reports whether pictures may be shown in another order than they are coded; known is false where the set says nothing.
+func (s *sequence) reorders() (reordered, known bool) {
+	switch {
+	case s.baseline || s.order == 2:
+		return false, true
+	case s.bounded:
+		return s.reorder > 0, true
+	}
+	return false, false
 }
 
 func parseSPS(u unit) (s sequence, ok bool) {
@@ -15,6 +30,7 @@ func parseSPS(u unit) (s sequence, ok bool) {
 	}
 	r := bitReader{b: bytes.ReplaceAll(u[1:], []byte{0, 0, 3}, []byte{0, 0})}
 	profile := r.bits(8)
+	s.baseline = profile == 66
 	r.bits(16)
 	r.golomb()
 	s.chroma = 1
@@ -41,7 +57,7 @@ func parseSPS(u unit) (s sequence, ok bool) {
 		s.high = profile == 100 || profile == 110 || profile == 122 || profile == 244
 	}
 	r.golomb() // log2_max_frame_num_minus4
-	switch r.golomb() {
+	switch s.order = r.golomb(); s.order {
 	case 0:
 		r.golomb()
 	case 1:
@@ -80,7 +96,70 @@ func parseSPS(u unit) (s sequence, ok bool) {
 		s.width -= stepX * int(left+right)
 		s.height -= stepY * int(top+bottom)
 	}
-	return s, !r.short && s.width > 0 && s.height > 0
+	ok = !r.short && s.width > 0 && s.height > 0
+	if ok && r.bit() {
+		s.reorder, s.bounded = usability(&r)
+	}
+	return s, ok
+}
+
+// usability reads max_num_reorder_frames of the video usability information (H.264, section E.1.1).
+func usability(r *bitReader) (reorder uint32, told bool) {
+	const extendedSAR = 255
+	if r.bit() && r.bits(8) == extendedSAR {
+		r.bits(32)
+	}
+	if r.bit() { // overscan
+		r.bits(1)
+	}
+	if r.bit() { // video signal type
+		r.bits(4)
+		if r.bit() {
+			r.bits(24)
+		}
+	}
+	if r.bit() { // chroma location
+		r.golomb()
+		r.golomb()
+	}
+	if r.bit() { // timing
+		r.bits(32)
+		r.bits(32)
+		r.bits(1)
+	}
+	nal := r.bit()
+	if nal {
+		skipHRD(r)
+	}
+	vcl := r.bit()
+	if vcl {
+		skipHRD(r)
+	}
+	if nal || vcl {
+		r.bits(1) // low delay
+	}
+	r.bits(1) // pic_struct_present_flag
+	if !r.bit() {
+		return 0, false
+	}
+	r.bits(1)
+	for range 4 {
+		r.golomb()
+	}
+	reorder = r.golomb()
+	return reorder, !r.short
+}
+
+// skipHRD passes over the parameters of a hypothetical reference decoder (H.264, section E.1.2).
+func skipHRD(r *bitReader) {
+	count := r.golomb()
+	r.bits(8)
+	for range min(count, 31) + 1 {
+		r.golomb()
+		r.golomb()
+		r.bits(1)
+	}
+	r.bits(20)
 }
 
 func skipScaling(r *bitReader, chroma uint32) {

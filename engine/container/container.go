@@ -21,13 +21,14 @@ const (
 type Track struct {
 	ID        int       // as in Frame.Track
 	Kind      wire.Kind // audio or video; other tracks are left out
-	Codec     string    // "opus", "vp8", "vp9", "h264", "av1", or the container's own name of another codec
+	Codec     string    // "opus", "vp8", "vp9", "h264", "av1", or a name of another codec: see Title
 	ClockRate uint32    // Hz, of RTP timestamps: 48000 for Opus, 90000 for video
 	Channels  uint32
 	Width     int // pixels
 	Height    int
 	Private   []byte        // Matroska's CodecPrivate: OpusHead, AVC or AV1 decoder configuration
 	PreSkip   int           // samples of 48 kHz that an Opus decoder drops at the start
+	Reordered bool          // H264 whose frames are, or may be, in another order than their times (B-frames)
 	Duration  time.Duration // 0 where the file does not tell it at its beginning
 }
 
@@ -63,12 +64,12 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("at byte %d: %s", e.Offset, e.What)
 }
 
-const useFFmpeg = "use ffmpeg -i IN -c:v libvpx -c:a libopus OUT.webm"
-
-// Open recognizes the container by its first octets and reads up to where the tracks are known.
+// Open recognizes the container by its first octets and reads up to where the tracks are known. Media in a container that castd
+// does not read give a *ForeignError; if r is an io.Seeker it may then have been sought in.
 func Open(r io.Reader) (Demuxer, error) {
-	s := &source{r: bufio.NewReaderSize(r, 64<<10)}
-	head, err := s.r.Peek(12)
+	s := &source{r: bufio.NewReaderSize(r, 64<<10), raw: r}
+	s.seeker, _ = r.(io.Seeker)
+	head, err := s.r.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read media: %w", err)
 	}
@@ -82,24 +83,18 @@ func Open(r io.Reader) (Demuxer, error) {
 	case bytes.HasPrefix(head, []byte("DKIF")):
 		return openIVF(s)
 	}
-	return nil, &FormatError{Offset: -1, What: fmt.Sprintf(
-		"this is not a media file that castd can read: it begins with %s; %s", describe(head), useFFmpeg)}
+	if head, err = s.r.Peek(sniffLength); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read media: %w", err)
+	}
+	begin := describe(head)
+	if foreign := recognize(s, bytes.Clone(head)); foreign != nil {
+		return nil, foreign
+	}
+	return nil, &FormatError{Offset: -1, What: "this is no media file that castd knows: it begins with " + begin}
 }
 
 // describe names what a file begins with, for people.
 func describe(head []byte) string {
-	switch {
-	case len(head) >= 8 && string(head[4:8]) == "ftyp":
-		return "an MP4 header"
-	case bytes.HasPrefix(head, []byte("RIFF")):
-		return "a WAV or AVI header"
-	case bytes.HasPrefix(head, []byte("ID3")), len(head) >= 2 && head[0] == 0xff && head[1]&0xe0 == 0xe0:
-		return "an MP3 header"
-	case bytes.HasPrefix(head, []byte("fLaC")):
-		return "a FLAC header"
-	case bytes.HasPrefix(head, []byte("FLV")):
-		return "an FLV header"
-	}
 	head = head[:min(len(head), 8)]
 	for _, c := range head {
 		if c < ' ' || c > '~' {

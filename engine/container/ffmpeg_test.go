@@ -204,27 +204,3 @@ func compareWithProbe(t *testing.T, path string, tracks []Track, frames []*Frame
 		}
 	}
 }
-
-func TestRefusesOtherFiles(t *testing.T) {
-	needFFmpeg(t)
-	for name, args := range map[string][]string{
-		"a.mp4":  {"-map", "0:v", "-c:v", "libx264"},
-		"a.wav":  {"-map", "1:a"},
-		"a.flac": {"-map", "1:a"},
-		"a.mp3":  {"-map", "1:a"},
-		"v.ogg":  {"-map", "1:a", "-c:a", "libvorbis"},
-	} {
-		f, err := os.Open(makeMedia(t, name, args...))
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = Open(f)
-		f.Close()
-		var bad *FormatError
-		if !errors.As(err, &bad) || bad.Offset >= 0 {
-			t.Errorf("%s: %v", name, err)
-		} else {
-			t.Log(name, err)
-		}
-	}
-}

@@ -124,9 +124,9 @@ func TestOpenErrors(t *testing.T) {
 		err  string
 	}{
 		{"empty", nil, "the file is empty"},
-		{"text", []byte("hello, this is not media"), `this is not a media file that castd can read: it begins with "hello, t"; use ffmpeg -i IN -c:v libvpx -c:a libopus OUT.webm`},
-		{"one octet", []byte{0}, "it begins with the octets 00;"},
-		{"mp4", []byte("\x00\x00\x00\x20ftypisom"), "it begins with an MP4 header"},
+		{"text", []byte("hello, this is not media"), `this is no media file that castd knows: it begins with "hello, t"`},
+		{"one octet", []byte{0}, "it begins with the octets 00"},
+		{"mp4", []byte("\x00\x00\x00\x20ftypisom"), "castd does not read MP4 files"},
 		{"other ebml", append(ebml("potato"), 0), `neither WebM nor Matroska: its type is "potato"`},
 		{"only a header", ebml("webm"), "at byte 12: the file is cut"},
 		{"no segment", append(ebml("webm"), 0xa3, 0x80), "a Segment should begin"},
@@ -216,6 +216,11 @@ func FuzzOpen(f *testing.F) {
 	f.Add(file[:600])
 	f.Add(append(matroskaHead(), cluster(simple("\x81\x00\x00\x86\x02\x82\xbe\x78A\x78\x78CC"))...))
 	f.Add(append(append([]byte("DKIF\x00\x00\x20\x00VP80\x10\x00\x10\x00\x1e\x00\x00\x00\x01\x00\x00\x00"), make([]byte, 8)...), 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3))
+	f.Add(append([]byte("DKIF\x00\x00\x20\x00H264\x10\x00\x10\x00\x1e\x00\x00\x00\x01\x00\x00\x00"), append(make([]byte, 8), 40, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+		0, 0, 0, 1, 0x67, 0x42, 0xc0, 0x0a, 0xd9, 0x0a, 0x35, 0, 0, 0, 1, 0x68, 0xce, 0x38, 0x80, 0, 0, 0, 1, 0x65, 0x88, 0x84, 0, 0x10)...))
+	for _, file := range foreignSeeds() {
+		f.Add(file)
+	}
 	f.Fuzz(func(t *testing.T, file []byte) { exercise(t, file) })
 }
 
@@ -265,6 +270,13 @@ func exercise(t *testing.T, file []byte) {
 		}
 	}
 	var bad *FormatError
+	var foreign *ForeignError
+	if errors.As(err, &foreign) {
+		if foreign.Container == "" || len(foreign.Tracks) > maxTracks {
+			t.Fatalf("error %+v", foreign)
+		}
+		return
+	}
 	if err != io.EOF && (!errors.As(err, &bad) || bad.Offset > int64(len(file))) {
 		t.Fatalf("error %v", err)
 	}

@@ -15,6 +15,7 @@ type ivfReader struct {
 	track Track
 	rate  uint32 // timestamps are in units of scale/rate seconds
 	scale uint32
+	first *Frame // of H264, which Open has read
 	err   error
 }
 
@@ -45,15 +46,38 @@ func openIVF(s *source) (Demuxer, error) {
 		v.track.Codec = codec.VP9
 	case "AV01":
 		v.track.Codec = codec.AV1
+	case "H264":
+		v.track.Codec = codec.H264
+		if err := v.firstH264(); err != nil {
+			return nil, err
+		}
 	default:
-		v.track.Codec = name
+		v.track.Codec = fourCC(name)
 	}
 	return v, nil
+}
+
+// firstH264 takes the decoder configuration from the first frame: IVF holds H264 with start codes.
+func (v *ivfReader) firstH264() error {
+	f, err := v.next()
+	if err != nil {
+		return cut(err, v.s)
+	}
+	if v.track.Private = codec.DecoderConfig(codec.H264, f.Data); v.track.Private == nil {
+		return errorf(v.s.offset-int64(len(f.Data)), "H264 does not begin with its parameter sets here")
+	}
+	v.first = f
+	v.track.Reordered, _ = codec.H264Reorders(v.track.Private)
+	return nil
 }
 
 func (v *ivfReader) Tracks() []Track { return []Track{v.track} }
 
 func (v *ivfReader) Next() (*Frame, error) {
+	if f := v.first; f != nil {
+		v.first = nil
+		return f, nil
+	}
 	if v.err != nil {
 		return nil, v.err
 	}
@@ -79,6 +103,11 @@ func (v *ivfReader) next() (*Frame, error) {
 	data, err := v.s.take(int(size), "an IVF frame")
 	if err != nil {
 		return nil, err
+	}
+	if v.track.Codec == codec.H264 {
+		if data = codec.FromAnnexB(data); data == nil {
+			return nil, errorf(at, "IVF frame holds no H264 with start codes")
+		}
 	}
 	return &Frame{Track: 1, Time: t, Data: data, Key: codec.KeyFrame(v.track.Codec, data)}, nil
 }

@@ -3,7 +3,6 @@ package container
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"time"
 
@@ -75,8 +74,8 @@ type oggReader struct {
 	number  uint32 // of the next page
 	partial []byte // packet that goes on on the next page
 	partAt  int64
-	open    bool // partial is in use
-	other   string
+	open    bool    // partial is in use
+	others  []Track // streams beside it
 
 	base     int64 // position at which the present chain link starts, in samples
 	position int64 // end of the last packet within the link
@@ -91,9 +90,8 @@ func openOgg(s *source) (Demuxer, error) {
 			if err != io.EOF {
 				return nil, err
 			}
-			if !o.found && o.other != "" {
-				return nil, &FormatError{Offset: -1, What: fmt.Sprintf(
-					"this Ogg file has no Opus audio, it begins with %s; %s", o.other, useFFmpeg)}
+			if !o.found && len(o.others) > 0 {
+				return nil, &ForeignError{"Ogg", o.others}
 			}
 			return nil, errorf(s.offset, "the file ends before its Opus headers are complete")
 		}
@@ -141,8 +139,8 @@ func (o *oggReader) step() error {
 func (o *oggReader) begin(p *page) bool {
 	channels, preSkip, ok := codec.ParseOpusHead(p.body)
 	if !ok {
-		if o.other == "" {
-			o.other = describe(bytes.TrimLeft(p.body[:min(len(p.body), 9)], "\x01\x80"))
+		if t, known := oggTrack(p.body); known && len(o.others) < maxTracks {
+			o.others = append(o.others, t)
 		}
 		return false
 	}
@@ -157,6 +155,28 @@ func (o *oggReader) begin(p *page) bool {
 	o.found, o.ended, o.serial, o.headers, o.number = true, false, p.serial, 2, p.number
 	o.open, o.partial = false, nil
 	return true
+}
+
+// oggTrack names the codec of a stream by its first packet; known is false for what is neither audio nor video.
+func oggTrack(b []byte) (t Track, known bool) {
+	for _, c := range []struct {
+		prefix string
+		track  Track
+	}{
+		{"\x01vorbis", audioTrack(codecVorbis)},
+		{"\x7fFLAC", audioTrack(codecFLAC)},
+		{"Speex   ", audioTrack(codecSpeex)},
+		{"PCM     ", audioTrack(codecPCM)},
+		{"\x80theora", videoTrack(codecTheora)},
+		{"OVP80", videoTrack(codec.VP8)},
+		{"BBCD\x00", videoTrack("Dirac")},
+		{"fishead", t}, {"fisbone", t}, {"CMML", t}, {"\x80kate", t}, // no media
+	} {
+		if bytes.HasPrefix(b, []byte(c.prefix)) {
+			return c.track, c.track.Codec != ""
+		}
+	}
+	return audioTrack(describe(b)), true
 }
 
 // take cuts a page of the followed stream into packets.

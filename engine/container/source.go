@@ -11,6 +11,8 @@ import (
 type source struct {
 	r      *bufio.Reader
 	offset int64
+	raw    io.Reader // below r
+	seeker io.Seeker // the same, where it may be sought in; only to find an MP4 file's index
 }
 
 // errorf returns a FormatError at the place.

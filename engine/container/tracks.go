@@ -2,8 +2,10 @@ package container
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/castd/castd/engine/codec"
@@ -25,29 +27,51 @@ type entry struct {
 	duration time.Duration // of each frame, where given
 	prefix   []byte        // that was stripped off each frame
 	damage   string        // why its blocks cannot be read
+	ordered  bool          // H264: the decoder configuration says whether frames are in the order of their times
+	lengths  int           // H264: octets of a unit's length
 }
 
-// codecNames are Matroska's names of the codecs that castd carries.
-func codecName(id string) string {
-	switch id {
-	case "A_OPUS":
-		return codec.Opus
-	case "V_VP8":
-		return codec.VP8
-	case "V_VP9":
-		return codec.VP9
-	case "V_MPEG4/ISO/AVC":
-		return codec.H264
-	case "V_AV1":
-		return codec.AV1
+// codecName returns the codec that a Matroska codec id stands for; an id that nobody here knows stays as it is. private is the
+// track's CodecPrivate, in which old files name the codec.
+func codecName(id string, private []byte) string {
+	for _, c := range codecIDs() {
+		if id == c.id {
+			return c.name
+		}
+	}
+	for _, c := range []struct{ prefix, name string }{
+		{"A_AAC", codecAAC}, {"A_MPEG/L", codecMP3}, {"A_PCM", codecPCM}, {"A_AC3", codecAC3}, {"A_DTS", codecDTS},
+		{"V_MPEG4/ISO", codecMPEG4}, {"V_MPEG4/MS", codecMPEG4},
+	} {
+		if strings.HasPrefix(id, c.prefix) {
+			return c.name
+		}
+	}
+	switch {
+	case id == "V_MS/VFW/FOURCC" && len(private) >= 20: // a BITMAPINFOHEADER
+		return fourCC(string(private[16:20]))
+	case id == "A_MS/ACM" && len(private) >= 2: // a WAVEFORMATEX
+		return waveCodec(binary.LittleEndian.Uint16(private))
 	}
 	return id
 }
 
+type codecIDName struct{ id, name string }
+
+// codecIDs are Matroska's names (RFC 9559, section 5.1.4.1.21): first those of the codecs that castd carries.
+func codecIDs() []codecIDName {
+	return []codecIDName{
+		{"A_OPUS", codec.Opus}, {"V_VP8", codec.VP8}, {"V_VP9", codec.VP9}, {"V_MPEG4/ISO/AVC", codec.H264}, {"V_AV1", codec.AV1},
+		{"V_MPEGH/ISO/HEVC", codecHEVC}, {"V_THEORA", codecTheora}, {"V_MPEG1", codecMPEGVideo}, {"V_MPEG2", codecMPEGVideo},
+		{"V_MJPEG", codecMJPEG}, {"V_PRORES", codecProRes}, {"A_VORBIS", codecVorbis}, {"A_FLAC", codecFLAC}, {"A_ALAC", codecALAC},
+		{"A_EAC3", codecEAC3},
+	}
+}
+
 func codecID(name string) string {
-	for _, id := range []string{"A_OPUS", "V_VP8", "V_VP9", "V_MPEG4/ISO/AVC", "V_AV1"} {
-		if codecName(id) == name {
-			return id
+	for _, c := range codecIDs()[:5] {
+		if c.name == name {
+			return c.id
 		}
 	}
 	return ""
@@ -67,6 +91,7 @@ func (m *matroskaReader) readTrack(content []byte, at int64) error {
 	t := Track{ClockRate: codec.VideoClock}
 	e := &entry{}
 	var trackNumber, kind, delay uint64
+	var codecID string
 	channels, rate := uint64(1), 8000.0
 	err := children(content, at, func(id uint32, v []byte, at int64) error {
 		switch id {
@@ -79,7 +104,7 @@ func (m *matroskaReader) readTrack(content []byte, at int64) error {
 				e.duration = time.Duration(d)
 			}
 		case idCodecID:
-			t.Codec = codecName(text(v))
+			codecID = text(v)
 		case idCodecPrivate:
 			t.Private = bytes.Clone(v)
 		case idCodecDelay:
@@ -118,7 +143,7 @@ func (m *matroskaReader) readTrack(content []byte, at int64) error {
 	if trackNumber == 0 || trackNumber > math.MaxInt32 || m.entries[trackNumber] != nil || len(m.tracks) == maxTracks {
 		return errorf(at, "a track has an impossible number")
 	}
-	t.ID = int(trackNumber)
+	t.ID, t.Codec = int(trackNumber), codecName(codecID, t.Private)
 	t.Kind = wire.KindVideo
 	if kind == typeAudio {
 		t.Kind, t.Channels, t.ClockRate = wire.KindAudio, uint32(channels), 0
@@ -132,6 +157,10 @@ func (m *matroskaReader) readTrack(content []byte, at int64) error {
 				t.PreSkip = skip
 			}
 		}
+	}
+	if t.Codec == codec.H264 {
+		t.Reordered, e.ordered = codec.H264Reorders(t.Private)
+		e.lengths = codec.UnitLengths(t.Private)
 	}
 	e.id, e.codec = t.ID, t.Codec
 	m.entries[trackNumber] = e
