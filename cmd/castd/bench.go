@@ -3,24 +3,29 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/bench"
 )
 
 // benchFlags are those of `castd bench`.
 type benchFlags struct {
-	config  bench.Config
-	room    string
-	bitrate rate
-	span    span
-	settle  span
+	config    bench.Config
+	room      string
+	bitrate   rate
+	span      span
+	settle    span
+	reference bool
+	markdown  bool
+	rounds    int
+	rows      []string
 }
 
 func (a *app) benchCommand() *cobra.Command {
@@ -30,23 +35,30 @@ func (a *app) benchCommand() *cobra.Command {
 		Use:   "bench [URL...]",
 		Short: "Loads a WHIP and WHEP address with publishers and viewers, and measures",
 		Long: "Publishes into a WHIP address, watches its WHEP address with many viewers, and tells delays, losses, first pictures,\n" +
-			"and with --pid what the server's process spends on each packet that it forwards. Where one address is given, the other\n" +
-			"is the same with whep for whip. With --room it is the running peer's.",
+			"and with --pid what the server's process spends on each packet that it forwards. Of two addresses that differ only in\n" +
+			"whip and whep one is enough; with --room they are the running peer's.\n\n" +
+			"With --reference a stock pion forwarder is measured beside, in turns, and the ratio told. With no address either,\n" +
+			"a peer is started for it, and a table of several loads printed.",
 		Example: "  castd bench --room lobby --video-publishers 1 --subscribers 20\n" +
-			"  castd bench http://127.0.0.1:8470/whip/lobby --token T --audio-publishers 1 --subscribers 100 --pid 4711",
+			"  castd bench http://127.0.0.1:8470/whip/lobby --token T --audio-publishers 1 --subscribers 100 --pid 4711\n" +
+			"  castd bench --reference --markdown",
 		Args: between(0, 2, "addresses"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := b.prepare(cmd.Context(), a, args); err != nil {
+			ctx := cmd.Context()
+			if !a.json {
+				c.Progress = func(s string) { fmt.Fprintln(a.err, s) }
+			}
+			if err := b.prepare(ctx, a, args); err != nil {
 				return err
+			}
+			if b.reference {
+				return a.compare(ctx, &b)
+			}
+			r, err := bench.Run(ctx, *c)
+			if err != nil {
+				return ending(ctx, err)
 			}
 			out := &printer{json: a.json, w: a.out}
-			if !a.json {
-				c.Progress = func(s string) { fmt.Fprintf(a.err, "%s\n", s) }
-			}
-			r, err := bench.Run(cmd.Context(), *c)
-			if err != nil {
-				return err
-			}
 			if a.json {
 				out.object(r)
 			} else {
@@ -69,83 +81,269 @@ func (a *app) benchCommand() *cobra.Command {
 	f.Var(&b.settle, "settle", "how long to wait before that")
 	f.Var(&b.bitrate, "video-bitrate", "of each video publisher, in bits a second")
 	f.IntVar(&c.PID, "pid", 0, "`PID` of the server, to see what it spends")
+	f.BoolVar(&b.reference, "reference", false, "compare with a stock pion forwarder")
+	f.IntVar(&b.rounds, "rounds", 3, "how often a comparison measures each; medians are told")
+	f.StringArrayVar(&b.rows, "row", nil, "`NAME` of a row of the table, or its beginning; repeatable (default: all)")
+	f.BoolVar(&b.markdown, "markdown", false, "write the table as Markdown")
 	a.jsonFlag(f)
+	cmd.AddCommand(a.benchRoles()...)
 	return cmd
 }
+
+// maxRate is the most of --video-bitrate: what one socket of this program can send and many can read.
+const maxRate = 50_000_000
 
 // prepare checks what was given and finds the addresses.
 func (b *benchFlags) prepare(ctx context.Context, a *app, args []string) error {
 	c := &b.config
 	c.VideoBitrate, c.Duration, c.Settle = uint64(b.bitrate), b.span.duration(), b.settle.duration()
-	for _, raw := range args {
-		switch u, err := url.Parse(raw); {
-		case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-			return usagef("%q is no address: write it like http://127.0.0.1:8470/whip/lobby", raw)
-		case strings.Contains(u.Path, "whep"):
-			c.WHEP = raw
-		case strings.Contains(u.Path, "whip"):
-			c.WHIP = raw
-		default:
-			return usagef("%q names neither whip nor whep: say with --whip or --whep which it is", raw)
-		}
-	}
-	if b.room != "" {
-		return usagef("--room is not there yet")
-	}
-	if c.WHIP == "" && strings.Contains(c.WHEP, "whep") {
-		c.WHIP = bench.Sibling(c.WHEP, "whep", "whip")
-	}
-	if c.WHEP == "" && strings.Contains(c.WHIP, "whip") {
-		c.WHEP = bench.Sibling(c.WHIP, "whip", "whep")
-	}
 	publishers := max(c.VideoPublishers, c.AudioPublishers)
 	switch {
-	case min(c.VideoPublishers, c.AudioPublishers, c.Subscribers) < 0:
-		return usagef("numbers of publishers and subscribers are not negative")
+	case min(c.VideoPublishers, c.AudioPublishers, c.Subscribers) < 0 || publishers > bench.MaxPublishers || c.Subscribers > bench.MaxSubscribers:
+		return usagef("there can be up to %d publishers and up to %d subscribers", bench.MaxPublishers, bench.MaxSubscribers)
+	case !(c.JoinRate > 0) || math.IsInf(c.JoinRate, 0) || c.JoinRate > 1000:
+		return usagef("--num-per-second is more than 0 and at most 1000")
+	case c.Duration <= 0:
+		return usagef("--duration is more than 0, like 10s")
+	case c.VideoBitrate < 50_000 || c.VideoBitrate > maxRate:
+		return usagef("--video-bitrate is from 50k to %s", formatRate(maxRate))
+	case b.rounds < 1 || b.rounds > 100:
+		return usagef("--rounds is from 1 to 100")
+	case c.PID < 0:
+		return usagef("--pid is the number of a process")
+	}
+	if c.PID > 0 {
+		if _, err := bench.ReadUsage(c.PID); err != nil {
+			return usagef("%s", err)
+		}
+	}
+	if err := b.addresses(args); err != nil {
+		return err
+	}
+	if b.room != "" {
+		if err := b.runningRoom(ctx, a); err != nil {
+			return err
+		}
+	}
+	if b.reference && b.table() {
+		return b.checkTable()
+	}
+	switch {
+	case len(b.rows) > 0 || b.markdown && !b.reference:
+		return usagef("--row and --markdown are for the table: use --reference, and no addresses with --row")
 	case publishers == 0 && c.Subscribers == 0:
 		return usagef("nothing to do: give --video-publishers or --audio-publishers, and --subscribers")
 	case publishers > 0 && c.WHIP == "":
 		return usagef("no address to publish to: give one, or --whip, or --room")
 	case c.Subscribers > 0 && c.WHEP == "":
 		return usagef("no address to watch: give one, or --whep, or --room")
-	case !(c.JoinRate > 0) || math.IsInf(c.JoinRate, 0) || c.JoinRate > 1000:
-		return usagef("--num-per-second is more than 0 and at most 1000")
-	case c.Duration <= 0:
-		return usagef("--duration is more than 0")
+	case b.reference && c.PID == 0:
+		return usagef("--reference compares what processes spend: name the server's with --pid")
 	}
-	_ = ctx
-	_ = a
 	return nil
 }
 
+// table reports whether this program's own peer is to be measured.
+func (b *benchFlags) table() bool { return b.config.WHIP == "" && b.config.WHEP == "" }
+
+// checkTable refuses what means nothing where the loads are given.
+func (b *benchFlags) checkTable() error {
+	c := &b.config
+	if c.PID != 0 || c.Token != "" || c.Subscribers != 0 || c.VideoPublishers != 0 || c.AudioPublishers != 0 {
+		return usagef("without an address --reference measures its own peer with loads of its own: leave out publishers, subscribers, --pid and --token, or give an address")
+	}
+	if len(b.loads()) == 0 {
+		var names []string
+		for _, l := range bench.Loads() {
+			names = append(names, fmt.Sprintf("%q", l.Name))
+		}
+		return usagef("there is no such row: use %s", strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// loads returns the rows that were asked for.
+func (b *benchFlags) loads() []bench.Load {
+	if len(b.rows) == 0 {
+		return bench.Loads()
+	}
+	var list []bench.Load
+	for _, l := range bench.Loads() {
+		for _, name := range b.rows {
+			if strings.HasPrefix(l.Name, name) {
+				list = append(list, l)
+				break
+			}
+		}
+	}
+	return list
+}
+
+// addresses takes those of the arguments and derives the one that was not given.
+func (b *benchFlags) addresses(args []string) error {
+	c := &b.config
+	for _, raw := range []string{c.WHIP, c.WHEP} {
+		if u, err := url.Parse(raw); raw != "" && !isAddress(u, err) {
+			return usagef("%q is no address: write it like http://127.0.0.1:8470/whip/lobby", raw)
+		}
+	}
+	for _, raw := range args {
+		u, err := url.Parse(raw)
+		switch {
+		case !isAddress(u, err):
+			return usagef("%q is no address: write it like http://127.0.0.1:8470/whip/lobby", raw)
+		case strings.Contains(u.Path, "whep") && c.WHEP == "":
+			c.WHEP = raw
+		case strings.Contains(u.Path, "whip") && c.WHIP == "":
+			c.WHIP = raw
+		case strings.Contains(u.Path, "whep") || strings.Contains(u.Path, "whip"):
+			return usagef("there are two addresses for one direction: give one for WHIP and one for WHEP")
+		default:
+			return usagef("%q has neither whip nor whep in its path: say with --whip or --whep which it is", raw)
+		}
+	}
+	if b.room != "" && !b.table() {
+		return usagef("--room stands for addresses: give either")
+	}
+	if c.WHIP == "" {
+		c.WHIP = bench.Sibling(c.WHEP, "whep", "whip")
+	} else if c.WHEP == "" {
+		c.WHEP = bench.Sibling(c.WHIP, "whip", "whep")
+	}
+	return nil
+}
+
+func isAddress(u *url.URL, err error) bool {
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// runningRoom takes addresses and a token from the data folder's running peer.
+func (b *benchFlags) runningRoom(ctx context.Context, a *app) error {
+	c := &b.config
+	p, err := a.running(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	status, err := p.Status(ctx)
+	if err != nil {
+		return err
+	}
+	info, err := p.RoomInfo(ctx, b.room)
+	if err != nil {
+		return err
+	}
+	if status.HTTP == "" {
+		return notFoundf("the running peer has no gateway: start it with --http")
+	}
+	c.WHIP, c.WHEP = status.HTTP+"/whip/"+info.Room, status.HTTP+"/whep/"+info.Room
+	if c.Token != "" {
+		return nil
+	}
+	link, err := p.Invite(ctx, info.Room, engine.InviteSpec{Guest: true, Speak: true, Expires: time.Hour + b.span.duration()})
+	if err != nil {
+		return err
+	}
+	u, err := url.Parse(link)
+	if err != nil {
+		return fmt.Errorf("the running peer gave no token: use --token (%w)", err)
+	}
+	fragment, _ := url.ParseQuery(u.Fragment)
+	c.Token = fragment.Get("token")
+	return nil
+}
+
+// compare is --reference.
+func (a *app) compare(ctx context.Context, b *benchFlags) error {
+	c := bench.Comparison{Base: b.config, Rounds: b.rounds, Loads: b.loads(), Reference: a.referenceServer, Target: a.ownServer}
+	if !b.table() {
+		x := b.config
+		c.Loads = []bench.Load{{
+			Name: loadName(&x), Video: x.VideoPublishers, Audio: x.AudioPublishers, Subscribers: x.Subscribers,
+		}}
+		c.Target = func(context.Context, bench.Load) (*bench.Server, error) {
+			return &bench.Server{WHIP: x.WHIP, WHEP: x.WHEP, Token: x.Token, PID: x.PID}, nil
+		}
+	}
+	out := &printer{json: a.json, w: a.out}
+	var rows []*bench.Row
+	c.Done = func(r *bench.Row) {
+		if rows = append(rows, r); a.json {
+			out.object(r)
+		}
+	}
+	err := bench.Compare(ctx, c)
+	if !a.json && len(rows) > 0 {
+		write := func(f func(io.Writer, []*bench.Row) error) {
+			var text strings.Builder
+			_ = f(&text, rows) // a builder takes everything
+			out.text("%s", text.String())
+		}
+		if b.markdown {
+			write(bench.Markdown)
+		} else {
+			write(bench.Text)
+		}
+		out.text("\n%s; medians of %d rounds of %v each, reference and castd in turns.\n", bench.Machine(), b.rounds, b.config.Duration)
+	}
+	return ending(ctx, err)
+}
+
+func loadName(c *bench.Config) string {
+	var parts []string
+	if c.VideoPublishers > 0 {
+		parts = append(parts, "video")
+	}
+	if c.AudioPublishers > 0 {
+		parts = append(parts, "audio")
+	}
+	if len(parts) == 0 {
+		parts = append(parts, "idle")
+	}
+	return fmt.Sprintf("%s, %d viewers", strings.Join(parts, " and "), c.Subscribers)
+}
+
+// benchText is a result for people.
 func benchText(r *bench.Result) string {
 	var b strings.Builder
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-14s %s\n", name, fmt.Sprintf(format, args...))
 	}
-	row("viewers", "%d, %d failed, %.1f joins/s, connected after %.0f ms", r.Subscribers, r.Failed, r.JoinsPerSecond, r.ConnectP50)
+	if r.Subscribers > 0 {
+		row("viewers", "%d, %d failed, %.1f joins/s, connected after %.0f ms", r.Subscribers, r.Failed, r.JoinsPerSecond, r.ConnectP50)
+	}
 	if r.FirstFailure != "" {
 		row("first failure", "%s", r.FirstFailure)
 	}
-	row("first packet", "p50 %.0f ms, p95 %.0f ms", r.FirstPacket, r.FirstP95)
+	if r.FirstPacket > 0 {
+		row("first packet", "p50 %.0f ms, p95 %.0f ms", r.FirstPacket, r.FirstP95)
+	}
 	if r.FirstPicture > 0 {
 		row("first picture", "p50 %.0f ms, p95 %.0f ms", r.FirstPicture, r.PictureP95)
 	}
-	for name, k := range map[string]*bench.KindResult{"audio": r.Audio, "video": r.Video} {
+	kind := func(name string, k *bench.KindResult) {
 		if k == nil {
-			continue
+			return
 		}
-		row(name, "%d of %d packets, %d lost, %d twice, %d out of order", k.Received, k.Expected, k.Lost, k.Duplicates, k.Reordered)
-		row("  delay", "p50 %.2f ms, p95 %.2f ms, p99 %.2f ms, most %.1f ms", k.DelayP50, k.DelayP95, k.DelayP99, k.DelayMax)
+		row(name, "%d sent; %d of %d received, %d lost, %d twice, %d out of order", k.Sent, k.Received, k.Expected, k.Lost, k.Duplicates, k.Reordered)
+		if k.Received > 0 {
+			row("  delay", "p50 %.2f ms, p95 %.2f ms, p99 %.2f ms, most %.1f ms", k.DelayP50, k.DelayP95, k.DelayP99, k.DelayMax)
+		}
 	}
+	kind("audio", r.Audio)
+	kind("video", r.Video)
 	row("forwarded", "%d packets, %sbit/s, in %.1f s", r.Packets, formatRate(uint64(r.Bitrate)), r.Seconds)
 	if r.Threads > 0 {
-		row("server", "%.2f us/packet, %.1f %% of a core, %.2f ms per viewer and second, %s MB, %d threads, %d files", r.CPUPerPacket,
-			r.CPU*100, r.CPUIdle, strconv.FormatInt(r.RSS>>20, 10), r.Threads, r.Files)
+		per := ""
+		if r.Packets > 0 {
+			per = fmt.Sprintf("%.2f us/packet, ", r.CPUPerPacket)
+		}
+		row("server", "%s%.1f %% of a core, %.2f ms per viewer and second, %d MB, %d threads, %d files", per, r.CPU*100, r.CPUIdle,
+			r.RSS>>20, r.Threads, r.Files)
 	}
 	row("tester", "%.1f %% of a core, timer late by %.1f ms (p99)", r.OwnCPU*100, r.OwnLate)
 	if r.Starved {
-		b.WriteString("This machine is too busy for the load tester itself: delays mean nothing.\n")
+		b.WriteString("This machine is too busy for the load tester itself: the delays mean nothing. Use fewer subscribers or another machine.\n")
 	}
 	return b.String()
 }

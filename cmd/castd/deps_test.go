@@ -55,7 +55,7 @@ var impure = []string{"net", "net/http", "os", "os/exec", "log", "log/slog", "sy
 
 // owners are the only packages that import what begins with a path directly.
 var owners = map[string][]string{
-	"github.com/pion/webrtc/":                  {"engine/hop", "engine/guest", "engine/enginetest"},
+	"github.com/pion/webrtc/":                  {"engine/hop", "engine/guest", "engine/enginetest", "engine/bench"},
 	"github.com/pion/interceptor":              {"engine/hop", "engine/guest", "engine/enginetest"},
 	"github.com/libp2p/go-libp2p/p2p/":         {"engine/gossip", "engine/enginetest"},
 	"github.com/libp2p/go-libp2p-pubsub":       {"engine/gossip", "engine/enginetest"},

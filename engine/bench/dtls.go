@@ -84,6 +84,10 @@ func localAddresses() []netip.Addr {
 	return list
 }
 
+func onlyLoopback(list []netip.Addr) bool {
+	return !slices.ContainsFunc(list, func(a netip.Addr) bool { return !a.IsLoopback() })
+}
+
 // options are those of a browser: its protection profiles in its order, and whoever has the answer's fingerprint.
 func (c *credentials) options(a *answer) *dtls.Config {
 	return &dtls.Config{

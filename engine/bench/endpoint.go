@@ -173,6 +173,7 @@ func (e *endpoint) write(b []byte, to netip.AddrPort) {
 func (e *endpoint) read() {
 	buf, plain := make([]byte, receiveSize), make([]byte, receiveSize)
 	var remote *srtp.Context
+	var early [][]byte // what came before this end was done with the handshake
 	for {
 		n, from, err := e.conn.ReadFromUDPAddrPort(buf)
 		if errors.Is(err, net.ErrClosed) {
@@ -193,20 +194,34 @@ func (e *endpoint) read() {
 				remote = e.remote
 				e.mu.Unlock()
 				if remote == nil {
+					if len(early) < maxEarly {
+						early = append(early, append([]byte(nil), b...))
+					}
 					continue
 				}
-			}
-			now := time.Now()
-			if b[1] >= 192 && b[1] < 224 {
-				if p, err := remote.DecryptRTCP(plain[:0], b, nil); err == nil && e.feedback != nil {
-					e.feedback(p)
+				for _, b := range early {
+					e.media(remote, b, plain, time.Now())
 				}
-				continue
+				early = nil
 			}
-			if p, err := remote.DecryptRTP(plain[:0], b, nil); err == nil && e.receive != nil {
-				e.receive(p, now)
-			}
+			e.media(remote, b, plain, time.Now())
 		}
+	}
+}
+
+// maxEarly bounds the packets that wait for the end of the handshake.
+const maxEarly = 256
+
+// media decrypts RTP or RTCP into plain and hands it on.
+func (e *endpoint) media(remote *srtp.Context, b, plain []byte, at time.Time) {
+	if b[1] >= 192 && b[1] < 224 {
+		if p, err := remote.DecryptRTCP(plain[:0], b, nil); err == nil && e.feedback != nil {
+			e.feedback(p)
+		}
+		return
+	}
+	if p, err := remote.DecryptRTP(plain[:0], b, nil); err == nil && e.receive != nil {
+		e.receive(p, at)
 	}
 }
 

@@ -96,6 +96,15 @@ func (r *run) sum(result *Result) {
 		if v.firstPicture > 0 {
 			picture.add(v.firstPicture)
 		}
+		if v.connectAt.IsZero() {
+			continue
+		}
+		for key, n := range sent { // what not even one packet came of
+			if v.tracks[key] == nil && len(r.publishers) == 1 {
+				kindsSeen[key.kind].Expected += n
+				kindsSeen[key.kind].Lost += n
+			}
+		}
 		for key, t := range v.tracks {
 			k := &kindsSeen[key.kind]
 			expected, ok := sent[key]
@@ -148,7 +157,7 @@ func withSlot(address string, i int) string {
 	return u.String()
 }
 
-// Sibling returns the address with the last of its path's from replaced by to.
+// Sibling returns the address with the last from in its path replaced by to; "" if there is none.
 func Sibling(address, from, to string) string {
 	u, err := url.Parse(address)
 	if err != nil {

@@ -11,6 +11,12 @@ import (
 	"time"
 )
 
+// Bounds of a load.
+const (
+	MaxPublishers  = 100
+	MaxSubscribers = 10_000
+)
+
 // Config says what to load a server with.
 type Config struct {
 	// WHIP and WHEP are the addresses; an empty one is not used.
@@ -26,6 +32,9 @@ type Config struct {
 	Duration        time.Duration // of the measurement
 	VideoBitrate    uint64        // bits a second of each video publisher
 	PID             int           // process to look at; 0 for none
+
+	// Forwarded tells how many packets the server has sent to others than the viewers of this run; nil: to none.
+	Forwarded func() uint64
 
 	// Progress is called with what is going on, in few words; nil does nothing.
 	Progress func(string)
@@ -253,7 +262,7 @@ func (r *run) measure(ctx context.Context, result *Result) error {
 		}
 	}
 	own, _ := ReadUsage(os.Getpid())
-	packets, octets, begin := r.received.Load(), r.octets.Load(), time.Now()
+	packets, octets, begin := r.forwarded(), r.octets.Load(), time.Now()
 	r.window.open()
 	sleep(ctx, r.Duration)
 	r.window.close()
@@ -265,7 +274,7 @@ func (r *run) measure(ctx context.Context, result *Result) error {
 	took := time.Since(begin)
 	ownAfter, _ := ReadUsage(os.Getpid())
 	result.Seconds = took.Seconds()
-	result.Packets = r.received.Load() - packets
+	result.Packets = r.forwarded() - packets
 	result.Bitrate = float64(r.octets.Load()-octets) * 8 / took.Seconds()
 	result.OwnCPU = float64(ownAfter.CPU-own.CPU) / float64(took)
 	if r.PID != 0 {
@@ -273,6 +282,15 @@ func (r *run) measure(ctx context.Context, result *Result) error {
 	}
 	sleep(context.WithoutCancel(ctx), drain)
 	return nil
+}
+
+// forwarded counts what the server has sent to anybody.
+func (r *run) forwarded() uint64 {
+	n := r.received.Load()
+	if r.Forwarded != nil {
+		n += r.Forwarded()
+	}
+	return n
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {
