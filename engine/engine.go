@@ -73,6 +73,7 @@ type Engine struct {
 	streams atomic.Pointer[map[wire.StreamID]*stream]
 	hops    atomic.Pointer[map[peer.ID]*hopState]
 	metrics metrics
+	totals  totals
 
 	work sync.WaitGroup
 
@@ -81,6 +82,8 @@ type Engine struct {
 	slots  int
 	guests int
 	closed bool
+
+	closedHops HopTotals // of hops that are closed
 }
 
 // New returns a running engine. It fails when the control plane does not start.
@@ -97,10 +100,11 @@ func New(c Config) (*Engine, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{
 		control: c.Control, transport: c.Transport, keeper: c.Keeper, signer: c.Signer, user: c.User, self: c.Control.Self().ID,
-		reach: c.Reach, log: c.Log, events: newBus(), ctx: ctx, cancel: cancel, started: time.Now(),
+		reach: c.Reach, log: c.Log, ctx: ctx, cancel: cancel, started: time.Now(),
 		rooms: make(map[wire.RoomID]*Room), slots: c.Slots, listed: make(chan struct{}, 1),
 		livened: make(chan struct{}, 1),
 	}
+	e.events = newBus(&e.totals)
 	e.streams.Store(&map[wire.StreamID]*stream{})
 	e.hops.Store(&map[peer.ID]*hopState{})
 	e.repairer = newRepairer(e)
@@ -204,9 +208,15 @@ func (e *Engine) index(add []*stream, remove []wire.StreamID) {
 	defer e.mu.Unlock()
 	next := maps.Clone(*e.streams.Load())
 	for _, id := range remove {
+		if s := next[id]; s != nil {
+			s.room.retireLocked(s)
+		}
 		delete(next, id)
 	}
 	for _, s := range add {
+		if old := next[s.id]; old != nil && old != s {
+			old.room.retireLocked(old)
+		}
 		next[s.id] = s
 	}
 	e.streams.Store(&next)

@@ -9,16 +9,18 @@ import (
 
 // bus delivers events to whoever listens. Each listener has a queue of 256 events; what does not fit is dropped and counted.
 type bus struct {
+	totals  *totals // counts all of them; constant
 	dropped atomic.Uint64
 
 	mu        sync.Mutex
 	listeners map[chan Event]struct{}
 }
 
-func newBus() *bus { return &bus{listeners: make(map[chan Event]struct{})} }
+func newBus(t *totals) *bus { return &bus{totals: t, listeners: make(map[chan Event]struct{})} }
 
 func (b *bus) emit(ev Event) {
 	ev.Time = EventTime(time.Now())
+	b.totals.event(&ev)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for l := range b.listeners {

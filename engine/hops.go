@@ -76,6 +76,7 @@ func (e *Engine) HopDown(h Hop, err error) {
 		next := maps.Clone(*e.hops.Load())
 		delete(next, h.Peer())
 		e.hops.Store(&next)
+		e.closedHops.add(h.Stats())
 	}
 	e.mu.Unlock()
 	e.log.Debug("hop is down", "peer", h.Peer(), "err", err)

@@ -79,6 +79,8 @@ type Room struct {
 	lostAt     time.Time          // since when there is no way to a hub, for one who may be it
 	asked      map[peer.ID]uint64 // nonces of the last Joins
 	answered   time.Time          // when a stranger's pulse was answered last
+
+	endedMedia map[wire.Kind]MediaTotals // of streams that are no more; guarded by the engine's mutex
 }
 
 // blameRecord remembers forged packets of one peer.
@@ -205,6 +207,7 @@ func (r *Room) loop() {
 func (r *Room) closeLoop() {
 	for _, c := range r.feeding {
 		c.close()
+		r.e.totals.closed(c)
 	}
 	var ids []wire.StreamID
 	for _, s := range *r.all.Load() {

@@ -220,6 +220,7 @@ func (r *Room) feedLoop() {
 	for id, c := range r.feeding {
 		if want[id] != c.hop || own(id) != (c.only != nil) {
 			c.close()
+			r.e.totals.closed(c)
 			delete(r.feeding, id)
 			changed = true
 		}
@@ -234,6 +235,7 @@ func (r *Room) feedLoop() {
 			only = r.e.isLocal
 		}
 		c := newChild(want[id], only)
+		r.e.totals.open(c)
 		r.feeding[id] = c
 		begun = append(begun, c)
 	}
