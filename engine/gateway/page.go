@@ -1,12 +1,16 @@
 package gateway
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
 	"io/fs"
 	"net/http"
 	"path"
+	"strconv"
+	"strings"
 )
 
 // web holds the page: plain HTML, CSS and ES modules, served as they are.
@@ -16,10 +20,14 @@ var web embed.FS
 
 // webFile is one file of the page.
 type webFile struct {
-	body []byte
-	kind string
-	etag string
+	body   []byte
+	packed []byte // by gzip
+	kind   string
+	etag   string // of body; packed has one of its own (RFC 9110 section 8.8.3.3)
 }
+
+// packedTag is the entity tag of the packed file.
+func (f *webFile) packedTag() string { return strings.TrimSuffix(f.etag, `"`) + `-gzip"` }
 
 var webTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
@@ -48,7 +56,18 @@ func loadWeb() (map[string]webFile, error) {
 			return nil, err
 		}
 		sum := sha256.Sum256(body)
-		files[e.Name()] = webFile{body: body, kind: kind, etag: `"` + hex.EncodeToString(sum[:8]) + `"`}
+		var packed bytes.Buffer
+		z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := z.Write(body); err != nil {
+			return nil, err
+		}
+		if err := z.Close(); err != nil {
+			return nil, err
+		}
+		files[e.Name()] = webFile{body: body, packed: packed.Bytes(), kind: kind, etag: `"` + hex.EncodeToString(sum[:8]) + `"`}
 	}
 	return files, nil
 }
@@ -74,15 +93,40 @@ func (g *Gateway) file(w http.ResponseWriter, r *http.Request, name string) erro
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Content-Type", f.kind)
-	h.Set("ETag", f.etag)
+	h.Set("Vary", "Accept-Encoding")
+	body, tag := f.body, f.etag
+	if takesGzip(r.Header.Values("Accept-Encoding")) {
+		body, tag = f.packed, f.packedTag()
+		h.Set("Content-Encoding", "gzip")
+	}
+	h.Set("ETag", tag)
 	// A new castd has a new page: what a browser has kept is asked about each time.
 	h.Set("Cache-Control", "no-cache")
-	if r.Header.Get("If-None-Match") == f.etag {
+	if r.Header.Get("If-None-Match") == tag {
+		h.Del("Content-Encoding")
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(f.body) // whoever has gone does not want it
+		_, _ = w.Write(body) // whoever has gone does not want it
 	}
 	return nil
+}
+
+// takesGzip reports whether a client takes gzip (RFC 9110 section 12.5.3). Of weights only zero matters, which refuses it.
+func takesGzip(header []string) bool {
+	for _, list := range header {
+		for coding := range strings.SplitSeq(list, ",") {
+			name, weight, _ := strings.Cut(coding, ";")
+			if name = strings.TrimSpace(name); !strings.EqualFold(name, "gzip") && name != "*" {
+				continue
+			}
+			q, ok := strings.CutPrefix(strings.ReplaceAll(weight, " ", ""), "q=")
+			if v, err := strconv.ParseFloat(q, 64); !ok || err == nil && v > 0 {
+				return true
+			}
+		}
+	}
+	return false
 }

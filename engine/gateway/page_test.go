@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"bytes"
+	"compress/gzip"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -11,8 +14,12 @@ import (
 	"testing"
 )
 
-// maxPage bounds all files of the page together, in octets.
-const maxPage = 100_000
+// Bounds of all files of the page together, in octets: as they are, and packed as browsers get them. A phone loads the page before
+// it shows anything.
+const (
+	maxPage       = 100_000
+	maxPagePacked = 40_000
+)
 
 func TestPage(t *testing.T) {
 	b := newBench(t)
@@ -39,7 +46,7 @@ func TestPage(t *testing.T) {
 
 func TestPageFiles(t *testing.T) {
 	b := newBench(t)
-	total := 0
+	total, packed := 0, 0
 	names := slices.Sorted(maps.Keys(b.gateway.files))
 	for _, name := range names {
 		w := b.do(call{method: "GET", path: "/web/" + name})
@@ -47,9 +54,22 @@ func TestPageFiles(t *testing.T) {
 			t.Errorf("%s: %d %s", name, w.Code, w.Header().Get("Content-Type"))
 		}
 		total += w.Body.Len()
+		z := b.do(call{method: "GET", path: "/web/" + name, headers: []string{"Accept-Encoding: br, gzip"}})
+		packed += z.Body.Len()
+		r, err := gzip.NewReader(z.Body)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if body, err := io.ReadAll(r); err != nil || !bytes.Equal(body, w.Body.Bytes()) || z.Header().Get("Content-Encoding") != "gzip" {
+			t.Errorf("%s: packed it is another file: %v", name, err)
+		}
+		if z.Header().Get("ETag") == w.Header().Get("ETag") || z.Header().Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%s: %v", name, z.Header())
+		}
 	}
-	if total > maxPage {
-		t.Errorf("the page has %d octets", total)
+	t.Logf("the page has %d octets, %d of them packed", total, packed)
+	if total > maxPage || packed > maxPagePacked {
+		t.Errorf("the page has %d octets, packed %d", total, packed)
 	}
 	entries, err := os.ReadDir("web")
 	if err != nil {
@@ -123,6 +143,17 @@ func TestScripts(t *testing.T) {
 		}
 		if out, err := exec.CommandContext(t.Context(), node, "--check", path).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+func TestTakesGzip(t *testing.T) {
+	for header, want := range map[string]bool{
+		"": false, "gzip": true, "GZIP": true, "br, gzip": true, "br": false, "*": true, "gzip;q=0": false, "gzip; q=0.0": false,
+		"gzip;q=0.5": true, "identity, gzip ; q=1": true, "gzipped": false, "gzip;": true,
+	} {
+		if got := takesGzip([]string{header}); got != want {
+			t.Errorf("%q: %v", header, got)
 		}
 	}
 }

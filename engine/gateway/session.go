@@ -288,7 +288,8 @@ func checkMatch(header []string, etag string) error {
 	}
 	for _, list := range header {
 		for tag := range strings.SplitSeq(list, ",") {
-			if tag = strings.TrimSpace(tag); tag == "*" || tag == etag {
+			// The examples of RFC 9725 have quotes around the star.
+			if tag = strings.TrimSpace(tag); tag == "*" || tag == `"*"` || tag == etag {
 				return nil
 			}
 		}

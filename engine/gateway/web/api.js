@@ -41,16 +41,25 @@ export class Problem extends Error {
   }
 }
 
-// request sends one request with the token. Answers that are no success are thrown as Problems.
-export async function request(path, options = {}) {
+// request sends one request with the token, and waits options.timeout milliseconds for the answer to begin. Answers that are no
+// success are thrown as Problems.
+export async function request(path, { timeout = 10000, signal, ...options } = {}) {
   const headers = { ...options.headers };
   if (token()) headers.Authorization = 'Bearer ' + token();
+  const control = new AbortController();
+  const abort = () => control.abort();
+  if (signal?.aborted) abort();
+  signal?.addEventListener('abort', abort);
+  const timer = setTimeout(abort, timeout);
   let response;
   try {
-    response = await fetch(path, { ...options, headers, cache: 'no-store', redirect: 'error' });
+    response = await fetch(path, { ...options, headers, cache: 'no-store', redirect: 'error', signal: control.signal });
   } catch (err) {
-    if (err.name === 'AbortError') throw err;
-    throw new Problem(0, { detail: 'This peer does not answer. Is castd still running?' });
+    signal?.removeEventListener('abort', abort);
+    if (signal?.aborted) throw err;
+    throw new Problem(0, { detail: navigator.onLine === false ? 'This device is offline.' : 'This peer does not answer. Is castd still running?' });
+  } finally {
+    clearTimeout(timer);
   }
   if (response.ok) return response;
   let doc = {};
@@ -84,29 +93,56 @@ export function backoff(n) {
   return Math.min(10000, 400 * 2 ** n) * (0.75 + Math.random() / 2);
 }
 
-// events calls handle with each event of a room until the signal aborts, and broken when the stream has broken off. EventSource cannot send a token, so this reads the
-// stream itself (HTML Living Standard section 9.2.6, of which only data lines are used here).
-export async function events(room, broken, handle, signal) {
-  for (let failures = 0; !signal.aborted; failures++) {
-    try {
-      const response = await request('/api/v1/events?room=' + encodeURIComponent(room), { signal });
-      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-      let rest = '';
-      for (;;) {
-        const { value, done } = await reader.read();
-        if (done) break;
-        failures = 0;
-        const lines = (rest + value).split('\n');
-        rest = lines.pop();
-        for (const line of lines) {
-          if (line.startsWith('data:')) handle(JSON.parse(line.slice(5)));
-        }
+// silence is how long a stream of events may say nothing, in milliseconds; a peer says something every 15 s.
+const silence = 40000;
+
+// events calls handle with each event of a room as long as the page lives, and broken when the stream has broken off. It returns
+// a function that begins the stream anew at once. EventSource cannot send a token, so this reads the stream itself (HTML Living
+// Standard section 9.2.6, of which only data lines are used here).
+export function events(room, broken, handle) {
+  let pause = new AbortController();
+  let attempt = new AbortController();
+  (async () => {
+    for (let failures = 0; ; failures++) {
+      attempt = new AbortController();
+      try {
+        await readEvents(room, handle, attempt, () => { failures = 0; });
+      } catch (err) {
+        if (err.status === 401 || err.status === 403) return;
       }
-    } catch (err) {
-      if (signal.aborted) return;
-      if (err.status === 401 || err.status === 403) return;
+      broken();
+      pause = new AbortController();
+      await sleep(backoff(failures + 1), pause.signal);
     }
-    broken();
-    await sleep(backoff(failures + 1), signal);
+  })();
+  return () => {
+    pause.abort();
+    attempt.abort();
+  };
+}
+
+async function readEvents(room, handle, attempt, alive) {
+  let late;
+  const wait = () => {
+    clearTimeout(late);
+    late = setTimeout(() => attempt.abort(), silence);
+  };
+  try {
+    const response = await request('/api/v1/events?room=' + encodeURIComponent(room), { signal: attempt.signal });
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = '';
+    for (;;) {
+      wait();
+      const { value, done } = await reader.read();
+      if (done) return;
+      alive();
+      const lines = (rest + value).split('\n');
+      rest = lines.pop();
+      for (const line of lines) {
+        if (line.startsWith('data:')) handle(JSON.parse(line.slice(5)));
+      }
+    }
+  } finally {
+    clearTimeout(late);
   }
 }

@@ -39,7 +39,9 @@ export async function copy(text, field) {
   }
 }
 
-// whenever makes of an async function one that runs once at a time: calls meanwhile lead to one more run.
+const between = 400; // milliseconds between two runs of one function
+
+// whenever makes of an async function one that runs once at a time: calls meanwhile lead to one more run, a little later.
 export function whenever(f) {
   let running = null;
   let more = false;
@@ -53,6 +55,7 @@ export function whenever(f) {
         do {
           more = false;
           await f();
+          if (more) await new Promise((resolve) => { setTimeout(resolve, between); });
         } while (more);
       } finally {
         running = null;

@@ -6,6 +6,8 @@ import { backoff, sleep } from './api.js';
 // Milliseconds without a packet after which nothing is flowing, while something is said to be live, and when not.
 const pauseLive = 2500;
 const pauseEnded = 1000;
+// Milliseconds in which packets of a picture come and none can be shown, after which another session may do better.
+const frozenFor = 8000;
 
 // stereo asks for both channels of Opus, which browsers otherwise mix down.
 function stereo(sdp) {
@@ -18,15 +20,17 @@ function stereo(sdp) {
 export class Watcher {
   constructor({ room, player, say, measure, blocked }) {
     Object.assign(this, { room, player, say, measure, blocked });
-    this.on = false; // something of the room is live, as far as is known
+    this.on = false; // what is wanted is live, as far as is known
     this.away = false; // the peer does not answer requests
     this.seen = false; // something was playing since the page was opened
+    this.want = null; // { slot, participant, label } that was chosen; null: the slot that has been live longest
     this.media = new MediaStream();
     this.player.srcObject = this.media;
     this.refusal = '';
-    addEventListener('pagehide', () => this.exchange?.close());
-    addEventListener('online', () => this.hurry());
-    document.addEventListener('visibilitychange', () => { if (!document.hidden) this.hurry(); });
+    addEventListener('pagehide', () => {
+      this.retire();
+      this.exchange?.lost();
+    });
   }
 
   // start connects, again and again, until something makes that useless.
@@ -37,16 +41,24 @@ export class Watcher {
     for (let failures = 0; this.running; failures++) {
       const before = performance.now();
       this.lastPacket = 0;
-      this.say('connecting', failures === 0 && !this.seen ? 'Connecting' : 'Connection lost, trying again');
+      if (!this.old) this.say('connecting', failures === 0 && !this.seen ? 'Connecting' : 'Connection lost, trying again');
       let wait = 0;
       try {
         await this.session();
+        if (this.switching) {
+          this.switching = false;
+          failures = -1;
+          continue;
+        }
         if (performance.now() - before > 10000) failures = 0;
       } catch (err) {
+        this.retire();
         if ([400, 401, 403, 409].includes(err.status)) return this.stop('error', err.message, err);
         wait = err.retryAfter || (err.status === 404 ? 5000 : 0);
-        this.say(err.status === 404 ? 'error' : 'connecting', err.status ? err.message : 'This peer does not answer, trying again');
+        this.say(err.status === 404 ? 'error' : 'connecting', err.status ? err.message : err.message + ' Trying again.');
       }
+      this.retire();
+      if (this.refusal) return this.stop('error', this.refusal);
       this.pause = new AbortController();
       await sleep(Math.max(wait, backoff(Math.min(failures, 5))), this.pause.signal);
       if (this.refusal) return this.stop('error', this.refusal);
@@ -56,11 +68,39 @@ export class Watcher {
   stop(state, text, err) {
     this.running = false;
     this.exchange?.close();
+    this.retire();
     this.say(state, text, err);
   }
 
   // hurry ends the wait for the next try.
   hurry() { this.pause?.abort(); }
+
+  // wake looks after the connection when the machine has slept or the network has changed.
+  wake(sure) {
+    this.hurry();
+    if (sure) this.exchange?.mend();
+    else this.exchange?.check();
+    if (!document.hidden && this.player.paused && this.media.active) this.play();
+  }
+
+  // show plays another slot; the old one goes on until there is something of the new one.
+  show(want) {
+    this.want = want;
+    this.refusal = '';
+    if (!this.running) return this.start();
+    this.retire();
+    if (this.exchange && !this.exchange.over) {
+      this.old = this.exchange;
+      this.switching = true;
+      this.moved();
+    }
+    this.hurry();
+  }
+
+  retire() {
+    this.old?.close();
+    this.old = null;
+  }
 
   // refuse takes note that the peer ended a session because this browser cannot play what comes.
   refuse(message) {
@@ -68,34 +108,60 @@ export class Watcher {
     else this.pendingRefusal = { message, at: performance.now() };
   }
 
-  // session is one connection, from offer to end.
+  address() {
+    const query = new URLSearchParams();
+    if (this.want?.slot) query.set('slot', this.want.slot);
+    if (this.want?.participant) query.set('participant', this.want.participant);
+    const text = query.toString();
+    return '/whep/' + encodeURIComponent(this.room) + (text && '?' + text);
+  }
+
+  // session is one connection, from offer to end, or until another slot is wanted.
   async session() {
-    const x = this.exchange = new Exchange('/whep/' + encodeURIComponent(this.room));
+    const x = this.exchange = new Exchange(this.address());
     x.pc.addTransceiver('audio', { direction: 'recvonly' });
     x.pc.addTransceiver('video', { direction: 'recvonly' });
     x.pc.addEventListener('track', (e) => {
-      for (const old of this.media.getTracks()) {
-        if (old.kind === e.track.kind) this.media.removeTrack(old);
-      }
-      this.media.addTrack(e.track);
-      e.track.addEventListener('unmute', () => this.tick(x));
-      this.play();
+      // What was shown before stays until there is something new.
+      const put = () => { if (this.exchange === x) this.put(e.track); };
+      e.track.addEventListener('unmute', () => {
+        put();
+        this.tick(x);
+      });
+      if (!this.media.getTracks().some((t) => t.kind === e.track.kind)) put();
     });
-    const lost = new Promise((resolve) => { x.onlost = resolve; });
+    const over = new Promise((resolve) => {
+      x.onlost = resolve;
+      this.moved = resolve;
+    });
     x.onconnected = () => this.tick(x);
+    x.onshaky = () => { if (this.exchange === x) this.say('connecting', 'Connection lost, trying again'); };
     const clock = setInterval(() => this.tick(x), 500);
+    const retire = setTimeout(() => this.retire(), 3000);
     const late = setTimeout(() => { if (x.pc.connectionState !== 'connected') x.lost(); }, 12000);
     try {
       await x.open(stereo);
-      await lost;
+      await over;
       this.lostAt = performance.now();
       if (this.pendingRefusal && performance.now() - this.pendingRefusal.at < 5000) this.refusal = this.pendingRefusal.message;
       this.pendingRefusal = null;
     } finally {
       clearInterval(clock);
       clearTimeout(late);
-      x.close();
+      clearTimeout(retire);
+      if (this.old !== x) x.close();
     }
+  }
+
+  // put has a track played in place of the one of its kind.
+  put(track) {
+    const tracks = this.media.getTracks();
+    if (!tracks.includes(track)) {
+      for (const old of tracks) if (old.kind === track.kind) this.media.removeTrack(old);
+      this.media.addTrack(track);
+    }
+    if (!track.muted) this.retire();
+    this.play();
   }
 
   // play starts the player, silently if the browser wants a click first.
@@ -112,18 +178,22 @@ export class Watcher {
 
   // tick looks at what has come and says so.
   async tick(x) {
-    if (x.over || x.pc.connectionState !== 'connected') return;
+    if (x.over || x.mending || x !== this.exchange || x.pc.connectionState !== 'connected') return;
     const stats = await x.pc.getStats();
-    if (x.over) return;
+    if (x.over || x.mending || x !== this.exchange) return;
     const now = performance.now();
-    const sum = { packets: 0, bytes: 0, lost: 0, text: [] };
+    const sum = { packets: 0, bytes: 0, lost: 0, picture: 0, frames: 0, text: [] };
     for (const s of stats.values()) {
       if (s.type !== 'inbound-rtp') continue;
       sum.packets += s.packetsReceived || 0;
       sum.bytes += s.bytesReceived || 0;
       sum.lost += s.packetsLost || 0;
       const codec = stats.get(s.codecId)?.mimeType?.split('/')[1] || '';
-      if (s.kind === 'video' && s.frameWidth) sum.text.push(`${codec} ${s.frameWidth}×${s.frameHeight}${s.framesPerSecond ? ` ${Math.round(s.framesPerSecond)}/s` : ''}`);
+      if (s.kind === 'video') {
+        sum.picture += s.packetsReceived || 0;
+        sum.frames += s.framesDecoded || 0;
+        if (s.frameWidth) sum.text.push(`${codec} ${s.frameWidth}×${s.frameHeight}${s.framesPerSecond ? ` ${Math.round(s.framesPerSecond)}/s` : ''}`);
+      }
       if (s.kind === 'audio' && s.packetsReceived) sum.text.push(codec);
     }
     const last = x.last || { packets: 0, bytes: 0, at: now };
@@ -133,17 +203,37 @@ export class Watcher {
       if (x.last && sum.packets) this.measure(`${sum.text.join(', ')} · ${Math.round(rate)} kbit/s · ${sum.lost} lost`);
       x.last = { packets: sum.packets, bytes: sum.bytes, at: now };
     }
-    if (this.lastPacket && now - this.lastPacket < (this.on ? pauseLive : pauseEnded)) {
+    this.judge(x, this.lastPacket && now - this.lastPacket < (this.on ? pauseLive : pauseEnded), this.frozen(x, sum, now));
+  }
+
+  // frozen reports whether packets of the picture come from which nothing can be shown.
+  frozen(x, sum, now) {
+    const f = x.frames ||= { frames: sum.frames, picture: sum.picture, at: now };
+    if (sum.frames !== f.frames || sum.picture === f.picture || document.hidden) {
+      Object.assign(f, { frames: sum.frames, picture: sum.picture, at: now });
+      return false;
+    }
+    return now - f.at > frozenFor;
+  }
+
+  judge(x, flowing, frozen) {
+    const whose = this.want?.label || 'the broadcaster';
+    const Whose = this.want?.label || 'The broadcaster';
+    if (flowing && frozen) {
+      this.say('connecting', 'The picture has stopped, trying again');
+      x.lost();
+    } else if (flowing) {
       this.seen = true;
       this.say('live', 'Live');
     } else if (this.away && this.seen) {
-      x.lost(); // ICE would take longer to notice
+      this.say('connecting', 'This peer does not answer, trying again');
+      x.mend(); // ICE would take longer to notice
     } else if (this.on) {
-      this.say('waiting', this.seen ? 'The broadcaster is quiet for a moment' : 'It begins in a moment');
-    } else if (this.seen) {
+      this.say('waiting', this.seen ? `${Whose} is quiet for a moment` : 'It begins in a moment');
+    } else if (this.seen && !this.want) {
       this.say('ended', 'The broadcast has ended. If it goes on, it goes on here.');
     } else {
-      this.say('waiting', 'Waiting for the broadcaster');
+      this.say('waiting', 'Waiting for ' + whose);
     }
   }
 }
