@@ -98,7 +98,7 @@ func (p *localPeer) Publish(ctx context.Context, room string, file mediaFile, lo
 	}
 	o := node.PublishOptions{Source: file.name, Progress: progress}
 	if loop {
-		o.Again = r.again
+		o.Next = r.again
 	}
 	return node.PublishFile(ctx, m, first, o)
 }

@@ -64,8 +64,8 @@ func (e *FormatError) Error() string {
 	return fmt.Sprintf("at byte %d: %s", e.Offset, e.What)
 }
 
-// Open recognizes the container by its first octets and reads up to where the tracks are known. Media in a container that castd
-// does not read give a *ForeignError; if r is an io.Seeker it may then have been sought in.
+// Open recognizes the container by its first octets and reads up to where the tracks are known. A container that castd does
+// not read gives a *ForeignError; if r is an io.Seeker it may then have been sought in.
 func Open(r io.Reader) (Demuxer, error) {
 	s := &source{r: bufio.NewReaderSize(r, 64<<10), raw: r}
 	s.seeker, _ = r.(io.Seeker)
@@ -90,7 +90,7 @@ func Open(r io.Reader) (Demuxer, error) {
 	if foreign := recognize(s, bytes.Clone(head)); foreign != nil {
 		return nil, foreign
 	}
-	return nil, &FormatError{Offset: -1, What: "this is no media file that castd knows: it begins with " + begin}
+	return nil, &ForeignError{Begins: begin}
 }
 
 // describe names what a file begins with, for people.

@@ -10,14 +10,18 @@ import (
 	"github.com/castd/castd/engine/wire"
 )
 
-// ForeignError says that a file is media, but in a container that castd does not read. It names what it met, so that whoever
-// reports it can say how to convert it.
+// ForeignError says that a file is in a container that castd does not read. It names what it met, so that whoever reports it can say
+// how to convert it.
 type ForeignError struct {
 	Container string  // for people: "MP4", "MPEG transport stream"
 	Tracks    []Track // with Kind, Codec and, where the container tells, Width, Height and Channels; empty if it does not
+	Begins    string  // what the file begins with, where it is no container that castd knows; the rest is empty then
 }
 
 func (e *ForeignError) Error() string {
+	if e.Begins != "" {
+		return "this is no media file that castd knows: it begins with " + e.Begins
+	}
 	if len(e.Tracks) == 0 {
 		return fmt.Sprintf("castd does not read %s files", e.Container)
 	}
@@ -118,29 +122,29 @@ func recognize(s *source, head []byte) *ForeignError {
 	case has("ID3"), isMP3(head):
 		return recognizeID3(head)
 	case isADTS(head):
-		return &ForeignError{"AAC", []Track{audioTrack(codecAAC)}}
+		return &ForeignError{Container: "AAC", Tracks: []Track{audioTrack(codecAAC)}}
 	case has("fLaC"):
-		return &ForeignError{"FLAC", []Track{audioTrack(codecFLAC)}}
+		return &ForeignError{Container: "FLAC", Tracks: []Track{audioTrack(codecFLAC)}}
 	case has("FORM") && (at(8, "AIFF") || at(8, "AIFC")):
-		return &ForeignError{"AIFF", []Track{audioTrack(codecPCM)}}
+		return &ForeignError{Container: "AIFF", Tracks: []Track{audioTrack(codecPCM)}}
 	case has("caff"):
 		return &ForeignError{Container: "CAF"}
 	case has(".snd"):
-		return &ForeignError{"AU", []Track{audioTrack(codecPCM)}}
+		return &ForeignError{Container: "AU", Tracks: []Track{audioTrack(codecPCM)}}
 	case has("#!AMR"):
-		return &ForeignError{"AMR", []Track{audioTrack(codecAMR)}}
+		return &ForeignError{Container: "AMR", Tracks: []Track{audioTrack(codecAMR)}}
 	case has("\x30\x26\xb2\x75\x8e\x66\xcf\x11"):
 		return &ForeignError{Container: "Windows Media"}
 	case has(".RMF"):
 		return &ForeignError{Container: "RealMedia"}
 	case has("YUV4MPEG2"):
-		return &ForeignError{"Y4M", []Track{videoTrack("raw video")}}
+		return &ForeignError{Container: "Y4M", Tracks: []Track{videoTrack("raw video")}}
 	case has("\x00\x00\x01\xba"):
 		return &ForeignError{Container: "MPEG program stream"}
 	case has("\x00\x00\x01\xb3"):
-		return &ForeignError{"MPEG video", []Track{videoTrack(codecMPEGVideo)}}
+		return &ForeignError{Container: "MPEG video", Tracks: []Track{videoTrack(codecMPEGVideo)}}
 	case isAC3(head):
-		return &ForeignError{"AC-3", []Track{audioTrack(codecAC3)}}
+		return &ForeignError{Container: "AC-3", Tracks: []Track{audioTrack(codecAC3)}}
 	}
 	if e := recognizeTS(head); e != nil {
 		return e
@@ -187,10 +191,10 @@ func recognizeID3(b []byte) *ForeignError {
 	if len(b) >= 10 && string(b[:3]) == "ID3" {
 		size := 10 + int(b[6]&127)<<21 + int(b[7]&127)<<14 + int(b[8]&127)<<7 + int(b[9]&127)
 		if size < len(b) && isADTS(b[size:]) {
-			return &ForeignError{"AAC", []Track{audioTrack(codecAAC)}}
+			return &ForeignError{Container: "AAC", Tracks: []Track{audioTrack(codecAAC)}}
 		}
 	}
-	return &ForeignError{"MP3", []Track{audioTrack(codecMP3)}}
+	return &ForeignError{Container: "MP3", Tracks: []Track{audioTrack(codecMP3)}}
 }
 
 // isADTS looks for a frame header of AAC (ISO/IEC 14496-3, section 1.A.2.2), and where there is room for a second one.
@@ -320,9 +324,9 @@ func recognizeAnnexB(b []byte) *ForeignError {
 	// Both begin with a delimiter or their first parameter set; HEVC's units have a second header octet with a temporal id of one.
 	switch {
 	case rest[0] == 0x40 && rest[1] == 1, rest[0] == 0x42 && rest[1] == 1, rest[0] == 0x46 && rest[1] == 1:
-		return &ForeignError{"bare HEVC", []Track{videoTrack(codecHEVC)}}
+		return &ForeignError{Container: "bare HEVC", Tracks: []Track{videoTrack(codecHEVC)}}
 	case rest[0]&0x80 == 0 && (rest[0]&31 == 7 || rest[0]&31 == 9 || rest[0]&31 == 6):
-		return &ForeignError{"bare H264", []Track{videoTrack(codec.H264)}}
+		return &ForeignError{Container: "bare H264", Tracks: []Track{videoTrack(codec.H264)}}
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ func openOgg(s *source) (Demuxer, error) {
 				return nil, err
 			}
 			if !o.found && len(o.others) > 0 {
-				return nil, &ForeignError{"Ogg", o.others}
+				return nil, &ForeignError{Container: "Ogg", Tracks: o.others}
 			}
 			return nil, errorf(s.offset, "the file ends before its Opus headers are complete")
 		}

@@ -23,6 +23,7 @@ const (
 	frameBurst      = 32                     // packets of a frame that are handed over at once, 1 ms apart
 	readAhead       = 32                     // frames
 	clockEvery      = time.Second
+	reportEvery     = time.Second // while sending
 )
 
 // Labels of the streams of a slot that a file opens.
@@ -40,22 +41,28 @@ const (
 
 // Progress tells how far PublishFile has come.
 type Progress struct {
-	State   string
-	Sent    time.Duration // of media
-	Packets uint64
-	Bytes   uint64 // of RTP payload
+	State     string        // StateWaiting, StateSending or StateDraining
+	Sent      time.Duration // of media
+	Total     time.Duration // of the first file; 0 where that does not tell it
+	Packets   uint64
+	Bytes     uint64  // of RTP payload
+	Receivers int     // peers and local sinks that are served
+	Loss      float64 // share of packets that the next peers did not get at first, as they last reported; they ask for them again
 }
 
-// PublishOptions say what PublishFile does with a file.
+// PublishOptions say what PublishFile does with a file. The zero value sends it once, from the slot "main".
 type PublishOptions struct {
 	// Source names the file in errors; "" leaves it out.
 	Source string
 	// Slot, Participant and Name are those of engine.SlotConfig.
 	Slot, Participant, Name string
-	// Again opens the file once more when its end is reached; nil sends it once. It is called from another goroutine, never
-	// concurrently.
-	Again func() (io.Reader, error)
-	// Progress is told of each new state; nil for nobody.
+	// Next returns what goes on without a gap when a file has ended: the same again, or another with tracks of the same kinds in the
+	// same codecs. io.EOF ends the sending; nil sends one file. It is called from another goroutine, never concurrently.
+	Next func() (io.Reader, error)
+	// Skip is told of a file that is cut, damaged or unfit, and says whether to go on with Next; nil ends the sending there. What
+	// was good of that file has been handed on. It is called from the goroutine of Next.
+	Skip func(error) bool
+	// Progress is told of each new state, and about once a second while media are sent; nil for nobody.
 	Progress func(Progress)
 }
 
@@ -99,23 +106,6 @@ func PublishFile(ctx context.Context, m engine.Media, r io.Reader, o PublishOpti
 // errEnded says that the publication ended before the file did.
 var errEnded = errors.New("the slot was closed")
 
-// mediaError makes an error for people of what a container's reader said.
-func mediaError(source string, err error) error {
-	var format *container.FormatError
-	var user *engine.UserError
-	if errors.As(err, &user) {
-		return err
-	}
-	message := err.Error()
-	if errors.As(err, &format) {
-		message = format.Error()
-	}
-	if source != "" {
-		message = source + ": " + message
-	}
-	return engine.NewUserError(engine.CodeBadMedia, message)
-}
-
 // fileSender is one file on its way. It belongs to PublishFile's goroutine.
 type fileSender struct {
 	pub      engine.Publication
@@ -123,12 +113,15 @@ type fileSender struct {
 	progress func(Progress)
 	start    time.Time // when media time zero is due
 	done     Progress
+	reported time.Time // when progress was told last
 }
 
 // outTrack is a track of the file that is sent.
 type outTrack struct {
 	label     string
+	kind      wire.Kind
 	codec     string
+	private   []byte // decoder configuration of the file that is read; the reader's
 	rate      uint32
 	packets   *codec.Packetizer
 	sequence  int64
@@ -140,16 +133,17 @@ type outTrack struct {
 func newFileSender(tracks []container.Track, o *PublishOptions) (*fileSender, engine.SlotConfig, error) {
 	s := &fileSender{tracks: make(map[int]*outTrack), progress: o.Progress}
 	config := engine.SlotConfig{Slot: o.Slot, Participant: o.Participant, Name: o.Name}
-	chosen := chooseTracks(tracks)
-	if len(chosen) == 0 {
-		return nil, config, mediaError(o.Source, unusable(tracks))
+	chosen, err := chooseTracks(tracks)
+	if err != nil {
+		return nil, config, mediaError(o.Source, err)
 	}
 	for _, t := range chosen {
 		p, err := codec.NewPacketizer(t.Codec, 0, t.Private)
 		if err != nil {
 			return nil, config, mediaError(o.Source, err)
 		}
-		out := &outTrack{label: videoLabel, codec: t.Codec, rate: codec.VideoClock, packets: p}
+		out := &outTrack{label: videoLabel, kind: t.Kind, codec: t.Codec, private: t.Private, rate: codec.VideoClock, packets: p}
+		s.done.Total = max(s.done.Total, t.Duration)
 		stream := engine.StreamConfig{Kind: t.Kind, Codec: t.Codec, Fmtp: formatParameters(&t)}
 		if t.Kind == wire.KindAudio {
 			out.label, out.rate, stream.Channels = audioLabel, codec.AudioClock, t.Channels
@@ -162,10 +156,12 @@ func newFileSender(tracks []container.Track, o *PublishOptions) (*fileSender, en
 }
 
 func (s *fileSender) report(state string) {
-	s.done.State = state
-	if s.progress != nil {
-		s.progress(s.done)
+	s.done.State, s.reported = state, time.Now()
+	if s.progress == nil {
+		return
 	}
+	s.done.Receivers, s.done.Loss = s.pub.Receivers(), float64(s.pub.Feedback().Fraction)/256
+	s.progress(s.done)
 }
 
 // await waits for a first receiver, but not for ever: who comes later hears the rest.

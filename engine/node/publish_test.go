@@ -142,7 +142,7 @@ func TestPublishErrors(t *testing.T) {
 		audio  int // packets that were sent all the same
 	}{
 		{"cut", file[:len(file)-40], nil, engine.CodeBadMedia, []string{"clip.webm: at byte "}, 49},
-		{"no media", []byte("Hello, this is a text."), nil, engine.CodeBadMedia, []string{"clip.webm", "not a media file", "ffmpeg"}, 0},
+		{"no media", []byte("Hello, this is a text."), nil, engine.CodeBadMedia, []string{"clip.webm", "no media file", "ffmpeg -i clip.webm"}, 0},
 		{"empty", nil, nil, engine.CodeBadMedia, []string{"clip.webm", "empty"}, 0},
 		{"refused", file, denied, engine.CodeNotAllowed, []string{"you may not send"}, 0},
 	}
@@ -231,7 +231,7 @@ func TestPublishAgainGoesOn(t *testing.T) {
 			}
 			return bytes.NewReader(file), nil
 		}
-		err := PublishFile(t.Context(), m, bytes.NewReader(file), PublishOptions{Again: again})
+		err := PublishFile(t.Context(), m, bytes.NewReader(file), PublishOptions{Next: again})
 		if err == nil || !strings.Contains(err.Error(), "enough") {
 			t.Fatalf("error %v", err)
 		}
@@ -305,17 +305,20 @@ func TestOpusClock(t *testing.T) {
 
 func TestChooseTracks(t *testing.T) {
 	tracks := []container.Track{
-		{ID: 1, Kind: wire.KindAudio, Codec: "A_VORBIS", Channels: 2},
+		{ID: 1, Kind: wire.KindAudio, Codec: "vorbis", Channels: 2},
 		{ID: 2, Kind: wire.KindVideo, Codec: codec.H264},
 		{ID: 3, Kind: wire.KindAudio, Codec: codec.Opus, Channels: 6},
 		{ID: 4, Kind: wire.KindAudio, Codec: codec.Opus, Channels: 1},
 		{ID: 5, Kind: wire.KindVideo, Codec: codec.VP8},
 	}
-	chosen := chooseTracks(tracks)
-	if len(chosen) != 2 || chosen[0].ID != 2 || chosen[1].ID != 4 {
-		t.Errorf("chose %+v", chosen)
+	chosen, err := chooseTracks(tracks)
+	if err != nil || len(chosen) != 2 || chosen[0].ID != 2 || chosen[1].ID != 4 {
+		t.Errorf("chose %+v (%v)", chosen, err)
 	}
-	if err := unusable(tracks[:1]); !strings.Contains(err.Error(), "A_VORBIS") || !strings.Contains(err.Error(), "ffmpeg") {
-		t.Errorf("error %v", err)
+	for _, rest := range [][]container.Track{nil, tracks[:1], tracks[:2], tracks[2:3], {{Kind: wire.KindVideo, Codec: codec.H264, Reordered: true}}} {
+		var bad *UnplayableError
+		if chosen, err := chooseTracks(rest); !errors.As(err, &bad) {
+			t.Errorf("of %+v chose %+v (%v)", rest, chosen, err)
+		}
 	}
 }

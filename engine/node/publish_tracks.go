@@ -2,7 +2,6 @@ package node
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/castd/castd/engine/codec"
@@ -10,45 +9,39 @@ import (
 	"github.com/castd/castd/engine/wire"
 )
 
-// chooseTracks returns the first audio and the first video track that rooms carry.
-func chooseTracks(tracks []container.Track) []container.Track {
+// chooseTracks returns the first audio and the first video track that rooms carry, or an *UnplayableError: also where only one of
+// both could be sent, since nobody wants to find out by listening.
+func chooseTracks(tracks []container.Track) ([]container.Track, error) {
 	var chosen []container.Track
-	taken := make(map[wire.Kind]bool)
+	there, taken := make(map[wire.Kind]bool), make(map[wire.Kind]bool)
 	for _, t := range tracks {
+		there[t.Kind] = true
 		if !taken[t.Kind] && carried(&t) {
 			taken[t.Kind] = true
 			chosen = append(chosen, t)
 		}
 	}
-	return chosen
+	if len(chosen) == 0 || len(taken) < len(there) {
+		return nil, &UnplayableError{Tracks: tracks}
+	}
+	return chosen, nil
 }
 
-// carried reports whether rooms carry the track's codec. RTP's Opus has one or two channels.
+// carried reports whether rooms carry the track's codec. RTP's Opus has one or two channels, and its H264 no B-frames.
 func carried(t *container.Track) bool {
 	switch t.Kind {
 	case wire.KindAudio:
 		return t.Codec == codec.Opus && t.Channels >= 1 && t.Channels <= 2
 	case wire.KindVideo:
 		switch t.Codec {
-		case codec.VP8, codec.VP9, codec.H264, codec.AV1:
+		case codec.VP8, codec.VP9, codec.AV1:
 			return true
+		case codec.H264:
+			return !t.Reordered
 		}
 	case wire.KindRecord:
 	}
 	return false
-}
-
-// unusable says why a file has nothing to send.
-func unusable(tracks []container.Track) error {
-	const remedy = "rooms carry Opus of one or two channels, VP8, VP9, H264 and AV1; use ffmpeg -i IN -c:v libvpx -c:a libopus -ac 2 OUT.webm"
-	if len(tracks) == 0 {
-		return fmt.Errorf("the file has no audio and no video; %s", remedy)
-	}
-	var names []string
-	for _, t := range tracks {
-		names = append(names, t.Codec)
-	}
-	return fmt.Errorf("the file holds %s, but %s", strings.Join(names, " and "), remedy)
 }
 
 // formatParameters returns a track's codec parameters as in SDP.

@@ -139,7 +139,8 @@ type recordPacket struct {
 	number    uint64
 	timestamp uint32
 	marker    bool
-	wallUs    int64     // origin's wall clock; 0 unknown
+	wallUs    int64 // origin's wall clock; 0 unknown
+	came      time.Time
 	placed    time.Time // when the packet would have come if it had come live
 	payload   []byte
 }
@@ -176,13 +177,15 @@ func (s *recordSink) WritePacket(p *engine.Packet) {
 	if p.Header.Kind == wire.KindRecord {
 		return
 	}
+	now := time.Now()
 	r := recordPacket{
 		stream:    p.Stream,
 		number:    p.Header.Number,
 		timestamp: p.Header.Timestamp,
 		marker:    p.Header.Marker,
 		wallUs:    p.WallUs,
-		placed:    time.Now(),
+		came:      now,
+		placed:    now,
 		payload:   append([]byte(nil), p.Payload...),
 	}
 	if p.Backlog && p.Stream.ClockRate > 0 {

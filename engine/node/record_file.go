@@ -123,10 +123,10 @@ func (r *recorder) wanted(s *engine.StreamState) bool {
 // packet takes a packet of any stream.
 func (r *recorder) packet(p *recordPacket) error {
 	if r.live[p.stream.ID] == nil && r.byID[p.stream.ID] == nil {
-		r.streams(r.newest(), p.placed) // packets may be faster than the news of their stream
+		r.streams(r.newest(), p.came) // packets may be faster than the news of their stream
 	}
 	if len(r.tracks) == 0 {
-		if err := r.follow(p.placed); err != nil {
+		if err := r.follow(p.came); err != nil {
 			return err
 		}
 	}
@@ -149,7 +149,7 @@ func (r *recorder) packet(p *recordPacket) error {
 			r.early = r.early[1:]
 		}
 		r.early = append(r.early, earlyFrame{t, f, at})
-		return r.begin(p.placed)
+		return r.begin(p.came)
 	}
 	r.write(t, &f, at)
 	return nil

@@ -34,7 +34,7 @@ func MediaUpload(svc engine.Service, log *slog.Logger) http.Handler {
 		noDeadlines(w)
 		var done Progress
 		stop := processing(w)
-		err = PublishFile(r.Context(), m, body, PublishOptions{Again: again, Progress: func(p Progress) { done = p }})
+		err = PublishFile(r.Context(), m, body, PublishOptions{Next: again, Progress: func(p Progress) { done = p }})
 		stop()
 		if err != nil {
 			log.Info("upload ended early", "room", m.ID(), "err", err)
