@@ -101,30 +101,30 @@ func (a *app) benchChildren(ctx context.Context, first, room string, count int) 
 	defer os.RemoveAll(dir)
 	var got atomic.Uint64
 	var up atomic.Int64
-	var group sync.WaitGroup
-	defer group.Wait()
+	var counting, joining sync.WaitGroup
+	defer counting.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	few := make(chan struct{}, joinsAtOnce)
 	for i := range count {
-		o := a.benchOptions(filepath.Join(dir, fmt.Sprint(i)))
-		o.Bootstrap, o.Upload, o.UploadSet, o.MaxChildren = []string{first}, 0, true, 0
-		p, err := a.run(ctx, o)
-		if err != nil {
-			return err
-		}
-		events, err := p.Events(ctx, countEvery)
-		if err != nil {
-			p.Close()
-			return err
-		}
-		group.Go(func() {
-			defer p.Close()
-			countPackets(events, &got, &up)
+		few <- struct{}{}
+		joining.Go(func() {
+			defer func() { <-few }()
+			o := a.benchOptions(filepath.Join(dir, fmt.Sprint(i)))
+			o.Bootstrap, o.Upload, o.UploadSet, o.MaxChildren = []string{first}, 0, true, 0
+			if err := a.benchChild(ctx, o, room, func(events <-chan engine.Event, end func()) {
+				counting.Go(func() {
+					defer end()
+					countPackets(events, &got, &up)
+				})
+			}); err != nil {
+				cancel(err)
+			}
 		})
-		if _, err := p.AddRoom(ctx, engine.RoomSpec{Room: room, Listen: true, WaitMs: 10_000}); err != nil {
-			cancel(err)
-			return err
-		}
+	}
+	joining.Wait()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	out := &printer{json: true, w: a.out, broken: cancel}
 	out.ready(ready{Event: "ready"})
@@ -138,6 +138,28 @@ func (a *app) benchChildren(ctx context.Context, first, room string, count int) 
 		}
 		out.text("%d %d\n", up.Load(), got.Load())
 	}
+}
+
+// joinsAtOnce bounds the children that join at the same time.
+const joinsAtOnce = 4
+
+// benchChild starts a peer and joins it to the room. Its events, and what ends it, go to count.
+func (a *app) benchChild(ctx context.Context, o node.Options, room string, count func(<-chan engine.Event, func())) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	p, err := a.run(ctx, o)
+	if err != nil {
+		return err
+	}
+	events, err := p.Events(ctx, countEvery)
+	if err != nil {
+		p.Close()
+		return err
+	}
+	count(events, p.Close)
+	_, err = p.AddRoom(ctx, engine.RoomSpec{Room: room, Listen: true, WaitMs: 10_000})
+	return err
 }
 
 // countPackets adds up what a peer tells of its streams until the events end.

@@ -23,8 +23,8 @@ func Loads() []Load {
 		{Name: "audio, 100 viewers", Audio: 1, Subscribers: 100},
 		{Name: "audio, 200 viewers", Audio: 1, Subscribers: 200},
 		{Name: "idle, 100 viewers", Subscribers: 100},
-		{Name: "video, 20 peers", Video: 1, Peers: 20},
-		{Name: "audio, 20 peers", Audio: 1, Peers: 20},
+		{Name: "video, 50 peers", Video: 1, Peers: 50},
+		{Name: "audio, 100 peers", Audio: 1, Peers: 100},
 	}
 }
 
