@@ -74,7 +74,19 @@ func (e *Engine) HandleMessage(from peer.ID, env []byte) {
 		e.metrics.controlBad.Add(1)
 		return
 	}
-	if m.Type != wire.Type_TREE {
+	switch m.Type {
+	case wire.Type_TREE:
+	case wire.Type_KEYS:
+		var k wire.Keys
+		if err := proto.Unmarshal(m.Body, &k); err != nil {
+			e.metrics.controlBad.Add(1)
+			return
+		}
+		if r := e.roomByID(m.Room); r != nil {
+			r.post(func() { r.keysLoop(&k, time.Now()) })
+		}
+		return
+	default:
 		return // of a newer version, perhaps
 	}
 	var t wire.TreeMessage
@@ -101,13 +113,19 @@ func (e *Engine) HandleRequest(ctx context.Context, from peer.ID, env []byte) ([
 		if err := proto.Unmarshal(m.Body, &q); err != nil {
 			return nil, err
 		}
-		return e.seal(m.Room, wire.Type_ROOM_ANSWER, e.answerQuery(&q))
+		return e.seal(m.Room, wire.Type_ROOM_ANSWER, e.answerQuery(m, &q))
 	case wire.Type_HOP_OFFER:
 		var o wire.HopOffer
 		if err := proto.Unmarshal(m.Body, &o); err != nil {
 			return nil, err
 		}
 		return e.seal(m.Room, wire.Type_HOP_ANSWER, e.answerHop(ctx, from, &o))
+	case wire.Type_REDEEM:
+		var q wire.Redeem
+		if err := proto.Unmarshal(m.Body, &q); err != nil {
+			return nil, err
+		}
+		return e.seal(m.Room, wire.Type_REDEEM_ANSWER, e.answerRedeem(ctx, m, &q))
 	case wire.Type_STAGE_JOIN:
 		var j wire.StageJoin
 		if err := proto.Unmarshal(m.Body, &j); err != nil {
@@ -128,6 +146,16 @@ func (e *Engine) HandleRequest(ctx context.Context, from peer.ID, env []byte) ([
 
 // Validate implements ControlHandler: nothing unsigned is passed on, nor what its sender may not say.
 func (e *Engine) Validate(topic string, from peer.ID, env []byte) Verdict {
+	var r *Room
+	if topic != directoryTopic {
+		if r = e.roomByTopic(topic); r == nil {
+			return Ignore
+		}
+		var ok bool
+		if env, ok = r.openGossip(env); !ok {
+			return Ignore // whoever has the key passes it on
+		}
+	}
 	m, err := wire.OpenEnvelope(env, time.Now())
 	if errors.Is(err, wire.ErrExpired) {
 		return Ignore
@@ -145,14 +173,14 @@ func (e *Engine) Validate(topic string, from peer.ID, env []byte) Verdict {
 		}
 		return Accept
 	}
-	if topic != roomTopic(m.Room) {
+	if topic != r.topic || m.Room != r.id {
 		return Reject
 	}
-	r := e.roomByID(m.Room)
-	if r == nil {
-		return Ignore
-	}
 	switch m.Type {
+	case wire.Type_ACCESS:
+		if _, err := room.VerifyAccess(env, r.record.Load(), time.Now()); err != nil {
+			return Reject
+		}
 	case wire.Type_BEACON:
 		if !mayHost(r.record.Load(), m.User) {
 			return Reject
@@ -167,19 +195,25 @@ func (e *Engine) Validate(topic string, from peer.ID, env []byte) Verdict {
 
 // HandleGossip implements ControlHandler.
 func (e *Engine) HandleGossip(topic string, from peer.ID, env []byte) {
-	m, err := wire.ReadEnvelope(env) // Validate has checked it
-	if err != nil {
-		return
-	}
 	if topic == directoryTopic {
 		e.directory.add(env, time.Now())
 		return
 	}
-	r := e.roomByID(m.Room)
+	r := e.roomByTopic(topic)
 	if r == nil {
 		return
 	}
+	env, ok := r.openGossip(env)
+	if !ok {
+		return
+	}
+	m, err := wire.ReadEnvelope(env) // Validate has checked it
+	if err != nil {
+		return
+	}
 	switch m.Type {
+	case wire.Type_ACCESS:
+		r.post(func() { r.heardAccessLoop(env) })
 	case wire.Type_ADVERT:
 		var a wire.Advert
 		if proto.Unmarshal(m.Body, &a) != nil || a.Self == nil {
@@ -225,7 +259,7 @@ func (r *Room) sendTreeLoop(to tree.ID, msg tree.Message) {
 			clear(r.asked)
 		}
 		r.asked[id] = t.Join.Nonce
-		t.Join.Chain = r.chain.Load()
+		t.Join.Chain = r.shownChain()
 		for _, s := range *r.all.Load() {
 			if s.local {
 				continue
@@ -234,11 +268,23 @@ func (r *Room) sendTreeLoop(to tree.ID, msg tree.Message) {
 				t.Join.Have = append(t.Join.Have, &wire.StreamMark{Stream: uint64(s.id), Number: n})
 			}
 		}
+	case *wire.TreeMessage_Probe:
+		if r.private {
+			t.Probe.Chain = r.shownChain()
+		}
 	case *wire.TreeMessage_Accept:
 		r.expect(id)
+		if r.private {
+			t.Accept.Chain = r.shownChain()
+		}
 		t.Accept.Announces = r.announces()
 		t.Accept.Marks = r.marks(func(s *stream) bool { return s.kind != wire.KindRecord })
 	}
+	r.sendWireLoop(id, m)
+}
+
+// sendWireLoop sends a message of the tree.
+func (r *Room) sendWireLoop(id peer.ID, m *wire.TreeMessage) {
 	env, err := r.e.seal(r.id, wire.Type_TREE, m)
 	if err != nil {
 		r.e.log.Error("cannot encode tree message", "err", err)
@@ -251,7 +297,7 @@ func (r *Room) sendTreeLoop(to tree.ID, msg tree.Message) {
 		defer cancel()
 		if err := r.e.control.Send(ctx, id, env); err != nil {
 			r.e.log.Debug("cannot send to peer", "peer", id, "err", err)
-			r.tell(func() { r.step(tree.Unreachable{Peer: to}) })
+			r.tell(func() { r.step(tree.Unreachable{Peer: tree.ID(id)}) })
 		}
 	})
 }
@@ -265,8 +311,22 @@ func (r *Room) treeMessageLoop(from peer.ID, user ed25519.PublicKey, m *wire.Tre
 	if msg == nil {
 		return
 	}
+	now := time.Now()
 	switch t := m.Message.(type) {
+	case *wire.TreeMessage_Probe:
+		if why := r.refusal(user, t.Probe.Chain, now); why != "" {
+			r.e.metrics.refused.Add(1)
+			r.refuseLoop(from, t.Probe.GetNonce(), why)
+			return
+		}
+	case *wire.TreeMessage_Refuse:
+		if len(t.Refuse.Access) > 0 {
+			r.accessLoop(t.Refuse.Access, now)
+		}
 	case *wire.TreeMessage_Join:
+		if !r.admitLoop(from, user, t.Join.Chain, t.Join.Nonce, now) {
+			return
+		}
 		r.have[from] = t.Join.Have[:min(len(t.Join.Have), 64)]
 		if user != nil {
 			r.userOf[from] = wire.ParticipantID(user)
@@ -279,6 +339,14 @@ func (r *Room) treeMessageLoop(from peer.ID, user ed25519.PublicKey, m *wire.Tre
 	case *wire.TreeMessage_Accept:
 		if nonce, ok := r.asked[from]; !ok || nonce != t.Accept.Nonce {
 			break // nobody asked
+		}
+		if r.private {
+			if _, err := r.policy().May(user, t.Accept.Chain, now); err != nil {
+				r.e.metrics.refused.Add(1)
+				r.step(tree.Distrust{Peer: tree.ID(from), Reason: room.Denial(err)})
+				return
+			}
+			r.grants[from] = &grant{user: user, chain: t.Accept.Chain, ends: room.ExpiresAt(t.Accept.Chain)}
 		}
 		for _, env := range t.Accept.Announces[:min(len(t.Accept.Announces), 64)] {
 			r.announceLoop(env, "")
@@ -334,22 +402,34 @@ func (r *Room) publish(typ wire.Type, body proto.Message) {
 		r.e.log.Error("cannot encode gossip", "err", err)
 		return
 	}
-	r.done.Go(func() {
-		ctx, cancel := context.WithTimeout(r.ctx, time.Second)
-		defer cancel()
-		if err := r.e.control.Publish(ctx, r.topic, env); err != nil && r.ctx.Err() == nil {
-			r.e.log.Debug("cannot publish", "err", err)
-		}
-	})
+	r.broadcastLoop(env, false)
 }
 
-// recordLoop takes a newer record of the room.
+// heardAccessLoop takes an access list that was gossiped.
+func (r *Room) heardAccessLoop(env []byte) {
+	if r.accessLoop(env, time.Now()) && !r.private {
+		r.pushLoop()
+	}
+}
+
+// recordLoop takes a newer record of the room. A room that became private, or public, is another place: it is left.
 func (r *Room) recordLoop(rec *room.Record) {
 	if old := r.record.Load(); room.Newer(rec, old) {
 		r.record.Store(rec)
 		r.roster.SetRecord(rec)
-		r.e.save(SavedRoom{Name: rec.Name, ID: rec.ID, Record: rec.Envelope, Chain: encodeChain(r.chain.Load())})
+		r.saveLoop()
+		if rec.Private != r.private {
+			r.endLoop(NewUserError(CodeWrongMode, fmt.Sprintf("the owner of room %q has changed who may be in it: join it again", rec.Name)))
+		}
 	}
+}
+
+// shownChain returns the right that this peer shows to others; whose user may be the hub needs none.
+func (r *Room) shownChain() *wire.Chain {
+	if mayHost(r.record.Load(), r.e.userKey()) {
+		return nil
+	}
+	return r.chain.Load()
 }
 
 // shortID is what logs and messages for people show of a peer.

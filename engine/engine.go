@@ -14,6 +14,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/seal"
 	"github.com/castd/castd/engine/wire"
 )
@@ -25,6 +26,23 @@ type Keeper interface {
 	// SavedRooms lists the rooms that this peer owns or has met; SaveRoom adds or replaces one by its id.
 	SavedRooms() []SavedRoom
 	SaveRoom(r SavedRoom) error
+	// SavedInvites lists the invites that this peer made to a room. SaveInvite adds one.
+	SavedInvites(id wire.RoomID) []SavedInvite
+	SaveInvite(i SavedInvite) error
+	// UseInvite counts a use of an invite by somebody, unless he has used it before. Of many at the same time no more succeed than
+	// there are uses, also across a crash. It returns ErrSpent or ErrNoInvite otherwise.
+	UseInvite(id wire.RoomID, invite, who string) error
+}
+
+// SavedInvite is an invite as the Keeper keeps it. The secret in it is not kept.
+type SavedInvite struct {
+	ID      string // room.InviteID
+	Room    wire.RoomID
+	Rights  room.Rights
+	Made    time.Time
+	Expires time.Time
+	Uses    uint32   // 0: any number
+	Used    []string // participant ids of those who used it
 }
 
 // SavedRoom is a room as the Keeper keeps it.
@@ -33,6 +51,8 @@ type SavedRoom struct {
 	ID     wire.RoomID
 	Record []byte // envelope of the newest RoomRecord
 	Chain  []byte // encoded wire.Chain: this user's rights there, where an invite gave him any
+	Access []byte // envelope of the newest access list
+	Keys   []seal.RoomKey
 }
 
 // Config sets up an Engine.
@@ -262,6 +282,9 @@ func (e *Engine) spreadSlots() {
 // metrics are the engine's counters.
 type metrics struct {
 	malformed, unknownStream, notFed, forged atomic.Uint64 // packets dropped
+	wrongGeneration                          atomic.Uint64 // and those whose media key is not held, or unknown
+	refused, expelled                        atomic.Uint64 // peers without a right
+	accessOld, wrongKeys, gossipUnread       atomic.Uint64
 	nacksSent, resent                        atomic.Uint64
 	controlIn, controlBad, mailboxFull       atomic.Uint64
 	keyFrameWishes                           atomic.Uint64
@@ -271,16 +294,22 @@ type metrics struct {
 func (e *Engine) Counters() map[string]uint64 {
 	m := &e.metrics
 	return map[string]uint64{
-		"packets_malformed_total":       m.malformed.Load(),
-		"packets_unknown_stream_total":  m.unknownStream.Load(),
-		"packets_not_from_parent_total": m.notFed.Load(),
-		"packets_forged_total":          m.forged.Load(),
-		"nacks_sent_total":              m.nacksSent.Load(),
-		"packets_resent_total":          m.resent.Load(),
-		"control_messages_total":        m.controlIn.Load(),
-		"control_messages_bad_total":    m.controlBad.Load(),
-		"mailbox_full_total":            m.mailboxFull.Load(),
-		"key_frame_requests_total":      m.keyFrameWishes.Load(),
-		"events_dropped_total":          e.events.dropped.Load(),
+		"packets_malformed_total":        m.malformed.Load(),
+		"packets_unknown_stream_total":   m.unknownStream.Load(),
+		"packets_not_from_parent_total":  m.notFed.Load(),
+		"packets_forged_total":           m.forged.Load(),
+		"packets_wrong_generation_total": m.wrongGeneration.Load(),
+		"peers_refused_total":            m.refused.Load(),
+		"peers_expelled_total":           m.expelled.Load(),
+		"access_lists_old_total":         m.accessOld.Load(),
+		"media_keys_wrong_total":         m.wrongKeys.Load(),
+		"gossip_unread_total":            m.gossipUnread.Load(),
+		"nacks_sent_total":               m.nacksSent.Load(),
+		"packets_resent_total":           m.resent.Load(),
+		"control_messages_total":         m.controlIn.Load(),
+		"control_messages_bad_total":     m.controlBad.Load(),
+		"mailbox_full_total":             m.mailboxFull.Load(),
+		"key_frame_requests_total":       m.keyFrameWishes.Load(),
+		"events_dropped_total":           e.events.dropped.Load(),
 	}
 }

@@ -7,6 +7,8 @@ var (
 	ErrNoRoom    = errors.New("no such room")
 	ErrAmbiguous = errors.New("several rooms have this name")
 	ErrClosed    = errors.New("closed")
+	ErrNoInvite  = errors.New("no such invite")
+	ErrSpent     = errors.New("invite has been used as often as it may be")
 )
 
 // Codes of UserErrors: machine-readable, in `error` events and problem documents.
@@ -21,6 +23,7 @@ const (
 	CodeStale         = "stale"           // 412
 	CodeTimeout       = "timeout"
 	CodeAmbiguous     = "ambiguous"
+	CodeNoInvite      = "no_such_invite" // 404
 )
 
 // UserError is an error for the person who caused it. Message is one plain sentence that says what to do next; nothing else

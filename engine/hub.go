@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"crypto/ed25519"
 	"time"
 
@@ -24,17 +23,19 @@ func (r *Room) sendBeaconLoop(now time.Time) {
 		Hub: []byte(r.e.self), Addrs: addrsOf(r.e.control.Self()), Audience: uint32(r.audience()),
 		Marks: r.marks(func(s *stream) bool { return s.kind != wire.KindRecord }), SinceMs: r.hubSince,
 	}
+	if a := r.access.Load(); a != nil {
+		b.Access, b.AccessHash = a.Number, a.Hash()
+	}
 	env, err := r.e.seal(r.id, wire.Type_BEACON, b)
 	if err != nil {
 		r.e.log.Error("cannot encode beacon", "err", err)
 		return
 	}
 	r.beacon.Store(&beacon{hub: r.e.self, env: env, at: now})
-	r.done.Go(func() {
-		ctx, cancel := context.WithTimeout(r.ctx, time.Second)
-		defer cancel()
-		_ = r.e.control.Publish(ctx, r.topic, env) // the next one follows in a second
-	})
+	r.broadcastLoop(env, false)
+	if ring := r.ring.Load(); r.private && ring.before() != nil {
+		r.broadcastLoop(env, true) // for those who have yet to get the new key, and learn of it by this
+	}
 }
 
 // beaconLoop takes the hub's beacon.
@@ -56,7 +57,14 @@ func (r *Room) beaconLoop(m *wire.Message, env []byte) {
 		r.stagePeers = make(map[peer.ID]bool) // they follow as well
 		r.step(tree.Demote{})
 	}
-	r.beacon.Store(&beacon{hub: id, env: env, at: time.Now(), audience: int(b.Audience)})
+	r.beacon.Store(&beacon{hub: id, env: env, at: time.Now(), audience: int(b.Audience), access: b.Access})
+	if r.behindLoop() {
+		time.AfterFunc(pushTime, func() { // it may be on its way
+			if r.ctx.Err() == nil {
+				r.tell(func() { r.fetchLoop(time.Now()) })
+			}
+		})
+	}
 	r.candidatesLoop([]tree.Candidate{{Peer: tree.ID(id), Addrs: b.Addrs, Free: 1}})
 	if len(r.pubs) > 0 && r.hub != id {
 		r.stageLoop()
@@ -84,5 +92,6 @@ func (r *Room) takeOverLoop(now time.Time) {
 	r.hubSince = uint64(now.UnixMilli())
 	r.step(tree.Promote{})
 	r.setHubLoop("")
+	r.hostKeysLoop(now)
 	r.e.list()
 }

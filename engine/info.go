@@ -17,6 +17,7 @@ type beacon struct {
 	env      []byte
 	at       time.Time
 	audience int
+	access   uint64 // number of the hub's access list
 }
 
 // placeReport is what a peer told of its place.
@@ -162,7 +163,7 @@ func (r *Room) RoomTree() []TreeInfo {
 func (r *Room) Info() RoomInfo {
 	rec := r.record.Load()
 	info := RoomInfo{
-		Room: string(r.id), Name: rec.Name, Title: rec.Title, Mode: rec.Mode, Owner: wire.ParticipantID(rec.Owner), Role: r.Role(),
+		Room: string(r.id), Name: rec.Name, Title: rec.Title, Mode: rec.Mode, Private: rec.Private, Owner: wire.ParticipantID(rec.Owner), Role: r.Role(),
 		Streams: []StreamInfo{}, Participants: []ParticipantInfo{}, Audience: r.audience(),
 	}
 	if b := r.beacon.Load(); b != nil && !r.links.Load().place.Origin {

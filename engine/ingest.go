@@ -43,6 +43,11 @@ func (s *stream) fromHop(from peer.ID, h *wire.Header, pkt []byte, told bool, no
 		s.room.e.metrics.notFed.Add(1)
 		return
 	}
+	if h.Kind != wire.KindRecord && !s.opens(h.Incarnation) {
+		// Of a key that nobody told of, or that is no longer held. If it is to come, the packet is asked for again.
+		s.room.e.metrics.wrongGeneration.Add(1)
+		return
+	}
 	var manifest *wire.Manifest
 	if h.Kind == wire.KindRecord {
 		// A record packet is its own proof, and is checked before it is kept or passed on.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/castd/castd/engine/relay"
+	"github.com/castd/castd/engine/seal"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -28,6 +29,8 @@ const (
 	leafPoll           = 10 * time.Millisecond // while something is awaited that nobody tells of
 	// youngPart is the part of a second that a stream may have gone on for while somebody who plays it begins at its beginning.
 	youngPart = 5
+	// keyPatience is how long playout waits for the media key that a packet was sealed with.
+	keyPatience = time.Second
 )
 
 // leaf delivers a room's media to its sinks. One goroutine calls them all; it lives as long as the room and sleeps while
@@ -46,6 +49,7 @@ type leaf struct {
 	// owned by the goroutine
 	subs    []*subscription
 	cursors map[wire.StreamID]*cursor
+	openers map[openerOf]*seal.Opener
 	buf     []byte
 	open    []byte
 }
@@ -68,7 +72,7 @@ type subscription struct {
 
 func newLeaf(r *Room) *leaf {
 	return &leaf{
-		room: r, wakeup: make(chan struct{}, 1), calls: make(chan func(), 64), done: make(chan struct{}), cursors: make(map[wire.StreamID]*cursor),
+		room: r, wakeup: make(chan struct{}, 1), calls: make(chan func(), 64), done: make(chan struct{}), cursors: make(map[wire.StreamID]*cursor), openers: make(map[openerOf]*seal.Opener),
 		buf: make([]byte, wire.MaxPacket), open: make([]byte, 0, wire.MaxPacket),
 	}
 }
@@ -158,6 +162,7 @@ func (l *leaf) run(ctx context.Context) {
 		}
 		if len(l.subs) == 0 {
 			clear(l.cursors)
+			clear(l.openers)
 			continue
 		}
 		if l.changed.Swap(false) {
@@ -181,6 +186,11 @@ func (l *leaf) forget() {
 			l.drain(c, time.Now())
 		}
 		delete(l.cursors, id)
+	}
+	for o := range l.openers {
+		if index[o.s.id] != o.s {
+			delete(l.openers, o)
+		}
 	}
 }
 
@@ -300,6 +310,9 @@ func (l *leaf) drain(c *cursor, now time.Time) (waiting bool) {
 		size, state := s.store.Get(c.next, l.buf)
 		switch state {
 		case relay.StateConfirmed:
+			if l.keyless(s, l.buf[:size]) && c.wait(now) < keyPatience {
+				return true
+			}
 			backlog := c.next <= c.backlogTo
 			live := uint32(0)
 			if backlog {
@@ -362,11 +375,16 @@ func (c *cursor) wait(now time.Time) time.Duration {
 // deliver opens a confirmed packet and gives it to one sink, or to all.
 func (l *leaf) deliver(s *stream, pkt []byte, backlog bool, live uint32, only *subscription) {
 	h, n, err := wire.ParseHeader(pkt)
-	if err != nil || s.opener == nil {
+	if err != nil {
 		l.unsealed.Add(1)
 		return
 	}
-	payload, err := s.opener.Open(l.open[:0], pkt, n, h.Number)
+	opener := l.opener(s, h.Incarnation)
+	if opener == nil {
+		l.unsealed.Add(1)
+		return
+	}
+	payload, err := opener.Open(l.open[:0], pkt, n, h.Number)
 	if err != nil {
 		l.unsealed.Add(1)
 		return

@@ -68,7 +68,11 @@ type publication struct {
 type pubStream struct {
 	cfg         StreamConfig
 	s           *stream
-	incarnation uint16
+	incarnation uint16 // with which the numbers began
+	sealing     uint16 // of sealer
+	generation  uint32 // of the key that the numbers began with
+	rekeys      []room.Rekey
+	upcoming    *rekeying // nil: the sealer stays
 	sealer      *seal.Sealer
 	inspector   *codec.Inspector
 	first       uint64 // first number of this incarnation
@@ -125,15 +129,7 @@ func (r *Room) Publish(ctx context.Context, c SlotConfig) (Publication, error) {
 
 // maySpeak reports whether this peer's user may send what is asked for.
 func (r *Room) maySpeak(c SlotConfig) bool {
-	rec := r.record.Load()
-	user := r.e.user.Public().(ed25519.PublicKey)
-	if mayHost(rec, user) || rec.Mode == room.Conference && !rec.Private {
-		return true
-	}
-	rights, err := room.VerifyChain(r.chain.Load(), r.id, rec.Owner, user, time.Now(), rec.Epoch)
-	if err != nil {
-		return false
-	}
+	rights, _ := r.policy().Check(r.e.userKey(), r.chain.Load(), time.Now()) // without a right it does not matter why
 	for _, s := range c.Streams {
 		if s.Kind == wire.KindVideo && !rights.Has(room.Video) {
 			return false
@@ -215,7 +211,11 @@ func (r *Room) newPubStream(device ed25519.PublicKey, slot, participant string, 
 	if err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
-	sealer, err := seal.NewSealer(r.key, device, id, uint16(incarnation))
+	key := r.ring.Load().newest()
+	if key == nil {
+		return nil, NewUserError(CodeTimeout, fmt.Sprintf("the key of room %q has not come yet: try again when somebody who has it is in reach", r.Name()))
+	}
+	sealer, err := seal.NewSealer(key.RoomKey, device, id, uint16(incarnation))
 	if err != nil {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
@@ -225,7 +225,8 @@ func (r *Room) newPubStream(device ed25519.PublicKey, slot, participant string, 
 	}
 	return &pubStream{
 		cfg: sc, sealer: sealer, inspector: codec.NewInspector(sc.Codec), first: first + numberMargin, floor: first, limit: first + numberBlock,
-		next: first + numberMargin, holes: make(map[uint64]time.Time), incarnation: uint16(incarnation),
+		next: first + numberMargin, holes: make(map[uint64]time.Time), incarnation: uint16(incarnation), sealing: uint16(incarnation),
+		generation: key.Generation,
 	}, nil
 }
 
@@ -243,7 +244,7 @@ func (p *publication) sign(now time.Time, ended bool) error {
 		a.Streams = append(a.Streams, &wire.StreamInfo{
 			Id: uint64(wire.NewStreamID(r.id, r.e.signer.Public(), p.participant, p.slot, label)), Kind: uint32(ps.cfg.Kind), Label: label,
 			Codec: ps.cfg.Codec, ClockRate: ps.cfg.ClockRate, Channels: ps.cfg.Channels, Fmtp: ps.cfg.Fmtp,
-			Incarnation: uint32(ps.incarnation), First: ps.first,
+			Incarnation: uint32(ps.incarnation), Generation: ps.generation, First: ps.first, Rekeys: ps.rekeysToWire(),
 		})
 	}
 	env, err := r.e.signer.Seal(r.id, wire.Type_ANNOUNCE, 0, now.Add(announceLife), a)

@@ -31,6 +31,8 @@ type JoinOptions struct {
 	Wait   time.Duration // how long to wait for a room that nobody has yet
 	Silent bool          // do not take a place in the tree: this peer only publishes
 	Listen bool          // this peer counts as a listener
+	// Private makes a room of this user's private, or public; nil leaves it as it is, and a new one public.
+	Private *bool
 }
 
 // found is a room that somebody told of.
@@ -39,6 +41,8 @@ type found struct {
 	candidates []tree.Candidate
 	beacon     []byte
 	chain      *wire.Chain
+	keys       []*wire.Keys // lists and keys, as peers told them
+	refused    string       // why a peer does not tell; nothing else is set then
 }
 
 // Join finds the room that a person named and enters it. Errors for people are of type *UserError.
@@ -56,15 +60,20 @@ func (e *Engine) Join(ctx context.Context, name string, o JoinOptions) (*Room, e
 		}
 		via = viaPeers(ref.Link.Via)
 		ref.ID = ref.Link.Room
+		if chain, err = e.exchange(ctx, ref.Link, chain, via); err != nil {
+			return nil, err
+		}
 	}
 	if r := e.findOpen(ref); r != nil {
+		if o.Private != nil && *o.Private != r.private {
+			return nil, NewUserError(CodeWrongMode, fmt.Sprintf("room %q is open already: stop castd first, then start it with --private", r.Name()))
+		}
 		if o.Listen {
 			r.listener.Store(true)
 		}
 		if chain != nil {
 			r.chain.Store(chain)
-			rec := r.record.Load()
-			e.save(SavedRoom{Name: rec.Name, ID: rec.ID, Record: rec.Envelope, Chain: encodeChain(chain)})
+			r.tell(r.saveLoop)
 		}
 		if !o.Silent {
 			r.tell(func() { r.enterTreeLoop(false) })
@@ -75,7 +84,12 @@ func (e *Engine) Join(ctx context.Context, name string, o JoinOptions) (*Room, e
 	if err != nil {
 		return nil, err
 	}
-	e.save(SavedRoom{Name: f.rec.Name, ID: f.rec.ID, Record: f.rec.Envelope, Chain: encodeChain(f.chain)})
+	if f.rec, err = e.withPrivacy(f.rec, o); err != nil {
+		return nil, err
+	}
+	kept := e.keptRoom(f.rec.ID)
+	kept.Name, kept.ID, kept.Record, kept.Chain = f.rec.Name, f.rec.ID, f.rec.Envelope, encodeChain(f.chain)
+	e.save(kept)
 	for _, c := range f.candidates {
 		if info := addrInfo(c); len(info.Addrs) > 0 && info.ID != e.self {
 			e.control.Learn(info)
@@ -83,10 +97,11 @@ func (e *Engine) Join(ctx context.Context, name string, o JoinOptions) (*Room, e
 	}
 	// The owner opens his room at once, unless another of his devices, or a delegate, has it open already.
 	origin := mayHost(f.rec, user) && !e.hosted(f)
-	r, err := e.startRoom(f.rec, f.chain, origin, origin || !o.Silent)
+	r, err := e.startRoom(kept, f.rec, f.chain, origin, origin || !o.Silent)
 	if err != nil {
 		return nil, err
 	}
+	r.postKeys(f)
 	if o.Listen {
 		r.listener.Store(true)
 	}
@@ -98,7 +113,7 @@ func (e *Engine) Join(ctx context.Context, name string, o JoinOptions) (*Room, e
 			r.post(func() { r.beaconLoop(m, f.beacon) })
 		}
 	}
-	if !origin && len(f.candidates) == 0 {
+	if !origin && len(f.candidates) == 0 || origin && f.rec.Private {
 		r.askAgain()
 	}
 	return r, nil
@@ -170,9 +185,19 @@ func (e *Engine) resolve(ctx context.Context, ref room.Ref, via []peer.AddrInfo,
 		e.control.Learn(p)
 	}
 	if f := e.known(ref, chain); f != nil {
-		if f.rec.Expires.Before(now.Add(roomLife/2)) && f.rec.IsOwner(e.user.Public().(ed25519.PublicKey)) {
-			if rec, err := e.newRecord(f.rec.Name, f.rec.Title, f.rec.Epoch+1); err == nil {
+		if f.rec.Expires.Before(now.Add(roomLife/2)) && f.rec.IsOwner(e.userKey()) {
+			if rec, err := e.newRecord(again(f.rec)); err == nil {
 				f.rec = rec
+			}
+		}
+		if f.rec.Private && !mayHost(f.rec, e.userKey()) {
+			// Somebody may have been let in or shut out meanwhile. Where nobody answers, what is kept will do until somebody does.
+			answers, refused := e.ask(ctx, room.Ref{ID: f.rec.ID}, via, f.chain)
+			if got := answers[f.rec.ID]; got != nil {
+				got.chain = f.chain
+				f = got
+			} else if why := worst(refused); why != "" && !passing(why) {
+				return nil, denied(why, f.rec.Name)
 			}
 		}
 		for _, p := range via {
@@ -182,7 +207,7 @@ func (e *Engine) resolve(ctx context.Context, ref room.Ref, via []peer.AddrInfo,
 	}
 	deadline := now.Add(o.Wait)
 	for {
-		answers := e.ask(ctx, ref, via)
+		answers, refused := e.ask(ctx, ref, via, chain)
 		if len(answers) == 0 && !o.Create {
 			answers = e.directory.find(ref, time.Now())
 		}
@@ -196,11 +221,14 @@ func (e *Engine) resolve(ctx context.Context, ref room.Ref, via []peer.AddrInfo,
 			return nil, ambiguous(ref.Name, answers)
 		}
 		if o.Create && ref.ID == "" {
-			rec, err := e.newRecord(ref.Name, o.Title, 1)
+			rec, err := e.newRecord(room.RecordSpec{Name: ref.Name, Title: o.Title, Epoch: 1, Private: o.Private != nil && *o.Private})
 			if err != nil {
 				return nil, err
 			}
 			return &found{rec: rec}, nil
+		}
+		if why := worst(refused); why != "" && (!passing(why) || !time.Now().Before(deadline)) {
+			return nil, denied(why, "")
 		}
 		if !time.Now().Before(deadline) {
 			return nil, NewUserError(CodeTimeout, fmt.Sprintf("nobody in reach knows the room %q: check the name, or use the invite link that its owner gets from `castd invite`", refText(ref)))
@@ -238,17 +266,14 @@ func (e *Engine) known(ref room.Ref, chain *wire.Chain) *found {
 		}
 		rec, err := room.VerifyRecord(s.Record, time.Now())
 		if errors.Is(err, wire.ErrExpired) && s.ID == wire.NewRoomID(user, s.Name) {
-			rec, err = e.newRecord(s.Name, "", uint64(time.Now().Unix())) // his own, long closed
+			rec, err = e.renewRecord(s)
 		}
 		if err != nil {
 			continue
 		}
 		f := &found{rec: rec, chain: chain}
 		if f.chain == nil && len(s.Chain) > 0 {
-			c := &wire.Chain{}
-			if proto.Unmarshal(s.Chain, c) == nil {
-				f.chain = c
-			}
+			f.chain = decodeChain(s.Chain)
 		}
 		if rec.IsOwner(user) {
 			return f
@@ -260,16 +285,57 @@ func (e *Engine) known(ref room.Ref, chain *wire.Chain) *found {
 	return best
 }
 
-// newRecord signs a record of one of this user's rooms.
-func (e *Engine) newRecord(name, title string, epoch uint64) (*room.Record, error) {
-	now := time.Now()
-	_, rec, err := room.NewRecord(e.signer, room.RecordSpec{
-		Name: name, Title: title, Epoch: epoch, Issued: now, Expires: now.Add(roomLife),
-	})
+// newRecord signs a record of one of this user's rooms. Its times are set.
+func (e *Engine) newRecord(spec room.RecordSpec) (*room.Record, error) {
+	spec.Issued = time.Now()
+	spec.Expires = spec.Issued.Add(roomLife)
+	_, rec, err := room.NewRecord(e.signer, spec)
 	if err != nil {
 		return nil, fmt.Errorf("make room: %w", err)
 	}
 	return rec, nil
+}
+
+// again says what the record after this one should hold.
+func again(rec *room.Record) room.RecordSpec {
+	return room.RecordSpec{
+		Name: rec.Name, Title: rec.Title, Mode: rec.Mode, Private: rec.Private, Delegates: rec.Delegates, Epoch: rec.Epoch + 1, BudgetBps: rec.BudgetBps,
+	}
+}
+
+// renewRecord signs a record anew that expired while the room was closed: what it said still holds.
+func (e *Engine) renewRecord(s SavedRoom) (*room.Record, error) {
+	spec := room.RecordSpec{Name: s.Name, Epoch: uint64(time.Now().Unix())}
+	if m, err := wire.ReadEnvelope(s.Record); err == nil {
+		if old, err := room.VerifyRecord(s.Record, m.Expires); err == nil {
+			spec = again(old)
+			spec.Epoch = max(spec.Epoch, uint64(time.Now().Unix()))
+		}
+	}
+	return e.newRecord(spec)
+}
+
+// withPrivacy returns the record with what the options ask for. Only the owner can do that.
+func (e *Engine) withPrivacy(rec *room.Record, o JoinOptions) (*room.Record, error) {
+	if o.Private == nil || *o.Private == rec.Private {
+		return rec, nil
+	}
+	if !rec.IsOwner(e.userKey()) {
+		return nil, NewUserError(CodeNotAllowed, fmt.Sprintf("room %q is somebody else's, and only he can make it private: leave out --private, or choose another name", rec.Name))
+	}
+	spec := again(rec)
+	spec.Private = *o.Private
+	return e.newRecord(spec)
+}
+
+// keptRoom returns what the Keeper has of a room; the zero value if it has nothing.
+func (e *Engine) keptRoom(id wire.RoomID) SavedRoom {
+	for _, s := range e.keeper.SavedRooms() {
+		if s.ID == id {
+			return s
+		}
+	}
+	return SavedRoom{}
 }
 
 // viaPeers reads the addresses of an invite link; those of one peer are put together, what cannot be read is left out.

@@ -10,7 +10,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/castd/castd/engine/room"
-	"github.com/castd/castd/engine/seal"
 	"github.com/castd/castd/engine/wire"
 	"github.com/castd/castd/tree"
 )
@@ -19,21 +18,24 @@ import (
 // its goroutine.
 type Room struct {
 	// constant
-	e      *Engine
-	id     wire.RoomID
-	tag    uint64
-	topic  string
-	owner  ed25519.PublicKey
-	own    bool // this peer's user owns the room
-	key    seal.RoomKey
-	leaf   *leaf
-	ctx    context.Context
-	cancel context.CancelFunc
-	done   sync.WaitGroup
+	e       *Engine
+	id      wire.RoomID
+	tag     uint64
+	topic   string
+	owner   ed25519.PublicKey
+	own     bool // this peer's user owns the room
+	private bool // constant: who changes it opens another room under the same id
+	leaf    *leaf
+	ctx     context.Context
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
 
 	// snapshots and atomics
 	record   atomic.Pointer[room.Record]
 	chain    atomic.Pointer[wire.Chain]
+	access   atomic.Pointer[room.Access] // newest; nil: nothing was revoked
+	ring     atomic.Pointer[keyring]
+	lacking  atomic.Uint32 // newest generation that is known of and not held
 	links    atomic.Pointer[links]
 	fan      atomic.Pointer[fanout]
 	media    atomic.Pointer[[]*stream]      // audio and video, sorted by id
@@ -79,6 +81,9 @@ type Room struct {
 	lostAt     time.Time          // since when there is no way to a hub, for one who may be it
 	asked      map[peer.ID]uint64 // nonces of the last Joins
 	answered   time.Time          // when a stranger's pulse was answered last
+	grants     map[peer.ID]*grant // of those who asked for a place, gave one, or publish here
+	fetched    time.Time          // when list and keys were asked for last
+	fetches    int
 
 	endedMedia map[wire.Kind]MediaTotals // of streams that are no more; guarded by the engine's mutex
 }
@@ -98,7 +103,7 @@ func mayHost(rec *room.Record, user ed25519.PublicKey) bool {
 }
 
 // startRoom makes the room and its goroutines. origin: this peer is the room's hub.
-func (e *Engine) startRoom(rec *room.Record, chain *wire.Chain, origin, inTree bool) (*Room, error) {
+func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, origin, inTree bool) (*Room, error) {
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()
@@ -110,15 +115,19 @@ func (e *Engine) startRoom(rec *room.Record, chain *wire.Chain, origin, inTree b
 	}
 	ctx, cancel := context.WithCancel(e.ctx)
 	r := &Room{
-		e: e, id: rec.ID, tag: rec.ID.Tag(), topic: roomTopic(rec.ID), owner: rec.Owner, key: seal.PublicRoomKey(rec.ID),
+		e: e, id: rec.ID, tag: rec.ID.Tag(), topic: topicOf(rec.ID, rec.Private), owner: rec.Owner, private: rec.Private,
 		own: rec.IsOwner(e.user.Public().(ed25519.PublicKey)), ctx: ctx, cancel: cancel, mailbox: make(chan func(), mailboxSize), inner: innerMail{wake: make(chan struct{}, 1)},
 		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), have: make(map[peer.ID][]*wire.StreamMark),
 		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
 		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
-		pubs: make(map[string]*publication), places: make(map[peer.ID]*placeReport),
+		pubs: make(map[string]*publication), places: make(map[peer.ID]*placeReport), grants: make(map[peer.ID]*grant),
 	}
 	r.record.Store(rec)
+	access, ring := restore(kept, rec, time.Now())
+	r.access.Store(access)
+	r.ring.Store(ring)
+	r.roster.SetAccess(access, time.Now()) // of an empty roster
 	r.chain.Store(chain)
 	r.links.Store(&links{})
 	r.fan.Store(&fanout{})
@@ -145,6 +154,7 @@ func (e *Engine) startRoom(rec *room.Record, chain *wire.Chain, origin, inTree b
 	r.tell(func() {
 		if origin {
 			r.hubSince = uint64(time.Now().UnixMilli())
+			r.hostKeysLoop(time.Now())
 		}
 		if inTree {
 			r.enterTreeLoop(origin)
@@ -222,6 +232,7 @@ func (r *Room) secondLoop(now time.Time) {
 		r.sendBeaconLoop(now)
 	}
 	r.forgetEndedLoop(now)
+	r.rightsLoop(now)
 	r.reportLoop(now)
 	r.paceLoop(now)
 	for id, b := range r.blamed {

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"cmp"
-	"crypto/ed25519"
 	"errors"
 	"maps"
 	"slices"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/castd/castd/engine/relay"
 	"github.com/castd/castd/engine/room"
-	"github.com/castd/castd/engine/seal"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -73,6 +71,7 @@ func (r *Room) streamLoop(st *room.Stream, local *publication) (made []*stream, 
 	state := stateOf(st)
 	if s := (*r.e.streams.Load())[st.ID]; s != nil && s.state.Load().Incarnation == st.Incarnation {
 		s.state.Store(state)
+		s.keys.Store(keysOf(st))
 		return nil, false
 	}
 	sl := r.slots[st.Record]
@@ -92,12 +91,7 @@ func (r *Room) streamLoop(st *room.Stream, local *publication) (made []*stream, 
 		made = append(made, record)
 	}
 	s := r.newStream(sl, st.ID, st.Kind, state, local)
-	opener, err := seal.NewOpener(r.key, ed25519.PublicKey(sl.device), st.ID, st.Incarnation)
-	if err != nil {
-		r.e.log.Error("cannot derive stream key", "err", err)
-		return made, len(made) > 0
-	}
-	s.opener = opener
+	s.keys.Store(keysOf(st))
 	media := maps.Clone(*sl.media.Load())
 	media[st.ID] = s
 	sl.media.Store(&media)
@@ -115,7 +109,17 @@ func (r *Room) newStream(sl *slot, id wire.StreamID, kind wire.Kind, state *Stre
 		store: relay.NewStore(relay.Config{Stream: id, Kind: kind}), repair: relay.NewRepair(relay.RepairConfig{}),
 	}
 	s.state.Store(state)
+	s.keys.Store(&[]streamKey{})
 	return s
+}
+
+// keysOf returns the generations that a stream tells of.
+func keysOf(st *room.Stream) *[]streamKey {
+	keys := []streamKey{{st.Incarnation, st.Generation}}
+	for _, k := range st.Rekeys {
+		keys = append(keys, streamKey{k.Incarnation, k.Generation})
+	}
+	return &keys
 }
 
 func stateOf(st *room.Stream) *StreamState {

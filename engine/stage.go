@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
@@ -96,6 +97,11 @@ func (r *Room) stageJoinLoop(from peer.ID, j *wire.StageJoin) *wire.StageAnswer 
 		if err != nil || m.Type != wire.Type_ANNOUNCE {
 			return &wire.StageAnswer{Reason: "not_allowed"}
 		}
+		var a wire.Announce
+		if proto.Unmarshal(m.Body, &a) != nil || r.refusal(m.User, a.Chain, time.Now()) != "" {
+			r.e.metrics.refused.Add(1)
+			return &wire.StageAnswer{Reason: "not_allowed"}
+		}
 		change, err := r.roster.ApplyEnvelope(env, time.Now())
 		if err != nil && !errors.Is(err, room.ErrStale) { // what is newer came from him as well
 			r.e.log.Info("publisher refused", "room", r.id, "peer", from, "err", err)
@@ -106,6 +112,7 @@ func (r *Room) stageJoinLoop(from peer.ID, j *wire.StageJoin) *wire.StageAnswer 
 			return &wire.StageAnswer{Reason: reason}
 		}
 		r.setStageLoop(from, true)
+		r.grants[from] = &grant{user: m.User, chain: a.Chain, ends: room.ExpiresAt(a.Chain)}
 		r.changeLoop(change, nil)
 	}
 	return &wire.StageAnswer{}

@@ -70,6 +70,7 @@ type RoomInfo struct {
 	Name         string            `json:"name"`
 	Title        string            `json:"title,omitempty"`
 	Mode         string            `json:"mode"`
+	Private      bool              `json:"private"`
 	Owner        string            `json:"owner"` // participant id
 	Role         string            `json:"role"`  // "owner", "member"
 	Streams      []StreamInfo      `json:"streams"`
@@ -155,7 +156,9 @@ type RoomSpec struct {
 	Room   string `json:"room"` // name, id or invite link
 	Create bool   `json:"create,omitempty"`
 	Title  string `json:"title,omitempty"`
-	WaitMs int64  `json:"wait_ms,omitempty"`
+	// Private makes a room of one's own private, or public; absent leaves it as it is.
+	Private *bool `json:"private,omitempty"`
+	WaitMs  int64 `json:"wait_ms,omitempty"`
 	// Publish says that this peer only sends: it takes no place in the tree unless it is the hub.
 	Publish bool `json:"publish,omitempty"`
 	// Listen says that this peer counts as a listener.
@@ -168,6 +171,24 @@ type InviteSpec struct {
 	Video   bool          `json:"video,omitempty"`
 	Guest   bool          `json:"guest,omitempty"`
 	Expires time.Duration `json:"expires,omitempty"`
+	// Uses is how many people, or with Guest how many sessions, may use it; 0: any number.
+	Uses uint32 `json:"uses,omitempty"`
+	// Address asks for a link that only leads to the room.
+	Address bool `json:"address,omitempty"`
+}
+
+// InviteInfo is an invite that this peer made.
+type InviteInfo struct {
+	ID      string   `json:"invite"`
+	Kind    string   `json:"kind"`   // "peer", "guest"
+	Rights  string   `json:"rights"` // names separated by commas
+	Made    string   `json:"made"`
+	Expires string   `json:"expires,omitempty"`
+	Uses    uint32   `json:"uses,omitempty"`
+	Used    []string `json:"used,omitempty"` // who did: participant ids
+	State   string   `json:"state"`          // "valid", "expired", "spent", "revoked"
+
+	made time.Time
 }
 
 // Access is what a token of the gateway allows.
@@ -217,6 +238,22 @@ type Service interface {
 	// Events delivers events until ctx ends, statistics every so often where stats is positive. A reader that is too slow
 	// loses events.
 	Events(ctx context.Context, stats time.Duration) <-chan Event
+}
+
+// Inviter is what a Service can do with the invites that it made.
+type Inviter interface {
+	// Invites lists the invites and guests' links to a room that this peer made.
+	Invites(id wire.RoomID) ([]InviteInfo, error)
+	// Revoke takes back an invite, a guest's link, a person's rights, or with "all" every invite made so far. With speakOnly who
+	// it is may listen on.
+	Revoke(ctx context.Context, id wire.RoomID, who string, speakOnly bool) error
+}
+
+// GuestLedger counts sessions under guests' tokens, for a Service that keeps them.
+type GuestLedger interface {
+	// OpenGuest begins a session under the token of a SHA-256. The channel is closed when the token holds no longer; done says
+	// that the session has ended.
+	OpenGuest(token [32]byte) (ended <-chan struct{}, done func(), err error)
 }
 
 // GuestService serves browsers and encoders that offer by SDP. engine/guest implements it.

@@ -8,7 +8,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/castd/castd/engine/relay"
-	"github.com/castd/castd/engine/seal"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -22,10 +21,10 @@ type stream struct {
 	device deviceKey
 	slot   *slot
 	store  *relay.Store
-	opener *seal.Opener // nil for record streams
-	local  bool         // published here
-	author peer.ID      // publishing device
+	local  bool    // published here
+	author peer.ID // publishing device
 	state  atomic.Pointer[StreamState]
+	keys   atomic.Pointer[[]streamKey] // of its incarnations; empty for record streams
 
 	// atomics
 	packets, bytes, lost, repaired, duplicates atomic.Uint64

@@ -38,11 +38,12 @@ func (p *publication) write(label string, m *MediaPacket, now time.Time) error {
 			return errors.Join(errNoNumbers, ps.reserveErr)
 		}
 	}
+	ps.turn(now)
 	f := ps.inspector.Inspect(m.Timestamp, m.Payload, m.Marker, m.Dependency)
 	h := wire.Header{
 		Kind: ps.cfg.Kind, Marker: m.Marker, FrameStart: f.Start, FrameEnd: f.End, Level: m.Level, Voice: m.Voice,
 		KeyFrame: f.Key, Discardable: f.Discardable, LayerSync: f.LayerSync, Spatial: f.Spatial, Temporal: f.Temporal,
-		Incarnation: ps.incarnation, Stream: ps.s.id, Number: number, Timestamp: m.Timestamp + ps.offset,
+		Incarnation: ps.sealing, Stream: ps.s.id, Number: number, Timestamp: m.Timestamp + ps.offset,
 	}
 	if ps.flag {
 		h.Ext = wire.AppendExtension(h.Ext, wire.ExtDiscontinuity, nil)

@@ -37,7 +37,7 @@ engine/guest       : engine engine/wire engine/codec
 engine/gateway     : engine engine/wire engine/room
 engine/bench       :
 engine/enginetest  : engine engine/wire engine/gossip engine/hop
-engine/node        : engine engine/cert engine/codec engine/container engine/gateway engine/gossip engine/guest engine/hop engine/room engine/store engine/uplink engine/wire
+engine/node        : engine engine/cert engine/codec engine/container engine/gateway engine/gossip engine/guest engine/hop engine/room engine/seal engine/store engine/uplink engine/wire
 plugins/sdk        :
 plugins            : plugins/sdk engine engine/wire
 plugins/recording  : plugins/sdk engine/codec engine/container mixer/opus

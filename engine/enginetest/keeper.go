@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/wire"
 )
 
 // Keeper is an engine.Keeper in memory.
@@ -14,6 +15,7 @@ type Keeper struct {
 	mu       sync.Mutex
 	counters map[string]uint64
 	rooms    []engine.SavedRoom
+	invites  []engine.SavedInvite
 	full     bool
 	refused  int
 }
@@ -27,7 +29,7 @@ func NewKeeper() *Keeper { return &Keeper{counters: make(map[string]uint64)} }
 func (k *Keeper) Clone() *Keeper {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return &Keeper{counters: maps.Clone(k.counters), rooms: slices.Clone(k.rooms)}
+	return &Keeper{counters: maps.Clone(k.counters), rooms: slices.Clone(k.rooms), invites: slices.Clone(k.invites)}
 }
 
 // Reserve implements engine.Keeper.
@@ -65,6 +67,54 @@ func (k *Keeper) SaveRoom(r engine.SavedRoom) error {
 	}
 	k.rooms = append(k.rooms, r)
 	return nil
+}
+
+// SavedInvites implements engine.Keeper.
+func (k *Keeper) SavedInvites(id wire.RoomID) []engine.SavedInvite {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var out []engine.SavedInvite
+	for _, i := range k.invites {
+		if i.Room == id {
+			i.Used = slices.Clone(i.Used)
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// SaveInvite implements engine.Keeper.
+func (k *Keeper) SaveInvite(i engine.SavedInvite) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.full {
+		return errFull
+	}
+	k.invites = append(k.invites, i)
+	return nil
+}
+
+// UseInvite implements engine.Keeper.
+func (k *Keeper) UseInvite(id wire.RoomID, invite, who string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.full {
+		return errFull
+	}
+	for n := range k.invites {
+		i := &k.invites[n]
+		switch {
+		case i.Room != id || i.ID != invite:
+			continue
+		case slices.Contains(i.Used, who):
+			return nil
+		case i.Uses > 0 && len(i.Used) >= int(i.Uses):
+			return engine.ErrSpent
+		}
+		i.Used = append(slices.Clone(i.Used), who)
+		return nil
+	}
+	return engine.ErrNoInvite
 }
 
 // Skip makes all counters jump ahead, as they do after a crash.

@@ -18,7 +18,10 @@ import (
 	"github.com/castd/castd/engine/gossip"
 	"github.com/castd/castd/engine/guest"
 	"github.com/castd/castd/engine/hop"
+	"github.com/castd/castd/engine/room"
+	"github.com/castd/castd/engine/seal"
 	"github.com/castd/castd/engine/store"
+	"github.com/castd/castd/engine/wire"
 )
 
 // Node is a running peer. Its methods are safe for concurrent use.
@@ -33,7 +36,7 @@ type Node struct {
 	engine    *engine.Engine
 	guests    *guest.Service
 	web       *web
-	tokens    tokens
+	tokens    *tokens
 	mediaPort int
 	httpURL   string
 	publicURL string // httpURL, or with an address that other machines can use
@@ -71,7 +74,7 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 		return nil, err
 	}
 	id := n.store.Identity()
-	n.tokens = newTokens(o.Token, id)
+	n.tokens = newTokens(o.Token, n.store)
 	bootstrap, err := bootstrapPeers(o.Bootstrap)
 	if err != nil {
 		return nil, err
@@ -205,7 +208,7 @@ type keeper struct{ *store.Store }
 func (k keeper) SavedRooms() []engine.SavedRoom {
 	var out []engine.SavedRoom
 	for _, r := range k.Rooms() {
-		out = append(out, engine.SavedRoom{Name: r.Name, ID: r.ID, Record: r.Record, Chain: r.Chain})
+		out = append(out, savedRoom(r))
 	}
 	return out
 }
@@ -216,7 +219,48 @@ func (k keeper) SaveRoom(r engine.SavedRoom) error {
 	if len(r.Chain) > 0 {
 		kept.Chain = r.Chain
 	}
+	kept.Access, kept.Keys = r.Access, nil
+	for _, key := range r.Keys {
+		kept.Keys = append(kept.Keys, store.RoomKey{Generation: key.Generation, Key: append([]byte(nil), key.Key[:]...)})
+	}
 	return k.PutRoom(kept)
+}
+
+func savedRoom(r store.Room) engine.SavedRoom {
+	out := engine.SavedRoom{Name: r.Name, ID: r.ID, Record: r.Record, Chain: r.Chain, Access: r.Access}
+	for _, key := range r.Keys {
+		out.Keys = append(out.Keys, seal.RoomKey{Generation: key.Generation, Key: [seal.RoomKeySize]byte(key.Key)})
+	}
+	return out
+}
+
+func (k keeper) SavedInvites(id wire.RoomID) []engine.SavedInvite {
+	var out []engine.SavedInvite
+	for _, i := range k.Invites() {
+		if i.Room == id && !i.Guest {
+			out = append(out, engine.SavedInvite{
+				ID: i.ID, Room: i.Room, Rights: room.Rights(i.Rights), Made: i.Made, Expires: i.Expires, Uses: i.Uses, Used: i.Used,
+			})
+		}
+	}
+	return out
+}
+
+func (k keeper) SaveInvite(i engine.SavedInvite) error {
+	return k.PutInvite(store.Invite{
+		ID: i.ID, Room: i.Room, Rights: uint32(i.Rights), Made: i.Made, Expires: i.Expires, Uses: i.Uses,
+	}, time.Now())
+}
+
+func (k keeper) UseInvite(id wire.RoomID, invite, who string) error {
+	err := k.Store.UseInvite(id, invite, who)
+	switch {
+	case errors.Is(err, store.ErrSpent):
+		return engine.ErrSpent
+	case errors.Is(err, store.ErrNoInvite):
+		return engine.ErrNoInvite
+	}
+	return err
 }
 
 var _ engine.Keeper = keeper{}

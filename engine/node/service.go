@@ -9,13 +9,18 @@ import (
 	"time"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
 )
 
 // service is a Node as engine.Service.
 type service struct{ n *Node }
 
-var _ engine.Service = service{}
+var (
+	_ engine.Service     = service{}
+	_ engine.Inviter     = service{}
+	_ engine.GuestLedger = service{}
+)
 
 func (s service) Status() engine.Status {
 	up, down := s.n.engine.Rates()
@@ -97,7 +102,7 @@ func (s service) RoomTree(id wire.RoomID) ([]engine.TreeInfo, error) {
 
 func (s service) AddRoom(ctx context.Context, spec engine.RoomSpec) (engine.RoomInfo, error) {
 	r, err := s.n.engine.Join(ctx, spec.Room, engine.JoinOptions{
-		Create: spec.Create, Title: spec.Title, Wait: time.Duration(spec.WaitMs) * time.Millisecond, Silent: spec.Publish, Listen: spec.Listen,
+		Create: spec.Create, Title: spec.Title, Private: spec.Private, Wait: time.Duration(spec.WaitMs) * time.Millisecond, Silent: spec.Publish, Listen: spec.Listen,
 	})
 	if err != nil {
 		return engine.RoomInfo{}, err
@@ -132,7 +137,8 @@ func (s service) guestLink(r *engine.Room, spec engine.InviteSpec) (string, erro
 	if valid <= 0 {
 		valid = guestLife
 	}
-	token, err := s.RoomToken(r.ID(), spec.Speak, valid)
+	now := time.Now()
+	token, err := s.n.tokens.guest(guestSpec{room: r.ID(), speak: spec.Speak, expires: now.Add(valid), uses: spec.Uses}, now)
 	if err != nil {
 		return "", err
 	}
@@ -153,7 +159,42 @@ func (s service) RoomToken(id wire.RoomID, speak bool, valid time.Duration) (str
 	if _, err := s.find(string(id)); err != nil {
 		return "", err
 	}
-	return s.n.tokens.room(id, speak, time.Now().Add(valid))
+	now := time.Now()
+	return s.n.tokens.guest(guestSpec{room: id, speak: speak, expires: now.Add(valid)}, now)
+}
+
+func (s service) Invites(id wire.RoomID) ([]engine.InviteInfo, error) {
+	r, err := s.find(string(id))
+	if err != nil {
+		return nil, err
+	}
+	return append(r.Invites(), s.n.tokens.list(id, time.Now())...), nil
+}
+
+func (s service) Revoke(ctx context.Context, id wire.RoomID, who string, speakOnly bool) error {
+	r, err := s.find(string(id))
+	if err != nil {
+		return err
+	}
+	if who == "all" && !speakOnly {
+		for _, i := range s.n.tokens.list(id, time.Now()) {
+			if _, err := s.n.tokens.revoke(id, i.ID, time.Now()); err != nil {
+				return err
+			}
+		}
+	}
+	if guest, err := s.n.tokens.revoke(id, who, time.Now()); guest {
+		return err
+	}
+	rights := room.Rights(0)
+	if speakOnly {
+		rights = room.Speak | room.Video
+	}
+	return r.Revoke(ctx, who, rights)
+}
+
+func (s service) OpenGuest(token [32]byte) (ended <-chan struct{}, done func(), err error) {
+	return s.n.tokens.open(token, time.Now())
 }
 
 func (s service) Events(ctx context.Context, stats time.Duration) <-chan engine.Event {

@@ -18,6 +18,8 @@ const (
 	MaxRooms  = 500
 	maxVia    = 16
 	maxChain  = 4096 // octets
+	maxKeys   = 8
+	keySize   = 16 // octets
 	roomsName = "rooms.json"
 )
 
@@ -27,9 +29,17 @@ type Room struct {
 	Name     string      `json:"name"`             // in lower case
 	Record   []byte      `json:"record,omitempty"` // envelope of the newest room record
 	Chain    []byte      `json:"chain,omitempty"`  // wire.Chain: this user's rights
+	Access   []byte      `json:"access,omitempty"` // envelope of the newest access list
+	Keys     []RoomKey   `json:"keys,omitempty"`   // media keys of a private room, newest first
 	Via      []string    `json:"via,omitempty"`    // multiaddrs of the invite link
 	LastSeen time.Time   `json:"last_seen"`
 	Own      bool        `json:"-"` // whether the id follows from this user's key
+}
+
+// RoomKey is a media key of a private room.
+type RoomKey struct {
+	Generation uint32 `json:"generation"`
+	Key        []byte `json:"key"`
 }
 
 type roomsFile struct {
@@ -63,8 +73,13 @@ func checkRoom(r *Room) error {
 		return errors.New("a room has no valid id")
 	case err != nil || name != r.Name:
 		return errors.New("a room has no valid name")
-	case len(r.Record) > wire.MaxEnvelope || len(r.Chain) > maxChain || len(r.Via) > maxVia:
+	case len(r.Record) > wire.MaxEnvelope || len(r.Access) > wire.MaxEnvelope || len(r.Chain) > maxChain || len(r.Via) > maxVia || len(r.Keys) > maxKeys:
 		return fmt.Errorf("too much is kept of room %s", r.ID)
+	}
+	for _, k := range r.Keys {
+		if len(k.Key) != keySize {
+			return fmt.Errorf("a key of room %s is not whole", r.ID)
+		}
 	}
 	return nil
 }

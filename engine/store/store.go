@@ -22,11 +22,12 @@ type Store struct {
 	done   chan struct{} // closed by Close: ends the keeper
 	keeper sync.WaitGroup
 
-	mu     sync.Mutex // guards what follows, also while files are written
-	id     Identity
-	rooms  map[wire.RoomID]Room
-	peers  map[string]Peer
-	closed bool
+	mu      sync.Mutex // guards what follows, also while files are written
+	id      Identity
+	rooms   map[wire.RoomID]Room
+	peers   map[string]Peer
+	invites []Invite
+	closed  bool
 }
 
 // Open locks the data folder and reads it; what is missing is made, so that any folder that can be written to will do.
@@ -67,6 +68,9 @@ func open(dir string, write func(string, []byte) error) (s *Store, err error) {
 		return nil, err
 	}
 	if err = s.loadPeers(); err != nil {
+		return nil, err
+	}
+	if err = s.loadInvites(); err != nil {
 		return nil, err
 	}
 	s.keeper.Go(func() { s.counters.keep(s.done) })
