@@ -20,7 +20,8 @@ import (
 
 const maxEvent = 1 << 20 // octets of one server-sent event
 
-// Events reads server-sent events.
+// Events reads server-sent events. A reader who is too slow is cut off by the peer: what he missed is missing then, and what
+// comes after it is read again.
 func (p *remotePeer) Events(ctx context.Context, stats time.Duration) (<-chan engine.Event, error) {
 	path := "events"
 	if stats > 0 {
@@ -30,29 +31,42 @@ func (p *remotePeer) Events(ctx context.Context, stats time.Duration) (<-chan en
 	if err != nil {
 		return nil, err
 	}
-	events := make(chan engine.Event, 64) // a reader that is too slow is met by the peer, which drops
+	events := make(chan engine.Event, 64)
 	go func() {
 		defer close(events)
-		defer resp.Body.Close()
-		lines := bufio.NewScanner(resp.Body)
-		lines.Buffer(nil, maxEvent)
-		for lines.Scan() {
-			data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data:"))
-			if !ok {
-				continue
-			}
-			var ev engine.Event
-			if json.Unmarshal(data, &ev) != nil {
-				continue // something that a newer peer says
-			}
-			select {
-			case events <- ev:
-			case <-ctx.Done():
+		for {
+			readEvents(ctx, resp.Body, events)
+			resp.Body.Close()
+			if ctx.Err() != nil {
 				return
+			}
+			if resp, err = p.do(ctx, http.MethodGet, path, "", nil); err != nil {
+				return // it was the peer who went
 			}
 		}
 	}()
 	return events, nil
+}
+
+// readEvents delivers the events of one response, until it or ctx ends.
+func readEvents(ctx context.Context, r io.Reader, events chan<- engine.Event) {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, maxEvent)
+	for lines.Scan() {
+		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data:"))
+		if !ok {
+			continue
+		}
+		var ev engine.Event
+		if json.Unmarshal(data, &ev) != nil {
+			continue // something that a newer peer says
+		}
+		select {
+		case events <- ev:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Publish streams the file to the peer, which paces it. For a loop the file's octets are sent again and again in one body.

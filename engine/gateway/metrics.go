@@ -16,6 +16,8 @@ type metrics struct {
 	took     *prometheus.HistogramVec
 	open     *prometheus.GaugeVec
 	total    *prometheus.CounterVec
+	streams  prometheus.Gauge
+	cut      prometheus.Counter
 }
 
 func newMetrics(more prometheus.Gatherer) *metrics {
@@ -24,7 +26,7 @@ func newMetrics(more prometheus.Gatherer) *metrics {
 			Name: "castd_http_requests_total", Help: "HTTP requests by route and status; no route is an unknown path or method.",
 		}, []string{"route", "status"}),
 		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "castd_http_request_seconds", Help: "Time that requests took, streams of events and media included.",
+			Name: "castd_http_request_duration_seconds", Help: "Time that requests took, streams of events and media included.",
 			Buckets: []float64{.001, .005, .02, .1, .5, 2, 10, 60},
 		}, []string{"route"}),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -33,13 +35,19 @@ func newMetrics(more prometheus.Gatherer) *metrics {
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "castd_gateway_sessions_total", Help: "Sessions of guests since the start, by protocol.",
 		}, []string{"protocol"}),
+		streams: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "castd_gateway_event_streams", Help: "Streams of events that are open.",
+		}),
+		cut: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "castd_gateway_event_streams_cut_total", Help: "Streams of events cut off since their readers were too slow.",
+		}),
 	}
 	for _, p := range []string{whip.name, whep.name} {
 		m.open.WithLabelValues(p)
 		m.total.WithLabelValues(p)
 	}
 	own := prometheus.NewRegistry()
-	own.MustRegister(m.requests, m.took, m.open, m.total)
+	own.MustRegister(m.requests, m.took, m.open, m.total, m.streams, m.cut)
 	all := prometheus.Gatherers{own}
 	if more != nil {
 		all = append(all, more)

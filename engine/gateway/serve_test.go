@@ -136,7 +136,7 @@ func stream(t *testing.T, l *pipes, query, token string) (lines chan string, c n
 		defer close(lines)
 		s := bufio.NewScanner(resp.Body)
 		for s.Scan() {
-			if s.Text() != "" {
+			if s.Text() != "" && !strings.HasPrefix(s.Text(), "id: ") {
 				lines <- s.Text()
 			}
 		}
