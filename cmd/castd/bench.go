@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -36,7 +37,7 @@ func (a *app) benchCommand() *cobra.Command {
 		Short: "Loads a WHIP and WHEP address with publishers and viewers, and measures",
 		Long: "Publishes into a WHIP address, watches its WHEP address with many viewers, and tells delays, losses, first pictures,\n" +
 			"and with --pid what the server's process spends on each packet that it forwards. Of two addresses that differ only in\n" +
-			"whip and whep one is enough; with --room they are the running peer's.\n\n" +
+			"whip and whep one is enough; with --room they are the running peer's, and so is the process.\n\n" +
 			"With --reference a stock pion forwarder is measured beside, in turns, and the ratio told. With no address either,\n" +
 			"a peer is started for it, and a table of several loads printed.",
 		Example: "  castd bench --room lobby --video-publishers 1 --subscribers 20\n" +
@@ -56,7 +57,7 @@ func (a *app) benchCommand() *cobra.Command {
 			}
 			r, err := bench.Run(ctx, *c)
 			if err != nil {
-				return ending(ctx, err)
+				return benchError(ctx, err)
 			}
 			out := &printer{json: a.json, w: a.out}
 			if a.json {
@@ -236,6 +237,9 @@ func (b *benchFlags) runningRoom(ctx context.Context, a *app) error {
 	if status.HTTP == "" {
 		return notFoundf("the running peer has no gateway: start it with --http")
 	}
+	if c.PID == 0 {
+		c.PID = runningPID(a.dataDir)
+	}
 	c.WHIP, c.WHEP = status.HTTP+"/whip/"+info.Room, status.HTTP+"/whep/"+info.Room
 	if c.Token != "" {
 		return nil
@@ -286,6 +290,14 @@ func (a *app) compare(ctx context.Context, b *benchFlags) error {
 		}
 		out.text("\n%s; medians of %d rounds of %v each, reference and castd in turns.\n", bench.Machine(), b.rounds, b.config.Duration)
 	}
+	return benchError(ctx, err)
+}
+
+// benchError gives an error the exit code that belongs to it.
+func benchError(ctx context.Context, err error) error {
+	if errors.Is(err, bench.ErrMissing) {
+		return notFoundf("%s", err)
+	}
 	return ending(ctx, err)
 }
 
@@ -314,6 +326,9 @@ func benchText(r *bench.Result) string {
 	}
 	if r.FirstFailure != "" {
 		row("first failure", "%s", r.FirstFailure)
+	}
+	if r.Ended > 0 {
+		row("ended", "%d sessions, by the server", r.Ended)
 	}
 	if r.FirstPacket > 0 {
 		row("first packet", "p50 %.0f ms, p95 %.0f ms", r.FirstPacket, r.FirstP95)

@@ -141,7 +141,7 @@ func medians(all []*Result) *Result {
 	m.Audio = kindMedians(all, func(r *Result) *KindResult { return r.Audio })
 	m.Video = kindMedians(all, func(r *Result) *KindResult { return r.Video })
 	for _, r := range all {
-		m.Failed = max(m.Failed, r.Failed)
+		m.Failed, m.Ended = max(m.Failed, r.Failed), max(m.Ended, r.Ended)
 	}
 	return &m
 }

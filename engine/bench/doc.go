@@ -2,9 +2,10 @@
 // and tells how long packets took, what was lost, when first pictures came, and what the server's process spent.
 //
 // A viewer here is no PeerConnection: it is a socket, a minimal controlling ICE agent, DTLS, and the SRTP contexts of both
-// directions, so that hundreds of them leave the machine to the server that is measured. Towards the server it behaves as a
-// browser does: it checks the path, answers checks, reports what came once a second, asks for lost packets' pictures, and takes part
-// in DTLS with the protection profiles of browsers in their order.
+// directions, so that hundreds of them leave the machine to the server that is measured. Towards the server it behaves as
+// Chromium does: it checks the path and answers checks, reports once a second what came, wants a key frame when it gets
+// something else first, and prefers the same protection profiles. It differs in that it asks for nothing again: a loss is
+// what did not come at first.
 //
 // Every payload ends with a stamp: who sent it, its number, and the wall clock when it was sent. Stamps make delays, losses,
 // duplicates and disorder visible whatever the server does to RTP numbers. One-way delays need sender and receiver to

@@ -16,17 +16,18 @@ import (
 
 const (
 	receiveSize   = 1600    // octets of a datagram
-	socketBuffer  = 1 << 20 // octets
+	socketBuffer  = 2 << 20 // octets; a whole group of pictures may come at once
 	connectWithin = 15 * time.Second
 )
 
 // endpoint is one WHIP or WHEP session: a socket, ICE, DTLS and SRTP. Its methods are safe for concurrent use.
 type endpoint struct {
 	// Constant.
-	conn *net.UDPConn
+	conn *socket
 	dtls *credentials
 	http *signaller
-	// receive gets each decrypted RTP packet in the reading goroutine; the packet is only valid during the call.
+	// receive gets each decrypted RTP packet, and when it came by the wall clock, in the reading goroutine; the packet is
+	// only valid during the call.
 	receive func(packet []byte, at time.Time)
 	// feedback gets decrypted RTCP in the reading goroutine.
 	feedback func(packet []byte)
@@ -44,6 +45,7 @@ type endpoint struct {
 	local  *srtp.Context // outgoing
 	remote *srtp.Context // incoming; used by the reading goroutine only, once set
 	closed bool
+	ended  bool   // by the server
 	rtp    []byte // scratch
 }
 
@@ -52,8 +54,7 @@ func newEndpoint(http *signaller, c *credentials) (*endpoint, error) {
 	if err != nil {
 		return nil, errors.New("no more sockets can be opened: lower --subscribers, or raise the limit of open files (ulimit -n)")
 	}
-	_ = conn.SetReadBuffer(socketBuffer) // as far as the system allows
-	e := &endpoint{conn: conn, dtls: c, http: http, ice: newChecker(), connected: make(chan struct{}), failed: make(chan error, 1)}
+	e := &endpoint{conn: newSocket(conn), dtls: c, http: http, ice: newChecker(), connected: make(chan struct{}), failed: make(chan error, 1)}
 	e.feed = newFeed(e)
 	return e, nil
 }
@@ -103,8 +104,11 @@ func (e *endpoint) handshake(ctx context.Context, d *dtls.Conn, client bool) {
 	}
 	close(e.connected)
 	buf := make([]byte, receiveSize)
-	for { // until close_notify or close
-		if _, err := d.Read(buf); err != nil {
+	for {
+		if _, err := d.Read(buf); err != nil { // by close_notify or close
+			e.mu.Lock()
+			e.ended = !e.closed
+			e.mu.Unlock()
 			return
 		}
 	}
@@ -173,9 +177,9 @@ func (e *endpoint) write(b []byte, to netip.AddrPort) {
 func (e *endpoint) read() {
 	buf, plain := make([]byte, receiveSize), make([]byte, receiveSize)
 	var remote *srtp.Context
-	var early [][]byte // what came before this end was done with the handshake
+	var early []arrival // what came before this end was done with the handshake
 	for {
-		n, from, err := e.conn.ReadFromUDPAddrPort(buf)
+		n, from, at, err := e.conn.receive(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -195,18 +199,24 @@ func (e *endpoint) read() {
 				e.mu.Unlock()
 				if remote == nil {
 					if len(early) < maxEarly {
-						early = append(early, append([]byte(nil), b...))
+						early = append(early, arrival{append([]byte(nil), b...), at})
 					}
 					continue
 				}
-				for _, b := range early {
-					e.media(remote, b, plain, time.Now())
+				for _, a := range early {
+					e.media(remote, a.packet, plain, a.at)
 				}
 				early = nil
 			}
-			e.media(remote, b, plain, time.Now())
+			e.media(remote, b, plain, at)
 		}
 	}
+}
+
+// arrival is a packet that waits.
+type arrival struct {
+	packet []byte
+	at     time.Time
 }
 
 // maxEarly bounds the packets that wait for the end of the handshake.

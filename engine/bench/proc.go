@@ -33,7 +33,7 @@ func parseStat(b []byte) (time.Duration, error) {
 	}
 	var ticks uint64
 	for _, f := range fields[11:13] { // utime, stime
-		n, err := strconv.ParseUint(string(f), 10, 48)
+		n, err := strconv.ParseUint(string(f), 10, 38) // 87 years
 		if err != nil {
 			return 0, errProc
 		}

@@ -14,7 +14,10 @@ type publisher struct {
 	index uint8
 	ssrc  [kinds]uint32
 	media [kinds]bool
+	pt    [kinds]uint8
 	run   *run
+	// sink sends a packet, which is only valid during the call.
+	sink func(packet []byte)
 
 	wanted atomic.Bool // a key frame
 	stop   chan struct{}
@@ -78,7 +81,7 @@ func (p *publisher) send() {
 func (p *publisher) sendAudio() {
 	b := p.packet[:12+audioSize]
 	opusPayload(b[12:])
-	p.write(audio, b, ptOf(p.session.answer, audio), false)
+	p.write(audio, b, false)
 	p.timestamp[audio] += audioTicks
 }
 
@@ -100,16 +103,14 @@ func (p *publisher) sendPicture() {
 		content := min(size, videoPayload-n)
 		size -= content
 		b = b[:12+max(n+content, n+stampSize)]
-		p.write(video, b, ptOf(p.session.answer, video), size <= 0)
+		p.write(video, b, size <= 0)
 	}
 	p.timestamp[video] += videoTicks
 }
 
-func ptOf(a *answer, k kind) uint8 { return a.pt[k] }
-
 // write fills in header and stamp and sends. The payload's other octets are there already.
-func (p *publisher) write(k kind, b []byte, pt uint8, marker bool) {
-	b[0], b[1] = 2<<6, pt
+func (p *publisher) write(k kind, b []byte, marker bool) {
+	b[0], b[1] = 2<<6, p.pt[k]
 	if marker {
 		b[1] |= 0x80
 	}
@@ -124,7 +125,7 @@ func (p *publisher) write(k kind, b []byte, pt uint8, marker bool) {
 	p.sequence[k]++
 	p.counter[k]++
 	p.octets[k] += uint32(len(b) - 12)
-	_ = p.sendRTP(b) // what cannot be sent is missed at the other end
+	p.sink(b)
 }
 
 // report tells which timestamp belongs to which time (RFC 3550 section 6.4.1).

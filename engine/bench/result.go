@@ -13,6 +13,7 @@ type Result struct {
 	Subscribers    int     `json:"subscribers"`
 	Failed         int     `json:"failed"` // viewers that did not connect
 	FirstFailure   string  `json:"first_failure,omitempty"`
+	Ended          int     `json:"ended,omitempty"` // sessions that the server ended before the time
 	JoinsPerSecond float64 `json:"joins_per_second"`
 	Packets        uint64  `json:"packets"` // that all viewers got in the window
 	Bitrate        float64 `json:"bitrate"` // bits a second to all viewers
@@ -82,6 +83,9 @@ func (r *run) sum(result *Result) {
 	var delays [kinds]histogram
 	sent := map[trackKey]uint64{}
 	for _, p := range r.publishers {
+		if p.ended {
+			result.Ended++
+		}
 		for k := range kinds {
 			if p.media[k] {
 				sent[trackKey{p.index, k}] = p.inWindow[k]
@@ -90,6 +94,9 @@ func (r *run) sum(result *Result) {
 		}
 	}
 	for _, v := range r.viewers {
+		if v.ended {
+			result.Ended++
+		}
 		if v.firstPacket > 0 {
 			packet.add(v.firstPacket)
 		}

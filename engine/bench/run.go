@@ -153,6 +153,7 @@ func (r *run) publish(ctx context.Context) error {
 			p.ssrc[k], p.sequence[k], p.timestamp[k] = rand.Uint32(), uint16(rand.Uint32()&0x7fff), rand.Uint32()
 		}
 		e.feedback = p.readFeedback
+		p.sink = func(b []byte) { _ = e.sendRTP(b) } // what cannot be sent is missed at the other end
 		r.publishers = append(r.publishers, p)
 		r.every(e.tick)
 		r.say("publisher %d joins", i+1)
@@ -165,6 +166,13 @@ func (r *run) publish(ctx context.Context) error {
 		}
 		if err := e.await(ctx); err != nil {
 			return err
+		}
+		for k, pt := range e.session.answer.pt {
+			p.pt[k] = pt
+			p.media[k] = p.media[k] && pt != 0
+		}
+		if p.media == [kinds]bool{} {
+			return errNoMedia
 		}
 		r.sending.Go(p.send)
 	}

@@ -34,6 +34,17 @@ func newSignaller(token string, insecure bool) *signaller {
 	}}
 }
 
+// ErrMissing is matched by errors that say that there is nothing at an address, or that nobody answers there.
+var ErrMissing = errors.New("nothing there")
+
+// missingError is a sentence that matches ErrMissing.
+type missingError struct{ msg string }
+
+func (e *missingError) Error() string        { return e.msg }
+func (e *missingError) Is(target error) bool { return target == ErrMissing }
+
+func missingf(format string, args ...any) error { return &missingError{fmt.Sprintf(format, args...)} }
+
 // session is a resource that a server made.
 type session struct {
 	url    string
@@ -66,7 +77,7 @@ func (s *signaller) post(ctx context.Context, address, offer string) (*session, 
 		return nil, unreachable(address, err)
 	}
 	if resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusOK {
-		return nil, refused(address, resp, body)
+		return nil, s.refused(address, resp, body)
 	}
 	if location := resp.Header.Get("Location"); location != "" {
 		u, err := resp.Request.URL.Parse(location) // may be relative
@@ -123,19 +134,22 @@ func unreachable(address string, err error) error {
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
 	case errors.As(err, &dns):
-		return fmt.Errorf("nobody knows the host %s: check the address", host(address))
+		return missingf("nobody knows the host %s: check the address", host(address))
 	case errors.As(err, &cert):
 		return fmt.Errorf("the certificate of %s is not trusted: use --insecure if it is your own", host(address))
 	}
-	return fmt.Errorf("%s cannot be reached: check that the server runs and that the address is right", host(address))
+	return missingf("%s cannot be reached: check that the server runs and that the address is right", host(address))
 }
 
 // refused makes a sentence of an answer that is no success.
-func refused(address string, resp *http.Response, body []byte) error {
+func (s *signaller) refused(address string, resp *http.Response, body []byte) error {
 	var hint string
 	switch resp.StatusCode {
 	case http.StatusUnauthorized:
 		hint = "it wants a token: give one with --token"
+		if s.token != "" {
+			hint = "the token is wrong: give another with --token"
+		}
 	case http.StatusForbidden:
 		hint = "the token does not allow this: give another with --token"
 	case http.StatusNotFound:
@@ -151,9 +165,13 @@ func refused(address string, resp *http.Response, body []byte) error {
 	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if detail := problemDetail(kind, body); detail != "" {
-		return fmt.Errorf("%s answered %d (%s): %s", host(address), resp.StatusCode, detail, hint)
+		hint = fmt.Sprintf("%s (%s)", hint, detail)
 	}
-	return fmt.Errorf("%s answered %d: %s", host(address), resp.StatusCode, hint)
+	text := fmt.Sprintf("%s answered %d: %s", host(address), resp.StatusCode, hint)
+	if resp.StatusCode == http.StatusNotFound {
+		return &missingError{text}
+	}
+	return errors.New(text)
 }
 
 // problemDetail returns what a problem document (RFC 9457) says, cut to one short line.
