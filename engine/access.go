@@ -52,8 +52,11 @@ func (r *Room) refusal(user ed25519.PublicKey, chain *wire.Chain, now time.Time)
 
 // deaf reports whether the hub has not been heard of for too long.
 func (r *Room) deaf(now time.Time) bool {
-	b := r.beacon.Load()
-	return !r.links.Load().place.Origin && (b == nil || now.Sub(b.at) >= beaconPatience)
+	heard := r.since
+	if b := r.beacon.Load(); b != nil {
+		heard = b.at
+	}
+	return !r.links.Load().place.Origin && now.Sub(heard) >= beaconPatience
 }
 
 // admitLoop notes by which right a peer is here, and tells him where he has none. It reports whether he may be.

@@ -52,7 +52,7 @@ func (e *Engine) ask(ctx context.Context, ref room.Ref, via []peer.AddrInfo, cha
 					have.candidates = append(have.candidates, f.candidates...)
 					have.keys = append(have.keys, f.keys...)
 					if have.beacon == nil {
-						have.beacon = f.beacon
+						have.beacon, have.heard = f.beacon, f.heard
 					}
 					if room.Newer(f.rec, have.rec) {
 						have.rec = f.rec
@@ -107,7 +107,10 @@ func (e *Engine) askRoom(ctx context.Context, id peer.ID, q *wire.RoomQuery) []*
 		if err != nil {
 			continue
 		}
-		f := &found{rec: rec, candidates: candidatesFromWire(rf.Candidates), beacon: rf.Beacon}
+		f := &found{
+			rec: rec, candidates: candidatesFromWire(rf.Candidates), beacon: rf.Beacon,
+			heard: time.Now().Add(-time.Duration(rf.BeaconAgeMs) * time.Millisecond),
+		}
 		if rf.Keys != nil {
 			f.keys = append(f.keys, rf.Keys)
 		}
@@ -143,7 +146,7 @@ func (e *Engine) answerQuery(m *wire.Message, q *wire.RoomQuery) *wire.RoomAnswe
 		self := e.control.Self()
 		l := r.links.Load()
 		if b := r.beacon.Load(); b != nil && time.Since(b.at) < messageLife {
-			f.Beacon = b.env
+			f.Beacon, f.BeaconAgeMs = b.env, uint32(time.Since(b.at).Milliseconds())
 		}
 		var list []tree.Candidate
 		if l.place.Placed {
@@ -176,7 +179,7 @@ func (r *Room) askPeerLoop(id peer.ID) {
 			r.offer(f.candidates)
 			r.postKeys(f)
 			if m, err := wire.OpenEnvelope(f.beacon, time.Now()); f.beacon != nil && err == nil && m.Type == wire.Type_BEACON && m.Room == r.id {
-				r.post(func() { r.beaconLoop(m, f.beacon) })
+				r.post(func() { r.beaconLoop(m, f.beacon, f.heard) })
 			}
 		}
 	})

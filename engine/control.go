@@ -229,7 +229,8 @@ func (e *Engine) HandleGossip(topic string, from peer.ID, env []byte) {
 			})
 		}
 	case wire.Type_BEACON:
-		r.post(func() { r.beaconLoop(m, env) })
+		now := time.Now()
+		r.post(func() { r.beaconLoop(m, env, now) })
 	case wire.Type_ROOM_RECORD:
 		if rec, err := room.VerifyRecord(env, time.Now()); err == nil && rec.ID == r.id {
 			r.post(func() { r.recordLoop(rec) })

@@ -38,14 +38,18 @@ func (r *Room) sendBeaconLoop(now time.Time) {
 	}
 }
 
-// beaconLoop takes the hub's beacon.
-func (r *Room) beaconLoop(m *wire.Message, env []byte) {
+// beaconLoop takes the hub's beacon, which was heard at that time, here or where it was told from. One that is repeated tells
+// nothing new.
+func (r *Room) beaconLoop(m *wire.Message, env []byte, heard time.Time) {
 	var b wire.Beacon
 	if proto.Unmarshal(m.Body, &b) != nil || !mayHost(r.record.Load(), m.User) {
 		return
 	}
 	id, err := wire.PeerID(m.Device)
 	if err != nil || string(b.Hub) != string(id) || id == r.e.self {
+		return
+	}
+	if old := r.beacon.Load(); old != nil && old.hub == id && m.Sequence <= old.sequence {
 		return
 	}
 	if r.links.Load().place.Origin {
@@ -57,7 +61,7 @@ func (r *Room) beaconLoop(m *wire.Message, env []byte) {
 		r.stagePeers = make(map[peer.ID]bool) // they follow as well
 		r.step(tree.Demote{})
 	}
-	r.beacon.Store(&beacon{hub: id, env: env, at: time.Now(), audience: int(b.Audience), access: b.Access})
+	r.beacon.Store(&beacon{hub: id, env: env, at: heard, sequence: m.Sequence, audience: int(b.Audience), access: b.Access})
 	if r.behindLoop() {
 		time.AfterFunc(pushTime, func() { // it may be on its way
 			if r.ctx.Err() == nil {

@@ -15,7 +15,8 @@ import (
 type beacon struct {
 	hub      peer.ID
 	env      []byte
-	at       time.Time
+	at       time.Time // when it was heard
+	sequence uint64
 	audience int
 	access   uint64 // number of the hub's access list
 }

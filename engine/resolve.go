@@ -40,6 +40,7 @@ type found struct {
 	rec        *room.Record
 	candidates []tree.Candidate
 	beacon     []byte
+	heard      time.Time // when the peer that told it had heard it
 	chain      *wire.Chain
 	keys       []*wire.Keys // lists and keys, as peers told them
 	refused    string       // why a peer does not tell; nothing else is set then
@@ -110,7 +111,7 @@ func (e *Engine) Join(ctx context.Context, name string, o JoinOptions) (*Room, e
 	}
 	if f.beacon != nil {
 		if m, err := wire.OpenEnvelope(f.beacon, time.Now()); err == nil && m.Type == wire.Type_BEACON && m.Room == r.id {
-			r.post(func() { r.beaconLoop(m, f.beacon) })
+			r.post(func() { r.beaconLoop(m, f.beacon, f.heard) })
 		}
 	}
 	if !origin && len(f.candidates) == 0 || origin && f.rec.Private {
@@ -174,7 +175,7 @@ func redeem(l *room.Link, user ed25519.PublicKey) (*wire.Chain, error) {
 	}
 	chain, err := room.Redeem(inv, user, l.Room, time.Now())
 	if err != nil {
-		return nil, NewUserError(CodeNotAllowed, "the invite does not hold any more: ask for a new one")
+		return nil, denied(room.Denial(err), l.Name)
 	}
 	return chain, nil
 }

@@ -23,8 +23,9 @@ type Room struct {
 	tag     uint64
 	topic   string
 	owner   ed25519.PublicKey
-	own     bool // this peer's user owns the room
-	private bool // constant: who changes it opens another room under the same id
+	own     bool      // this peer's user owns the room
+	since   time.Time // when this peer entered it
+	private bool      // constant: who changes it opens another room under the same id
 	leaf    *leaf
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -115,7 +116,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 	}
 	ctx, cancel := context.WithCancel(e.ctx)
 	r := &Room{
-		e: e, id: rec.ID, tag: rec.ID.Tag(), topic: topicOf(rec.ID, rec.Private), owner: rec.Owner, private: rec.Private,
+		e: e, id: rec.ID, tag: rec.ID.Tag(), topic: topicOf(rec.ID, rec.Private), owner: rec.Owner, private: rec.Private, since: time.Now(),
 		own: rec.IsOwner(e.user.Public().(ed25519.PublicKey)), ctx: ctx, cancel: cancel, mailbox: make(chan func(), mailboxSize), inner: innerMail{wake: make(chan struct{}, 1)},
 		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), have: make(map[peer.ID][]*wire.StreamMark),
 		userOf:     make(map[peer.ID]string),

@@ -28,16 +28,17 @@ type Network struct {
 	Tamper    func(from, to peer.ID, pkt []byte) []byte
 	tampering sync.Mutex
 
-	mu    sync.Mutex
-	rng   *rand.Rand
-	loss  float64
-	peers map[peer.ID]*Peer
-	cut   map[peer.ID]bool
+	mu     sync.Mutex
+	rng    *rand.Rand
+	loss   float64
+	peers  map[peer.ID]*Peer
+	cut    map[peer.ID]bool
+	parted map[[2]peer.ID]bool
 }
 
 // NewNetwork returns a network whose losses follow from the seed.
 func NewNetwork(seed uint64) *Network {
-	return &Network{rng: rand.New(rand.NewPCG(seed, 1)), peers: make(map[peer.ID]*Peer), cut: make(map[peer.ID]bool)}
+	return &Network{rng: rand.New(rand.NewPCG(seed, 1)), peers: make(map[peer.ID]*Peer), cut: make(map[peer.ID]bool), parted: make(map[[2]peer.ID]bool)}
 }
 
 // Peer is an engine with its surroundings.
@@ -147,6 +148,13 @@ func (n *Network) Cut(p *Peer, cut bool) {
 	n.cut[p.id] = cut
 }
 
+// Part makes two peers unreachable for each other, or reachable again; others reach both.
+func (n *Network) Part(a, b *Peer, parted bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.parted[[2]peer.ID{a.id, b.id}], n.parted[[2]peer.ID{b.id, a.id}] = parted, parted
+}
+
 // Close ends what belongs to the peer but the engine, and waits.
 func (p *Peer) Close() {
 	p.mu.Lock()
@@ -167,7 +175,7 @@ func (p *Peer) reach(to peer.ID) *Peer {
 	n := p.net
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.cut[p.id] || n.cut[to] {
+	if n.cut[p.id] || n.cut[to] || n.parted[[2]peer.ID{p.id, to}] {
 		return nil
 	}
 	return n.peers[to]
@@ -200,7 +208,7 @@ func (c *control) Connected() []peer.ID {
 	defer c.net.mu.Unlock()
 	var out []peer.ID
 	for id := range c.net.peers {
-		if id != c.id && !c.net.cut[id] && !c.net.cut[c.id] {
+		if id != c.id && !c.net.cut[id] && !c.net.cut[c.id] && !c.net.parted[[2]peer.ID{c.id, id}] {
 			out = append(out, id)
 		}
 	}

@@ -825,9 +825,10 @@ type RoomFound struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Record        []byte                 `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"` // Envelope of RoomRecord
 	Candidates    []*Candidate           `protobuf:"bytes,2,rep,name=candidates,proto3" json:"candidates,omitempty"`
-	Beacon        []byte                 `protobuf:"bytes,3,opt,name=beacon,proto3" json:"beacon,omitempty"`   // Envelope of Beacon: the newest heard
-	Keys          *Keys                  `protobuf:"bytes,4,opt,name=keys,proto3" json:"keys,omitempty"`       // of a private room
-	Refused       string                 `protobuf:"bytes,5,opt,name=refused,proto3" json:"refused,omitempty"` // why the asker is not told of the room; nothing else is set then
+	Beacon        []byte                 `protobuf:"bytes,3,opt,name=beacon,proto3" json:"beacon,omitempty"`                                 // Envelope of Beacon: the newest heard
+	Keys          *Keys                  `protobuf:"bytes,4,opt,name=keys,proto3" json:"keys,omitempty"`                                     // of a private room
+	BeaconAgeMs   uint32                 `protobuf:"varint,6,opt,name=beacon_age_ms,json=beaconAgeMs,proto3" json:"beacon_age_ms,omitempty"` // since it came
+	Refused       string                 `protobuf:"bytes,5,opt,name=refused,proto3" json:"refused,omitempty"`                               // why the asker is not told of the room; nothing else is set then
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -888,6 +889,13 @@ func (x *RoomFound) GetKeys() *Keys {
 		return x.Keys
 	}
 	return nil
+}
+
+func (x *RoomFound) GetBeaconAgeMs() uint32 {
+	if x != nil {
+		return x.BeaconAgeMs
+	}
+	return 0
 }
 
 func (x *RoomFound) GetRefused() string {
@@ -3574,14 +3582,15 @@ const file_wire_proto_rawDesc = "" +
 	"\x05chain\x18\x02 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\"<\n" +
 	"\n" +
 	"RoomAnswer\x12.\n" +
-	"\x05rooms\x18\x01 \x03(\v2\x18.castd.wire.v1.RoomFoundR\x05rooms\"\xb8\x01\n" +
+	"\x05rooms\x18\x01 \x03(\v2\x18.castd.wire.v1.RoomFoundR\x05rooms\"\xdc\x01\n" +
 	"\tRoomFound\x12\x16\n" +
 	"\x06record\x18\x01 \x01(\fR\x06record\x128\n" +
 	"\n" +
 	"candidates\x18\x02 \x03(\v2\x18.castd.wire.v1.CandidateR\n" +
 	"candidates\x12\x16\n" +
 	"\x06beacon\x18\x03 \x01(\fR\x06beacon\x12'\n" +
-	"\x04keys\x18\x04 \x01(\v2\x13.castd.wire.v1.KeysR\x04keys\x12\x18\n" +
+	"\x04keys\x18\x04 \x01(\v2\x13.castd.wire.v1.KeysR\x04keys\x12\"\n" +
+	"\rbeacon_age_ms\x18\x06 \x01(\rR\vbeaconAgeMs\x12\x18\n" +
 	"\arefused\x18\x05 \x01(\tR\arefused\"_\n" +
 	"\tCandidate\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\fR\x04peer\x12\x14\n" +
