@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"strconv"
 	"sync/atomic"
@@ -69,8 +71,9 @@ func readEvents(ctx context.Context, r io.Reader, events chan<- engine.Event) {
 	}
 }
 
-// Publish streams the file to the peer, which paces it. For a loop the file's octets are sent again and again in one body.
-func (p *remotePeer) Publish(ctx context.Context, room string, file mediaFile, loop bool, _ func(node.Progress)) error {
+// Publish streams the file to the peer, which paces it. For a loop the file's octets are sent again and again in one body. How far it
+// has come is in the informational responses that the peer sends meanwhile.
+func (p *remotePeer) Publish(ctx context.Context, room string, file mediaFile, loop bool, progress func(node.Progress)) error {
 	r, err := file.open()
 	if err != nil {
 		return err
@@ -84,6 +87,13 @@ func (p *remotePeer) Publish(ctx context.Context, room string, file mediaFile, l
 		}
 		query.Set("loop", strconv.FormatInt(body.size, 10))
 	}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(_ int, header textproto.MIMEHeader) error {
+		var pr node.Progress
+		if json.Unmarshal([]byte(header.Get(node.ProgressHeader)), &pr) == nil && pr.State != "" {
+			progress(pr)
+		}
+		return nil
+	}})
 	resp, err := p.do(ctx, http.MethodPost, "rooms/"+url.PathEscape(room)+"/media?"+query.Encode(), "application/octet-stream", body)
 	if cause := body.err.Load(); cause != nil && ctx.Err() == nil {
 		return *cause // why the peer saw the file end early

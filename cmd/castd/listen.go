@@ -63,6 +63,7 @@ func (a *app) listen(ctx context.Context, room string, flags *listenFlags) error
 	if err != nil {
 		return err
 	}
+	line := a.statusLine()
 	p, err := a.join(ctx, &flags.peer)
 	if err != nil {
 		return errors.Join(err, closeFile())
@@ -75,11 +76,19 @@ func (a *app) listen(ctx context.Context, room string, flags *listenFlags) error
 	if flags.out == "-" {
 		out.w = a.err
 	}
-	s, rooms, err := open(ctx, p, out, flags.stats.duration(),
+	shown, stats := newReceiving(time.Now(), flags.out != ""), flags.stats.duration()
+	if line != nil && stats == 0 {
+		out.take, stats = shown.event, time.Second
+	}
+	s, rooms, err := open(ctx, p, out, stats,
 		[]engine.RoomSpec{{Room: room, Listen: true, WaitMs: flags.wait.duration().Milliseconds()}})
 	if err != nil {
 		return errors.Join(err, closeFile())
 	}
+	if line != nil {
+		w = counting(w, shown)
+	}
+	defer shown.follow(line)()
 	var broken error
 	err = p.Record(ctx, rooms[0].Room, w, node.RecordOptions{
 		Format:   format,
@@ -141,6 +150,28 @@ func (a *app) output(out string) (io.Writer, func() error, error) {
 		return nil, nil, outputError(out, err)
 	}
 	return f, f.Close, nil
+}
+
+// counting returns w, whose writes are counted as well, with w's Sync if it has one.
+func counting(w io.Writer, count io.Writer) io.Writer {
+	both := countedWriter{w, count}
+	if file, ok := w.(interface{ Sync() error }); ok {
+		return struct {
+			countedWriter
+			syncer
+		}{both, file}
+	}
+	return both
+}
+
+type syncer interface{ Sync() error }
+
+type countedWriter struct{ w, count io.Writer }
+
+func (c countedWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	_, _ = c.count.Write(b[:n])
+	return n, err
 }
 
 func outputError(out string, err error) error {

@@ -35,6 +35,8 @@ type printer struct {
 	json bool
 	// broken is called when nobody reads any more; nil does nothing.
 	broken func(error)
+	// take sees each event first, and reports whether it is not to be printed; nil sees none.
+	take func(*engine.Event) bool
 
 	mu sync.Mutex // one line at a time
 	w  io.Writer
@@ -97,6 +99,9 @@ func (p *printer) ready(r ready) {
 }
 
 func (p *printer) event(ev *engine.Event) {
+	if p.take != nil && p.take(ev) {
+		return
+	}
 	if p.json {
 		p.object(ev)
 		return

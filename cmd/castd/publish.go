@@ -3,10 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,114 +11,98 @@ import (
 	"github.com/castd/castd/engine/node"
 )
 
+// publishFlags are the flags of publish besides those of the peer.
+type publishFlags struct {
+	peer      peerFlags
+	loop      bool
+	demo      bool
+	transcode bool
+	wait      span
+	stats     span
+}
+
 func (a *app) publishCommand() *cobra.Command {
-	var flags peerFlags
-	var loop bool
-	var stats span
-	wait := span(10 * time.Second)
+	flags := publishFlags{wait: span(10 * time.Second)}
 	cmd := &cobra.Command{
 		Use:   "publish ROOM FILE",
 		Short: "Sends a media file into a room in real time",
-		Long: "Sends a media file into a room in real time: Ogg Opus, or WebM or Matroska with Opus and VP8, VP9, H264 or AV1. - reads standard\n" +
-			"input. It waits up to 3 s for a first receiver, sends, and stays up to 3 s more so that all of it arrives. What a damaged file\n" +
-			"holds before the damage is sent.",
-		Example: "  castd publish lobby concert.webm\n  castd publish lobby jingle.ogg --loop",
-		Args:    exactly(2, "a ROOM and a FILE"),
+		Long: "Sends a media file into a room in real time: Ogg Opus, IVF, or WebM or Matroska with Opus and VP8, VP9, AV1 or H264. - reads\n" +
+			"standard input. It waits up to 3 s for a first receiver, sends, and stays up to 3 s more so that all of it arrives. What a\n" +
+			"damaged file holds before the damage is sent. Of any other file it says what it holds and which ffmpeg command makes it\n" +
+			"playable; --transcode runs that while it sends. --demo needs no file: it sends a test picture with sound in a loop.",
+		Example: "  castd publish lobby concert.webm\n  castd publish lobby jingle.ogg --loop\n  castd publish lobby holiday.mp4 --transcode\n  castd publish lobby --demo",
+		Args:    between(1, 2, "a ROOM and a FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			file := a.mediaFile(args[1])
-			if err := file.check(loop); err != nil {
+			file, err := a.chosenFile(args, &flags)
+			if err != nil {
 				return err
 			}
-			spec := engine.RoomSpec{Room: args[0], WaitMs: wait.duration().Milliseconds(), Publish: true}
-			return ending(cmd.Context(), a.publish(cmd.Context(), spec, file, loop, &flags, stats.duration()))
+			return ending(cmd.Context(), a.publish(cmd.Context(), args[0], file, &flags))
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&loop, "loop", false, "begin again at the end, until stopped")
-	f.Var(&wait, "wait", "how long to look for a room that nobody has yet")
-	f.Var(&stats, "stats", "print statistics so often, like 1s")
+	f.BoolVar(&flags.loop, "loop", false, "begin again at the end, until stopped")
+	f.BoolVar(&flags.demo, "demo", false, "send a test picture with sound in a loop; needs no FILE")
+	f.BoolVar(&flags.transcode, "transcode", false, "let ffmpeg convert what rooms do not carry while it is sent")
+	f.Var(&flags.wait, "wait", "how long to look for a room that nobody has yet")
+	f.Var(&flags.stats, "stats", "print statistics so often, like 1s")
 	f.Lookup("stats").DefValue = ""
 	a.jsonFlag(f)
-	flags.register(f, node.NoHTTP)
+	flags.peer.register(f, node.NoHTTP)
 	return cmd
 }
 
-func (a *app) publish(ctx context.Context, spec engine.RoomSpec, file mediaFile, loop bool, flags *peerFlags, stats time.Duration) error {
-	p, err := a.join(ctx, flags)
+// chosenFile returns what the arguments and flags say to send.
+func (a *app) chosenFile(args []string, flags *publishFlags) (mediaFile, error) {
+	switch {
+	case flags.demo && len(args) > 1:
+		return mediaFile{}, usagef("--demo sends a clip of its own: leave out %s, or --demo", args[1])
+	case flags.demo:
+		flags.loop = true
+		return mediaFile{name: "the demo", data: demoClip}, nil
+	case len(args) < 2:
+		return mediaFile{}, usagef("castd publish needs a ROOM and a FILE, or --demo in place of the file; see castd publish --help")
+	}
+	return a.mediaFile(args[1]), nil
+}
+
+func (a *app) publish(ctx context.Context, room string, file mediaFile, flags *publishFlags) error {
+	loop := flags.loop
+	// The file comes first: one that cannot be sent should not cost a join.
+	err := file.check(ctx, loop)
+	var bad *node.UnplayableError
+	if errors.As(err, &bad) {
+		if !flags.transcode {
+			return engine.NewUserError(engine.CodeBadMedia, err.Error()+"  or let castd do that with --transcode")
+		}
+		if file, err = file.converted(ctx, bad, loop); err == nil {
+			a.log.Info("ffmpeg converts the file", "file", file.name)
+		}
+		loop = false // ffmpeg sees to it
+	}
+	if err != nil {
+		return err
+	}
+	line := a.statusLine()
+	defer line.end()
+	p, err := a.join(ctx, &flags.peer)
 	if err != nil {
 		return err
 	}
 	defer p.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	_, rooms, err := open(ctx, p, &printer{json: a.json, w: a.out, broken: cancel}, stats, []engine.RoomSpec{spec})
+	spec := engine.RoomSpec{Room: room, WaitMs: flags.wait.duration().Milliseconds(), Publish: true}
+	_, rooms, err := open(ctx, p, &printer{json: a.json, w: a.out, broken: cancel}, flags.stats.duration(), []engine.RoomSpec{spec})
 	if err != nil {
 		return err
 	}
+	state, shown := "", sending{}
 	return p.Publish(ctx, rooms[0].Room, file, loop, func(pr node.Progress) {
-		a.log.Info("publishing", "state", pr.State, "packets", pr.Packets, "sent", pr.Sent.Round(time.Millisecond))
+		if pr.State != state {
+			state = pr.State
+			a.log.Info("publishing", "state", pr.State, "packets", pr.Packets, "sent", pr.Sent.Round(time.Millisecond))
+		}
+		line.show(shown.text(pr, time.Now()))
 	})
-}
-
-// mediaFile is the file of publish: it is opened once, or again and again.
-type mediaFile struct {
-	name string
-	in   io.Reader // standard input, where the name is "-"
-}
-
-func (a *app) mediaFile(name string) mediaFile {
-	if name == "-" {
-		return mediaFile{name: "standard input", in: a.in}
-	}
-	return mediaFile{name: name}
-}
-
-// check finds what is wrong before a peer is started for it.
-func (f *mediaFile) check(loop bool) error {
-	if f.in != nil {
-		if loop {
-			return usagef("standard input cannot be sent again: give --loop a file")
-		}
-		return nil
-	}
-	r, err := f.open()
-	if err != nil {
-		return err
-	}
-	r.Close()
-	if loop {
-		_, err = f.size()
-	}
-	return err
-}
-
-func (f *mediaFile) open() (io.ReadCloser, error) {
-	if f.in != nil {
-		return io.NopCloser(f.in), nil
-	}
-	r, err := os.Open(f.name)
-	if err == nil {
-		if info, e := r.Stat(); e == nil && info.IsDir() {
-			r.Close()
-			return nil, fmt.Errorf("%s is a folder: name a media file in it", f.name)
-		}
-		return r, nil
-	}
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		err = path.Err
-	}
-	return nil, fmt.Errorf("%s cannot be read: %w", f.name, err)
-}
-
-// size returns the length in octets of a file that can be read again.
-func (f *mediaFile) size() (int64, error) {
-	info, err := os.Stat(f.name)
-	if err != nil {
-		return 0, fmt.Errorf("%s cannot be read: %w", f.name, err)
-	}
-	if !info.Mode().IsRegular() || info.Size() == 0 {
-		return 0, usagef("%s cannot be sent again: --loop wants a plain file that is not empty", f.name)
-	}
-	return info.Size(), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -105,13 +106,19 @@ func (a *app) prepare(cmd *cobra.Command) error {
 	if err := level.UnmarshalText([]byte(a.logLevel.value)); err != nil {
 		return fmt.Errorf("read log level: %w", err)
 	}
-	o := &slog.HandlerOptions{Level: level}
-	var h slog.Handler = slog.NewTextHandler(a.err, o)
-	if a.logForm.value == "json" {
-		h = slog.NewJSONHandler(a.err, o)
-	}
-	a.log = slog.New(h)
+	a.log = a.logger(a.err)
 	return nil
+}
+
+// logger returns a logger to w, as the flags say.
+func (a *app) logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(a.logLevel.value)) // prepare has told
+	o := &slog.HandlerOptions{Level: level}
+	if a.logForm.value == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
 }
 
 // jsonFlag gives a command the flag --json.

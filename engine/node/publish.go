@@ -41,13 +41,13 @@ const (
 
 // Progress tells how far PublishFile has come.
 type Progress struct {
-	State     string        // StateWaiting, StateSending or StateDraining
-	Sent      time.Duration // of media
-	Total     time.Duration // of the first file; 0 where that does not tell it
-	Packets   uint64
-	Bytes     uint64  // of RTP payload
-	Receivers int     // peers and local sinks that are served
-	Loss      float64 // share of packets that the next peers did not get at first, as they last reported; they ask for them again
+	State     string        `json:"state"`           // StateWaiting, StateSending or StateDraining
+	Sent      time.Duration `json:"sent"`            // of media
+	Total     time.Duration `json:"total,omitempty"` // of the first file; 0 where that does not tell it
+	Packets   uint64        `json:"packets"`
+	Bytes     uint64        `json:"bytes"`     // of RTP payload
+	Receivers int           `json:"receivers"` // peers and local sinks that are served
+	Loss      float64       `json:"loss"`      // share of packets that the next peers did not get at first, as they last reported
 }
 
 // PublishOptions say what PublishFile does with a file. The zero value sends it once, from the slot "main".

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/castd/castd/engine"
@@ -33,9 +34,11 @@ func MediaUpload(svc engine.Service, log *slog.Logger) http.Handler {
 		}
 		noDeadlines(w)
 		var done Progress
-		stop := processing(w)
-		err = PublishFile(r.Context(), m, body, PublishOptions{Next: again, Progress: func(p Progress) { done = p }})
+		var shown atomic.Pointer[Progress]
+		stop := processing(w, &shown)
+		err = PublishFile(r.Context(), m, body, PublishOptions{Next: again, Progress: func(p Progress) { done = p; shown.Store(&p) }})
 		stop()
+		w.Header().Del(ProgressHeader)
 		if err != nil {
 			log.Info("upload ended early", "room", m.ID(), "err", err)
 			mediaProblem(w, err)
@@ -54,10 +57,13 @@ func MediaUpload(svc engine.Service, log *slog.Logger) http.Handler {
 // processingEvery is how soon an upload ends when the client has gone.
 const processingEvery = 250 * time.Millisecond
 
+// ProgressHeader is a header of the informational responses to an upload: a Progress as JSON.
+const ProgressHeader = "Castd-Progress"
+
 // processing sends informational responses (RFC 2518, section 10.1) until stop, which waits, is called. A client that has gone
 // leaves up to minutes of media in the buffers on the way, behind which nobody sees that the connection is closed; a write that
-// fails, though, ends the request's context.
-func processing(w http.ResponseWriter) (stop func()) {
+// fails, though, ends the request's context. They tell how far the sending has come. Until stop returns, w is not the caller's.
+func processing(w http.ResponseWriter, shown *atomic.Pointer[Progress]) (stop func()) {
 	end, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -66,6 +72,10 @@ func processing(w http.ResponseWriter) (stop func()) {
 		for {
 			select {
 			case <-t.C:
+				if p := shown.Load(); p != nil {
+					text, _ := json.Marshal(p) // numbers and words
+					w.Header().Set(ProgressHeader, string(text))
+				}
 				w.WriteHeader(http.StatusProcessing)
 			case <-end:
 				return
