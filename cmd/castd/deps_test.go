@@ -34,6 +34,7 @@ engine             : tree mixer mixer/jitter mixer/opus engine/codec engine/wire
 engine/gossip      : engine engine/wire
 engine/hop         : engine engine/wire
 engine/guest       : engine engine/wire engine/codec
+engine/gateway/apicheck :
 engine/gateway     : engine engine/wire engine/room
 engine/bench       :
 engine/enginetest  : engine engine/wire engine/gossip engine/hop

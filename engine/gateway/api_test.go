@@ -199,11 +199,11 @@ func TestMedia(t *testing.T) {
 	b := newBench(t)
 	// Media is not limited as other bodies are.
 	w := b.do(call{method: "POST", path: "/api/v1/rooms/lobby/media", body: strings.Repeat("x", 3*maxBody), local: true})
-	if w.Code != 200 || w.Body.String() != "POST lobby 196608" {
+	if w.Code != 200 || w.Body.String() != `{"packets":196608}` {
 		t.Errorf("upload: %d %s", w.Code, w.Body)
 	}
 	w = b.do(call{method: "GET", path: "/api/v1/rooms/lobby/media?format=ogg", token: admin})
-	if w.Code != 200 || w.Body.String() != "GET lobby 0" {
+	if w.Code != 200 || w.Body.String() != `{"packets":0}` {
 		t.Errorf("download: %d %s", w.Code, w.Body)
 	}
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/gateway/apicheck"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -74,7 +74,9 @@ func newFakeService() *fakeService {
 	}
 }
 
-func (s *fakeService) Status() engine.Status    { return engine.Status{Peer: "self", Version: "test"} }
+func (s *fakeService) Status() engine.Status {
+	return engine.Status{Peer: "self", Version: "test", Addrs: []string{}, Rooms: []string{}}
+}
 func (s *fakeService) Peers() []engine.PeerInfo { return nil }
 func (s *fakeService) Rooms() []engine.RoomInfo {
 	var out []engine.RoomInfo
@@ -110,7 +112,9 @@ func (s *fakeService) RoomInfo(id wire.RoomID) (engine.RoomInfo, error) {
 	if !ok {
 		return engine.RoomInfo{}, engine.ErrNoRoom
 	}
-	return engine.RoomInfo{Room: string(id), Name: name, Mode: "broadcast", Audience: 3}, nil
+	return engine.RoomInfo{
+		Room: string(id), Name: name, Mode: "broadcast", Role: "owner", Audience: 3, Streams: []engine.StreamInfo{}, Participants: []engine.ParticipantInfo{},
+	}, nil
 }
 
 func (s *fakeService) Tree(wire.RoomID) (engine.TreeInfo, error) {
@@ -122,14 +126,16 @@ func (s *fakeService) Tree(wire.RoomID) (engine.TreeInfo, error) {
 
 func (s *fakeService) RoomTree(id wire.RoomID) ([]engine.TreeInfo, error) {
 	own, err := s.Tree(id)
-	return []engine.TreeInfo{own, {Peer: "other", Depth: 1}}, err
+	return []engine.TreeInfo{own, {Peer: "other", Depth: 1, Path: []string{"self", "other"}}}, err
 }
 
 func (s *fakeService) AddRoom(_ context.Context, spec engine.RoomSpec) (engine.RoomInfo, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.spec = spec
-	return engine.RoomInfo{Room: string(attic), Name: spec.Room}, s.joining
+	return engine.RoomInfo{
+		Room: string(attic), Name: spec.Room, Mode: "broadcast", Role: "member", Streams: []engine.StreamInfo{}, Participants: []engine.ParticipantInfo{},
+	}, s.joining
 }
 
 func (s *fakeService) Invite(_ wire.RoomID, spec engine.InviteSpec) (string, error) {
@@ -265,6 +271,9 @@ func (s *fakeSession) end(err error) {
 	}
 }
 
+// described reads the document once for all tests.
+var described = sync.OnceValues(func() (*apicheck.Document, error) { return apicheck.Parse(openAPIText) })
+
 // bench is a Gateway over fakes.
 type bench struct {
 	*testing.T
@@ -272,6 +281,8 @@ type bench struct {
 	guests  *fakeGuests
 	gateway *Gateway
 	remote  string // address that requests come from
+	// document is what all answers are compared with.
+	document *apicheck.Document
 }
 
 func newBench(t *testing.T, change ...func(*Config)) *bench {
@@ -279,7 +290,11 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	b := &bench{T: t, service: newFakeService(), guests: &fakeGuests{}, remote: "127.0.0.1:5000"}
 	media := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)
-		fmt.Fprintf(w, "%s %s %d", r.Method, r.PathValue("room"), n)
+		w.Header().Set("Content-Type", "audio/ogg")
+		if r.Method == http.MethodPost {
+			w.Header().Set("Content-Type", "application/json")
+		}
+		fmt.Fprintf(w, `{"packets":%d}`, n)
 	})
 	c := Config{Service: b.service, Guests: b.guests, MediaUpload: media, MediaDownload: media}
 	for _, f := range change {
@@ -287,6 +302,9 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 	}
 	var err error
 	if b.gateway, err = New(c); err != nil {
+		t.Fatal(err)
+	}
+	if b.document, err = described(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -327,21 +345,10 @@ func (b *bench) do(c call) *httptest.ResponseRecorder {
 	} else {
 		b.gateway.Handler().ServeHTTP(w, r)
 	}
-	if w.Code >= 400 {
-		b.checkProblem(w)
+	if err := b.document.Check(c.method, r.URL.EscapedPath(), w.Code, w.Header(), w.Body.Bytes()); err != nil {
+		b.Error(err)
 	}
 	return w
-}
-
-// checkProblem checks that an error is a problem document.
-func (b *bench) checkProblem(w *httptest.ResponseRecorder) {
-	b.Helper()
-	var p problem
-	if kind := w.Header().Get("Content-Type"); kind != "application/problem+json" {
-		b.Errorf("status %d came as %q", w.Code, kind)
-	} else if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil || p.Status != w.Code || p.Title == "" || p.Detail == "" || p.Code == "" {
-		b.Errorf("status %d came with %s (%v)", w.Code, w.Body, err)
-	}
 }
 
 // offer posts an offer to a path.

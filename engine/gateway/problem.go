@@ -6,6 +6,9 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/castd/castd/engine"
 )
@@ -26,6 +29,8 @@ const (
 
 // problem is an answer that is an error, as RFC 9457 writes it. Detail is one sentence for a person.
 type problem struct {
+	// Type says that the title is the status's (RFC 9457 section 4.2.1); Code tells problems apart.
+	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Detail string `json:"detail"`
@@ -37,7 +42,7 @@ type problem struct {
 func (p *problem) Error() string { return p.Detail }
 
 func newProblem(status int, code, detail string) *problem {
-	return &problem{Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
+	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
 }
 
 // after makes a problem say when to try again.
@@ -76,7 +81,7 @@ func problemOf(err error) *problem {
 		if !ok {
 			status = http.StatusBadRequest
 		}
-		p = newProblem(status, user.Code, user.Message)
+		p = newProblem(status, user.Code, sentence(user.Message))
 		if status == http.StatusServiceUnavailable {
 			p.after(fullRetry)
 		}
@@ -95,6 +100,22 @@ func problemOf(err error) *problem {
 		return newProblem(http.StatusServiceUnavailable, codeClosing, "The request was given up.")
 	}
 	return newProblem(http.StatusInternalServerError, codeInternal, "Something went wrong inside this peer; its log says what.")
+}
+
+// sentence makes a whole sentence of what the command line shows after "castd: ".
+func sentence(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	if size == 0 {
+		return "Something is wrong."
+	}
+	// What begins with a command or flag stays as it is typed.
+	if unicode.IsLower(first) && !strings.HasPrefix(s, "castd ") {
+		s = string(unicode.ToUpper(first)) + s[size:]
+	}
+	if last := s[len(s)-1]; last != '.' && last != '?' && last != '!' {
+		s += "."
+	}
+	return s
 }
 
 // fail answers with err as a problem document.
