@@ -288,7 +288,9 @@ func (r *run) measure(ctx context.Context, result *Result) error {
 	if r.PID != 0 {
 		result.server(before, after, took)
 	}
-	sleep(context.WithoutCancel(ctx), drain)
+	if result.Packets > 0 {
+		sleep(context.WithoutCancel(ctx), drain)
+	}
 	return nil
 }
 
