@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 )
@@ -17,7 +18,8 @@ import (
 // answerTime bounds one command of the driver.
 const answerTime = 90 * time.Second
 
-// browsers is the node program browser/driver.mjs, which drives headless Chromium through playwright-core.
+// browsers is a node program that drives browsers: browser/driver.mjs headless Chromium through playwright-core,
+// browser/firefox.mjs headless Firefox ESR by WebDriver BiDi through puppeteer-core.
 type browsers struct {
 	in      io.Writer
 	answers chan []byte
@@ -28,6 +30,12 @@ type browsers struct {
 // are missing the test is skipped; in CI that is a failure.
 func startBrowsers(t *testing.T) *browsers {
 	t.Helper()
+	return startDriver(t, "browser/driver.mjs")
+}
+
+// startDriver starts a driver by another program, which becomes node, or as it is.
+func startDriver(t *testing.T, script string, by ...string) *browsers {
+	t.Helper()
 	missing := t.Skipf
 	if os.Getenv("CI") == "true" {
 		missing = t.Fatalf
@@ -37,7 +45,8 @@ func startBrowsers(t *testing.T) *browsers {
 		missing("no node: `make test-deps` installs what the browser tests need")
 	}
 	b := &browsers{answers: make(chan []byte, 1)}
-	cmd := exec.Command(node, "browser/driver.mjs")
+	line := append(slices.Clone(by), node, script)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Env = append(os.Environ(), "TMPDIR="+folder(t)) // profiles go with it
 	cmd.Stderr = &b.errors
 	in, err := cmd.StdinPipe()
@@ -74,11 +83,11 @@ func startBrowsers(t *testing.T) *browsers {
 			t.Logf("driver: %s", b.errors.String())
 		}
 	})
-	var hello struct{ Chromium string }
+	var hello struct{ Browser string }
 	if err := b.try(command{"do": "hello"}, &hello); err != nil {
-		missing("the browser tests need Chromium and playwright-core, which `make test-deps` installs: %v", err)
+		missing("the browser tests need Chromium, Firefox ESR, playwright-core and puppeteer-core, which `make test-deps` installs: %v", err)
 	}
-	t.Logf("Chromium %s", hello.Chromium)
+	t.Log(hello.Browser)
 	return b
 }
 

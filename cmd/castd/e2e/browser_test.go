@@ -28,6 +28,7 @@ type reception struct {
 	Freezes, Frozen            float64 // milliseconds
 	State                      string
 	Connections, Offers        int
+	Tracks                     string // ids
 	Troubles                   []string
 }
 

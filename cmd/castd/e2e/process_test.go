@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -90,8 +91,15 @@ func launch(t *testing.T, name string, command ...string) *process {
 // spawn starts castd with the arguments. Whatever still runs when the test ends is killed.
 func spawn(t *testing.T, name, dir string, args ...string) *process {
 	t.Helper()
+	return spawnBy(t, name, dir, nil, args...)
+}
+
+// spawnBy starts castd by another program, which becomes castd.
+func spawnBy(t *testing.T, name, dir string, by []string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, name: name, dir: dir, done: make(chan struct{}), news: make(chan struct{})}
-	p.cmd = exec.Command(binary(), args...)
+	line := append(append(slices.Clone(by), binary()), args...)
+	p.cmd = exec.Command(line[0], line[1:]...)
 	p.cmd.Env = environment()
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -22,7 +22,7 @@ export async function launch({ refuse = false, map = [] } = {}) {
   return chromium.launch({
     executablePath: findChromium(), headless: true,
     args: [
-      ...always, '--autoplay-policy=no-user-gesture-required', '--use-fake-device-for-media-stream',
+      ...always, '--autoplay-policy=no-user-gesture-required', '--use-fake-device-for-media-stream=display-media-type=monitor',
       refuse ? '--deny-permission-prompts' : '--use-fake-ui-for-media-stream',
       ...(map.length ? ['--host-resolver-rules=' + map.map((h) => `MAP ${h} 127.0.0.1`).join(',')] : []),
     ],
@@ -30,16 +30,26 @@ export async function launch({ refuse = false, map = [] } = {}) {
 }
 
 // open loads a page with the scripts (files of this folder) put in front. Errors of the page are collected in page.troubles.
-export async function open(browser, url, { scripts = [], width = 1280, height = 800, dark = false, scale = 1 } = {}) {
+export async function open(browser, url, { scripts = [], width = 1280, height = 800, dark = false, scale = 1, before = () => {} } = {}) {
   const context = await browser.newContext({
+    ignoreHTTPSErrors: true, // as a person does once for a certificate of the peer's own
     viewport: { width, height }, colorScheme: dark ? 'dark' : 'light', deviceScaleFactor: scale, hasTouch: width < 600, isMobile: width < 600,
   });
   for (const s of scripts) await context.addInitScript(script(s));
   const page = await context.newPage();
   page.troubles = [];
   page.on('pageerror', (e) => page.troubles.push(String(e)));
+  await before(page);
   await page.goto(url);
   return page;
+}
+
+// processes returns the ids of a browser's processes.
+export async function processes(browser) {
+  const session = await browser.newBrowserCDPSession();
+  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+  await session.detach();
+  return processInfo.map((p) => p.id);
 }
 
 // until waits for #id to have one of the states, and returns what it then says.

@@ -4,7 +4,7 @@
 // Try one by hand: echo '{"do":"watch","as":"v","url":"http://127.0.0.1:8470/r/lobby#token=..."}' | node driver.mjs
 
 import { createInterface } from 'node:readline';
-import { findChromium, launch, open, said, until } from './chromium.mjs';
+import { findChromium, launch, open, processes, said, until } from './chromium.mjs';
 import { behind, lipSync, median, round } from './measure.mjs';
 
 const browsers = new Map();
@@ -25,7 +25,7 @@ const commands = {
   async hello() {
     findChromium();
     const b = await browser('viewer');
-    return { chromium: b.version() };
+    return { browser: 'Chromium ' + b.version() };
   },
 
   // publish goes live by the page: with the browser's fake devices, or with those of a script.
@@ -36,6 +36,125 @@ const commands = {
     if (name) await page.fill('#who', name);
     await page.click('#go-live');
     return until(page, 'live-state', 'live', 15000);
+  },
+
+  // again loads a publisher's page again and goes on.
+  async again({ as }) {
+    const page = pages.get(as);
+    await page.reload();
+    await page.waitForSelector('#go-live', { timeout: 15000 });
+    const label = await page.textContent('#go-live');
+    await page.click('#go-live');
+    await until(page, 'live-state', 'live', 15000);
+    return { label };
+  },
+
+  // share sends a screen beside what a publisher sends.
+  async share({ as }) {
+    await pages.get(as).click('#share-screen');
+    return until(pages.get(as), 'screen-state', 'live', 15000);
+  },
+
+  async press({ as, selector }) {
+    await pages.get(as).click(selector, { timeout: 10000 });
+    return {};
+  },
+
+  // slots tells what a viewer can choose, and which of it is chosen.
+  async slots({ as, count }) {
+    const page = pages.get(as);
+    await page.waitForFunction((n) => document.querySelectorAll('#slots button').length === n && (n < 3 || document.getElementById('choice').checkVisibility()), count, { timeout: 15000, polling: 100 });
+    return page.$$eval('#slots button', (all) => ({ labels: all.map((b) => b.textContent), slots: all.map((b) => b.dataset.slot), chosen: all.findIndex((b) => b.ariaPressed === 'true') }));
+  },
+
+  // shape waits until the sides of a viewer's picture have that ratio, or another one where not is set. Browsers send smaller
+  // pictures than they could when it suits them, but always of one shape.
+  async shape({ as, ratio, not = false }) {
+    await pages.get(as).waitForFunction(([r, n]) => {
+      const { videoWidth: w, videoHeight: h } = document.getElementById('player');
+      return w > 0 && (Math.abs(w / h - r) < 0.05) !== n;
+    }, [ratio, not], { timeout: 15000, polling: 50 });
+    return {};
+  },
+
+  // crash ends a browser as kill -9 does.
+  async crash({ as }) {
+    const b = await browser(as);
+    const pids = await processes(b);
+    browsers.delete(as);
+    for (const p of pids) process.kill(p, 'SIGKILL');
+    return {};
+  },
+
+  // sleep stops a browser for some seconds, as a machine does that sleeps.
+  async sleep({ as, seconds }) {
+    const pids = await processes(await browser(as));
+    for (const p of pids) process.kill(p, 'SIGSTOP');
+    await sleep(1000 * seconds);
+    for (const p of pids) process.kill(p, 'SIGCONT');
+    return {};
+  },
+
+  // back waits until a viewer's pictures have moved on, and tells how long that took, and how long the page said "live" while
+  // they did not move.
+  async back({ as, ms }) {
+    const page = pages.get(as);
+    return page.evaluate(async (limit) => {
+      const begin = performance.now();
+      const moved = [];
+      const player = document.getElementById('player');
+      const next = () => {
+        moved.push(performance.now());
+        player.requestVideoFrameCallback(next);
+      };
+      player.requestVideoFrameCallback(next);
+      let silent = 0, last = begin;
+      for (;;) {
+        await new Promise((resolve) => { setTimeout(resolve, 50); });
+        const now = performance.now();
+        const flowing = moved.filter((at) => now - at < 2000).length;
+        if (flowing > 20) return { ms: now - begin, silent };
+        if (flowing === 0 && document.getElementById('state').dataset.state === 'live') silent += now - last;
+        last = now;
+        if (now - begin > limit) throw new Error(`no picture after ${limit} ms, and the page says: ${document.getElementById('state-text').textContent}`);
+      }
+    }, ms);
+  },
+
+  // weigh loads the page on a phone, and tells how many octets came until it plays, from which hosts, and what the policy stopped.
+  async weigh({ url }) {
+    const found = { files: 0, all: 0, requests: 0, hosts: [], names: {} };
+    const requests = new Map();
+    const page = await open(await browser('viewer'), url, {
+      width: 320, height: 640,
+      async before(p) {
+        const session = await p.context().newCDPSession(p);
+        await session.send('Network.enable');
+        session.on('Network.responseReceived', (e) => requests.set(e.requestId, e.response.url));
+        session.on('Network.dataReceived', () => {});
+        session.on('Network.loadingFinished', (e) => {
+          const at = new URL(requests.get(e.requestId) || 'unknown:');
+          found.requests++;
+          found.all += e.encodedDataLength;
+          if (at.pathname.startsWith('/web/') || at.pathname.startsWith('/r/')) {
+            found.files += e.encodedDataLength;
+            found.names[at.pathname] = e.encodedDataLength;
+          }
+          if (at.protocol !== 'data:' && !found.hosts.includes(at.host)) found.hosts.push(at.host);
+        });
+        p.on('console', (m) => { if (m.type() === 'error' && !m.text().includes('status of')) p.troubles.push(m.text()); });
+      },
+    });
+    await until(page, 'state', 'live', 20000);
+    await sleep(1500);
+    const layout = await page.evaluate(() => ({
+      wide: document.documentElement.scrollWidth > innerWidth,
+      small: [...document.querySelectorAll('button, select, input, a, summary')].filter((e) => e.checkVisibility() && e.type !== 'checkbox' && e.getBoundingClientRect().height < 28).map((e) => e.id || e.textContent),
+      nameless: [...document.querySelectorAll('button, select, input, meter')].filter((e) => e.checkVisibility() && !e.labels?.length && !e.ariaLabel && !e.textContent.trim()).map((e) => e.id),
+    }));
+    const answer = { ...found, ...layout, troubles: page.troubles };
+    await page.context().close();
+    return answer;
   },
 
   async unpublish({ as }) {
@@ -79,6 +198,7 @@ const commands = {
       concealed: b.audio.concealedSamples - a.audio.concealedSamples, seconds: round(took), paused, muted, currentTime,
       lost: b.video.packetsLost + b.audio.packetsLost, freezes: b.video.freezeCount - a.video.freezeCount,
       frozen: round(1000 * (b.video.totalFreezesDuration - a.video.totalFreezesDuration)), state: b.state, connections: b.connections, offers: b.offers,
+      tracks: await page.$eval('#player', (p) => p.srcObject.getTracks().map((t) => t.id).sort().join()),
       troubles: page.troubles,
     };
   },
