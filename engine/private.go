@@ -76,10 +76,15 @@ func (r *Room) openGossip(b []byte) ([]byte, bool) {
 	ring := r.ring.Load()
 	key := ring.get(g)
 	if key == nil {
+		r.unread.Store(true)
 		r.e.metrics.gossipUnread.Add(1)
 		return nil, false
 	}
 	env, err := key.gossip.Open(b)
+	if err != nil { // of two keys that were made at the same time, perhaps
+		r.unread.Store(true)
+		r.e.metrics.gossipUnread.Add(1)
+	}
 	return env, err == nil
 }
 

@@ -36,6 +36,7 @@ type Room struct {
 	chain    atomic.Pointer[wire.Chain]
 	access   atomic.Pointer[room.Access] // newest; nil: nothing was revoked
 	ring     atomic.Pointer[keyring]
+	unread   atomic.Bool   // gossip came that this peer has no key for
 	lacking  atomic.Uint32 // newest generation that is known of and not held
 	links    atomic.Pointer[links]
 	fan      atomic.Pointer[fanout]

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -21,6 +22,7 @@ const (
 	pushTime  = 250 * time.Millisecond
 	fetchGap  = time.Second
 	fetchMost = 8 // peers asked at once
+	unreadGap = 5 * time.Second
 )
 
 // accessChange says what the next access list has that the present one has not.
@@ -44,7 +46,12 @@ func (r *Room) rotateLoop(c accessChange, now time.Time) error {
 			spec.Revoked, _ = old.Merge(nil, now)
 		}
 	}
-	spec.Number = max(spec.Number, uint64(now.UnixMilli())) // above those of a device of the owner that has not been heard of
+	var low [2]byte
+	if _, err := rand.Read(low[:]); err != nil {
+		return fmt.Errorf("number access list: %w", err)
+	}
+	// Above the lists of a device of the owner that has not been heard of, and seldom the same.
+	spec.Number = max(spec.Number, uint64(now.UnixMilli())<<10|uint64(binary.BigEndian.Uint16(low[:])&1023))
 	ring := r.ring.Load()
 	if r.private {
 		key := seal.RoomKey{Generation: max(generation, ring.current+1)}
@@ -99,7 +106,7 @@ func (r *Room) keysMessage() *wire.Keys {
 	}
 	ring := r.ring.Load()
 	for _, k := range []*ringKey{ring.get(a.Generation), ring.before()} {
-		if k != nil && ring.get(a.Generation) != nil {
+		if k != nil && r.holdsKey(a) {
 			m.Keys = append(m.Keys, &wire.MediaKey{Generation: k.Generation, Key: append([]byte(nil), k.Key[:]...)})
 		}
 	}
@@ -143,7 +150,8 @@ func (r *Room) keysLoop(m *wire.Keys, now time.Time) {
 	if !news {
 		return
 	}
-	turned := ring.current != r.ring.Load().current
+	was := r.ring.Load().newest()
+	turned := ring.newest() != nil && (was == nil || was.RoomKey != ring.newest().RoomKey)
 	r.ring.Store(ring)
 	if turned {
 		r.lacking.Store(0)
@@ -215,10 +223,16 @@ func (r *Room) lacks(generation uint32) {
 	})
 }
 
+// holdsKey reports whether this peer has the media key that a list commits to.
+func (r *Room) holdsKey(a *room.Access) bool {
+	k := r.ring.Load().get(a.Generation)
+	return k != nil && string(k.Commitment(r.id)) == string(a.Commitment)
+}
+
 // behindLoop reports whether there is a list or a key that this peer has not got.
 func (r *Room) behindLoop() bool {
 	a := r.access.Load()
-	if a != nil && r.private && r.ring.Load().get(a.Generation) == nil || a == nil && r.private {
+	if r.private && (a == nil || !r.holdsKey(a)) {
 		return true
 	}
 	b := r.beacon.Load()
@@ -227,12 +241,25 @@ func (r *Room) behindLoop() bool {
 
 // fetchLoop asks for what this peer lacks: its parent and backup, the hub, and, every other time, whoever is in reach.
 func (r *Room) fetchLoop(now time.Time) {
-	if r.leaving || now.Sub(r.fetched) < fetchGap || !r.behindLoop() {
+	if r.leaving || now.Sub(r.fetched) < fetchGap {
+		return
+	}
+	l := r.links.Load()
+	a, b := r.access.Load(), r.beacon.Load()
+	if b != nil && a != nil && b.hub != r.e.self && b.access < a.Number && !l.place.Origin && mayHost(r.record.Load(), r.e.userKey()) {
+		r.fetched = now
+		r.sendKeysLoop(b.hub, r.keysMessage()) // the hub is behind, and this peer's user may tell it
+		return
+	}
+	switch {
+	case r.behindLoop():
+	case now.Sub(r.fetched) >= unreadGap && r.unread.Swap(false):
+		r.fetches |= 1 // ask everybody
+	default:
 		return
 	}
 	r.fetched = now
 	r.fetches++
-	l := r.links.Load()
 	asked := make(map[peer.ID]bool)
 	ask := func(id peer.ID) {
 		if id != "" && id != r.e.self && !asked[id] && len(asked) < fetchMost {
@@ -243,7 +270,7 @@ func (r *Room) fetchLoop(now time.Time) {
 	ask(l.primary)
 	ask(l.backup)
 	ask(l.hub)
-	if b := r.beacon.Load(); b != nil {
+	if b != nil {
 		ask(b.hub)
 	}
 	if len(asked) == 0 || r.fetches%2 == 0 {
@@ -257,7 +284,7 @@ func (r *Room) fetchLoop(now time.Time) {
 func (r *Room) hostKeysLoop(now time.Time) {
 	a := r.access.Load()
 	fresh := a != nil && now.Sub(a.Made) < accessLife/2
-	if fresh && (!r.private || r.ring.Load().get(a.Generation) != nil) || a == nil && !r.private {
+	if fresh && (!r.private || r.holdsKey(a)) || a == nil && !r.private {
 		return
 	}
 	if err := r.rotateLoop(accessChange{}, now); err != nil {

@@ -27,6 +27,8 @@ type Network struct {
 	// Tamper, where set, may change or drop (nil) each origin packet on a hop. Calls come one at a time.
 	Tamper    func(from, to peer.ID, pkt []byte) []byte
 	tampering sync.Mutex
+	// Gossip, where set, sees all that is published; set it before the first peer. It must not keep msg.
+	Gossip func(topic string, msg []byte)
 
 	mu     sync.Mutex
 	rng    *rand.Rand
@@ -261,6 +263,9 @@ func (c *control) Leave(topic string) error {
 func (c *control) Publish(ctx context.Context, topic string, msg []byte) error {
 	if err := wait(ctx, c.net.Delay); err != nil {
 		return err
+	}
+	if f := c.net.Gossip; f != nil {
+		f(topic, msg)
 	}
 	for _, id := range c.Connected() {
 		o := c.peer().reach(id)
