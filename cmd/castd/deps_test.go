@@ -32,13 +32,16 @@ engine/store       : engine/wire
 engine/cert        :
 engine             : tree mixer mixer/jitter mixer/opus engine/codec engine/wire engine/seal engine/room engine/relay engine/uplink
 engine/gossip      : engine engine/wire
-engine/hop         : engine engine/wire
-engine/guest       : engine engine/wire engine/codec
+engine/udp         :
+engine/checks      : engine/udp
+engine/secure      :
+engine/hop         : engine engine/secure engine/udp engine/wire
+engine/guest       : engine engine/checks engine/codec engine/secure engine/udp engine/wire
 engine/gateway/apicheck :
 engine/gateway     : engine engine/wire engine/room
 engine/bench       :
-engine/enginetest  : engine engine/wire engine/gossip engine/hop
-engine/node        : engine engine/cert engine/codec engine/container engine/gateway engine/gossip engine/guest engine/hop engine/room engine/seal engine/store engine/uplink engine/wire
+engine/enginetest  : engine engine/wire engine/gossip engine/hop engine/udp
+engine/node        : engine engine/cert engine/codec engine/container engine/gateway engine/gossip engine/guest engine/hop engine/room engine/seal engine/store engine/uplink engine/wire engine/udp
 plugins/sdk        :
 plugins            : plugins/sdk engine engine/wire
 plugins/recording  : plugins/sdk engine/codec engine/container mixer/opus

@@ -12,6 +12,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/udp"
 )
 
 // TestSharedPort runs a publisher and viewers over one real UDP port on the loopback.
@@ -20,7 +21,10 @@ func TestSharedPort(t *testing.T) {
 	if err != nil {
 		t.Skip("no loopback:", err)
 	}
-	mux := ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: quiet().NewLogger("ice")})
+	mux, err := udp.On(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer mux.Close()
 	service, err := New(Config{Mux: mux, Loopback: true})
 	if err != nil {

@@ -27,6 +27,7 @@ type publisher struct {
 	room    engine.Media
 	config  engine.SlotConfig
 	keys    chan struct{} // a key frame is wanted
+	pc      *webrtc.PeerConnection
 
 	mu     sync.Mutex         // guards all following fields
 	pub    engine.Publication // set by open, before any packet can arrive
@@ -68,10 +69,7 @@ func newPublisher(s *session, m engine.Media, o engine.GuestOptions) *publisher 
 	return p
 }
 
-func (p *publisher) prepare(pc *webrtc.PeerConnection) error {
-	pc.OnTrack(p.track)
-	return nil
-}
+func (p *publisher) carrier() (carrier, error) { return p.session.service.newPionCarrier(p.session, p) }
 
 // open opens the slot. What will come is known from the answer, which leaves the guest no choice.
 func (p *publisher) open(ctx context.Context) error {
@@ -138,7 +136,7 @@ func (p *publisher) run(ctx context.Context) {
 }
 
 func (p *publisher) send(packet rtcp.Packet) {
-	if err := p.session.pc.WriteRTCP([]rtcp.Packet{packet}); err != nil {
+	if err := p.pc.WriteRTCP([]rtcp.Packet{packet}); err != nil {
 		p.session.log.Debug("send feedback", "error", err)
 	}
 }

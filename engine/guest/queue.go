@@ -3,9 +3,7 @@ package guest
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -16,74 +14,35 @@ const (
 	queueReserve = 512 // for audio
 )
 
-// item is a packet on its way to a viewer.
-type item struct {
-	stream   *engine.StreamState
-	header   wire.Header // Ext aliases ext
-	payload  []byte      // from a pool
-	ext      []byte      // from the pool's buffer too
-	backlog  bool
-	liveTime uint32
-	wallUs   int64
-	arrived  time.Time
-	buffer   *buffer
-}
-
-// buffer holds the payload and the header extensions of one packet.
-type buffer struct{ b []byte }
-
-// bufferPool hands out packet buffers.
-type bufferPool struct{ pool sync.Pool }
-
-func (p *bufferPool) get() *buffer {
-	if b, ok := p.pool.Get().(*buffer); ok {
-		return b
-	}
-	return &buffer{b: make([]byte, 0, wire.MaxPacket)}
-}
-
-func (p *bufferPool) put(b *buffer) {
-	if b != nil {
-		p.pool.Put(b)
-	}
-}
-
-// queue is between a room's goroutine, which never waits, and a viewer's writer. Its capacity is queueSize packets. What does
-// not fit: video, up to its next key frame, counted as VideoDropped; audio only when the reserve is full too, AudioDropped.
+// queue is between a room's goroutine, which never waits, and the writer. Its capacity is queueSize packets. What does not fit:
+// video, up to its next key frame, counted as VideoDropped; audio only when the reserve is full too, AudioDropped.
 type queue struct {
 	audioDropped, videoDropped *atomic.Uint64 // constant
-	wake                       chan struct{}  // constant, of capacity 1
 
 	mu    sync.Mutex // guards all following fields
-	ring  []item     // grows to queueSize
+	ring  []*packet  // grows to queueSize
 	head  int
 	count int
 	skip  bool // video is dropped until the next key frame
 }
 
 func newQueue(audioDropped, videoDropped *atomic.Uint64) *queue {
-	return &queue{audioDropped: audioDropped, videoDropped: videoDropped, wake: make(chan struct{}, 1)}
+	return &queue{audioDropped: audioDropped, videoDropped: videoDropped}
 }
 
-// push appends the item, or returns false if it was dropped.
-func (q *queue) push(it *item) bool {
+// push appends the packet and returns how many are waiting, 0 if it was dropped.
+func (q *queue) push(p *packet) int {
 	q.mu.Lock()
-	ok := q.admitLocked(&it.header)
-	if ok {
-		if q.count == len(q.ring) {
-			q.growLocked()
-		}
-		q.ring[(q.head+q.count)%len(q.ring)] = *it
-		q.count++
+	defer q.mu.Unlock()
+	if !q.admitLocked(&p.header) {
+		return 0
 	}
-	q.mu.Unlock()
-	if ok {
-		select {
-		case q.wake <- struct{}{}:
-		default:
-		}
+	if q.count == len(q.ring) {
+		q.growLocked()
 	}
-	return ok
+	q.ring[(q.head+q.count)&(len(q.ring)-1)] = p
+	q.count++
+	return q.count
 }
 
 func (q *queue) admitLocked(h *wire.Header) bool {
@@ -106,27 +65,31 @@ func (q *queue) admitLocked(h *wire.Header) bool {
 	return !q.skip
 }
 
+// growLocked doubles the ring, whose length is a power of two.
 func (q *queue) growLocked() {
-	grown := make([]item, max(64, 2*len(q.ring)))
+	grown := make([]*packet, max(16, 2*len(q.ring)))
 	for i := range q.count {
-		grown[i] = q.ring[(q.head+i)%len(q.ring)]
+		grown[i] = q.ring[(q.head+i)&(len(q.ring)-1)]
 	}
 	q.ring, q.head = grown, 0
 }
 
-// pop removes the oldest item.
-func (q *queue) pop(it *item) bool {
+// pop removes the oldest packets, up to len(dst) of them, and returns how many, and how many remain.
+func (q *queue) pop(dst []*packet) (n, left int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.count == 0 {
-		return false
+	n = min(len(dst), q.count)
+	for i := range n {
+		at := (q.head + i) & (len(q.ring) - 1)
+		dst[i] = q.ring[at]
+		q.ring[at] = nil
 	}
-	*it = q.ring[q.head]
-	q.ring[q.head] = item{}
-	q.head = (q.head + 1) % len(q.ring)
-	q.count--
+	q.count -= n
+	if n > 0 {
+		q.head = (q.head + n) & (len(q.ring) - 1)
+	}
 	if q.count == 0 && len(q.ring) > 1024 {
 		q.ring, q.head = nil, 0 // what a backlog made grow
 	}
-	return true
+	return n, q.count
 }

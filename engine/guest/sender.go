@@ -1,13 +1,14 @@
 package guest
 
 import (
-	"errors"
 	"time"
 
 	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4"
+	"github.com/pion/srtp/v3"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/checks"
+	"github.com/castd/castd/engine/udp"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -19,18 +20,14 @@ const (
 	maxResends   = 5 // of one packet
 )
 
-var errNoCodec = errors.New("guest: no codec negotiated")
-
-// viewerTrack is one RTP stream to a viewer. It implements webrtc.TrackLocal to choose the payload type of each packet
-// itself: the codec may change while the stream goes on.
+// viewerTrack is one RTP stream to a viewer. The payload type is chosen for each packet: the codec may change while the stream
+// goes on.
 type viewerTrack struct {
-	// Constant after Bind.
+	// Constant.
 	kind   wire.Kind
 	codecs []codec
 	ext    map[string]uint8
 	mixed  bool
-	owner  *watcher
-	writer webrtc.TrackLocalWriter
 	ssrc   uint32
 
 	// Owned by the writer.
@@ -38,78 +35,48 @@ type viewerTrack struct {
 	stream   *engine.StreamState // that choice is for
 	choice   choice
 	fits     bool
-	needKey  bool // video is held back until a key frame
-	sent     []sentPacket
-	oldest   uint16 // number of the oldest packet of the history
+	needKey  bool         // video waits for a key frame
+	sent     []sentPacket // history, by number; made when the first packet is sent
+	oldest   uint16       // number of the oldest packet of the history
 	packets  uint32
 	octets   uint32
 	reported time.Time
+	header   rtp.Header // what SRTP reads of a packet
+	level    [1]byte
 }
 
-// sentPacket is a packet of the history. It is sent again exactly as it was: the same number must never encrypt another
-// content.
+// sentPacket is a packet of the history. It is sent again exactly as it was: the same number must never encrypt another content.
 type sentPacket struct {
-	header  rtp.Header
-	payload []byte
-	buffer  *buffer // nil: empty
-	level   [1]byte // header extension, which header refers to
-	at      time.Time
-	resends int
+	*packet // nil: empty
+	at      time.Duration
+	time    uint32
+	seq     uint16
+	choice  choice
+	resends uint8
 }
 
-var _ webrtc.TrackLocal = (*viewerTrack)(nil)
-
-func newViewerTrack(kind wire.Kind, s *section, mixed bool, seq uint16, start uint32, owner *watcher) *viewerTrack {
-	size := audioHistory
-	if kind == wire.KindVideo {
-		size = videoHistory
-	}
+func newViewerTrack(kind wire.Kind, s *section, mixed bool, seq uint16, start, ssrc uint32) *viewerTrack {
 	return &viewerTrack{
-		kind: kind, codecs: s.codecs, ext: s.ext, mixed: mixed, owner: owner, sent: make([]sentPacket, size),
-		line: newTimeline(s.codecs[0].clockRate, seq, start), oldest: seq + 1,
+		kind: kind, codecs: s.codecs, ext: s.ext, mixed: mixed, ssrc: ssrc, line: newTimeline(s.codecs[0].clockRate, seq, start), oldest: seq + 1,
 	}
 }
-
-// Bind implements webrtc.TrackLocal. Pion calls it while the answer is being made.
-func (t *viewerTrack) Bind(c webrtc.TrackLocalContext) (webrtc.RTPCodecParameters, error) {
-	t.writer, t.ssrc = c.WriteStream(), uint32(c.SSRC())
-	if codecs := c.CodecParameters(); len(codecs) > 0 {
-		return codecs[0], nil
-	}
-	return webrtc.RTPCodecParameters{}, errNoCodec
-}
-
-// Unbind implements webrtc.TrackLocal.
-func (t *viewerTrack) Unbind(webrtc.TrackLocalContext) error { return nil }
-
-// ID implements webrtc.TrackLocal.
-func (t *viewerTrack) ID() string { return t.kind.String() }
-
-// RID implements webrtc.TrackLocal.
-func (t *viewerTrack) RID() string { return "" }
-
-// StreamID implements webrtc.TrackLocal. It is the same for audio and video, which makes players keep them in step.
-func (t *viewerTrack) StreamID() string { return "castd" }
-
-// Kind implements webrtc.TrackLocal.
-func (t *viewerTrack) Kind() webrtc.RTPCodecType { return webrtc.NewRTPCodecType(t.kind.String()) }
 
 // ready reports whether the packet may be sent: in a codec of the viewer, new, and decodable.
-func (t *viewerTrack) ready(it *item) bool {
-	if it.stream != t.stream {
-		t.stream = it.stream
-		t.choice, t.fits = choose(t.codecs, it.stream)
+func (t *viewerTrack) ready(p *packet) bool {
+	if p.stream != t.stream {
+		t.stream = p.stream
+		t.choice, t.fits = choose(t.codecs, p.stream)
 	}
-	h := &it.header
+	h := &p.header
 	src := source{stream: h.Stream, incarnation: h.Incarnation}
 	keyStart := h.KeyFrame && h.FrameStart
-	if !t.fits || !t.line.fresh(src, h.Number, it.backlog && keyStart) {
+	if !t.fits || !t.line.fresh(src, h.Number, p.backlog && keyStart) {
 		return false
 	}
 	if t.kind != wire.KindVideo {
 		return true
 	}
-	if !t.line.started || src != t.line.source || !it.backlog && h.Number-t.line.number > maxJump {
+	if !t.line.started || src != t.line.source || !p.backlog && h.Number-t.line.number > maxJump {
 		t.needKey = true
 	}
 	if keyStart {
@@ -118,107 +85,108 @@ func (t *viewerTrack) ready(it *item) bool {
 	return !t.needKey
 }
 
-// send writes the packet and takes its buffer over.
-func (t *viewerTrack) send(it *item, since time.Duration, now time.Time) (placed, bool) {
-	payload := it.payload
-	if t.choice.unwrap {
-		block, ok := primaryBlock(payload)
-		if !ok {
-			t.owner.pool.put(it.buffer)
-			return placed{}, false
-		}
-		payload = block
+// send puts the packet, whose place it finds, into the batch. since is the time since the session began.
+func (t *viewerTrack) send(p *packet, since time.Duration, out *outlet) (placed, bool) {
+	payload, ok := t.choice.of(p)
+	if !ok {
+		return placed{}, false
 	}
-	h := &it.header
-	p := t.line.place(since, source{stream: h.Stream, incarnation: h.Incarnation}, h.Number, h.Timestamp, it.backlog, it.liveTime)
-	t.forget(p.seq, now)
-	s := &t.sent[int(p.seq)%len(t.sent)]
-	t.owner.pool.put(s.buffer)
-	s.payload, s.buffer, s.at, s.resends = payload, it.buffer, now, 0
-	extensions := s.header.Extensions[:0]
-	s.header = rtp.Header{
-		Version: 2, Marker: h.Marker, PayloadType: t.choice.pt, SequenceNumber: p.seq, Timestamp: p.time, SSRC: t.ssrc, Extensions: extensions,
-	}
-	t.setExtensions(s, h)
+	h := &p.header
+	at := t.line.place(since, source{stream: h.Stream, incarnation: h.Incarnation}, h.Number, h.Timestamp, p.backlog, p.liveTime)
+	t.forget(at.seq, since)
+	s := &t.sent[int(at.seq)%len(t.sent)]
+	*s = sentPacket{packet: p, at: since, time: at.time, seq: at.seq, choice: t.choice}
 	t.packets++
 	t.octets += uint32(len(payload))
-	t.write(s)
-	return p, true
+	t.write(s, payload, out)
+	return at, true
+}
+
+// of returns what of the packet's payload is sent.
+func (c choice) of(p *packet) ([]byte, bool) {
+	if c.unwrap {
+		return primaryBlock(p.payload)
+	}
+	return p.payload, true
 }
 
 // forget empties the history of what is too old, and of the place that seq is about to take.
-func (t *viewerTrack) forget(seq uint16, now time.Time) {
+func (t *viewerTrack) forget(seq uint16, since time.Duration) {
+	if t.sent == nil {
+		size := audioHistory
+		if t.kind == wire.KindVideo {
+			size = videoHistory
+		}
+		t.sent = make([]sentPacket, size)
+	}
 	for int16(seq-t.oldest) > 0 {
 		s := &t.sent[int(t.oldest)%len(t.sent)]
-		if int(seq-t.oldest) < len(t.sent) && s.buffer != nil && now.Sub(s.at) < historyAge {
+		if int(seq-t.oldest) < len(t.sent) && s.packet != nil && since-s.at < historyAge {
 			return
 		}
-		t.owner.pool.put(s.buffer)
-		s.buffer, s.payload = nil, nil
+		*s = sentPacket{}
 		t.oldest++
 	}
 }
 
-// setExtensions adds the header extensions that survive a room: audio level, video orientation, dependency descriptor.
-func (t *viewerTrack) setExtensions(s *sentPacket, h *wire.Header) {
-	out := &s.header
+// extensions returns the header extensions that survive a room: audio level, video orientation, dependency descriptor.
+func (t *viewerTrack) extensions(h *wire.Header) (list [2]extension) {
 	if t.kind == wire.KindAudio {
-		if id := t.ext[uriLevel]; id != 0 && h.Level != wire.LevelUnknown {
-			s.level[0] = h.Level & 0x7F
-			if h.Voice {
-				s.level[0] |= 0x80
+		if id := t.ext[uriLevel]; id != 0 {
+			if level, ok := levelExtension(h); ok {
+				t.level[0] = level
+				list[0] = extension{id, t.level[:]}
 			}
-			if h.Extension(wire.ExtSilentVoice) != nil {
-				s.level[0] = 0xFF
-			}
-			t.setExtension(out, id, s.level[:])
 		}
-		return
+		return list
 	}
-	t.setExtension(out, t.ext[uriOrientation], h.Extension(wire.ExtOrientation))
-	t.setExtension(out, t.ext[uriDependency], h.Extension(wire.ExtDependencyDescriptor))
-}
-
-// setExtension adds an extension in the one-octet form, or in the two-octet form where it must and the viewer takes both
-// (RFC 8285); what fits neither is left out.
-func (t *viewerTrack) setExtension(out *rtp.Header, id uint8, data []byte) {
-	if id == 0 || len(data) == 0 {
-		return
+	if len(h.Ext) > 0 {
+		list[0] = extension{t.ext[uriOrientation], h.Extension(wire.ExtOrientation)}
+		list[1] = extension{t.ext[uriDependency], h.Extension(wire.ExtDependencyDescriptor)}
 	}
-	profile := uint16(rtp.ExtensionProfileOneByte)
-	if id > 14 || len(data) > 16 || out.Extension && out.ExtensionProfile == rtp.ExtensionProfileTwoByte {
-		profile = rtp.ExtensionProfileTwoByte
-	}
-	if profile == rtp.ExtensionProfileTwoByte && !t.mixed || len(data) > 255 {
-		return
-	}
-	if !out.Extension {
-		out.Extension, out.ExtensionProfile = true, profile
-	}
-	// The lengths have been checked; an error could only leave the extension out.
-	_ = out.SetExtensionWithProfile(id, data, profile)
+	return list
 }
 
 // resend sends packets of the history again and returns how many.
-func (t *viewerTrack) resend(missing []uint16, now time.Time) int {
+func (t *viewerTrack) resend(missing []uint16, since time.Duration, out *outlet) int {
+	if t.sent == nil {
+		return 0
+	}
 	n := 0
 	for _, seq := range missing {
 		s := &t.sent[int(seq)%len(t.sent)]
-		if s.buffer == nil || s.header.SequenceNumber != seq || s.resends >= maxResends || now.Sub(s.at) > historyAge {
+		if s.packet == nil || s.seq != seq || s.resends >= maxResends || since-s.at > historyAge {
 			continue
 		}
-		s.resends++
-		n++
-		t.write(s)
+		if payload, ok := s.choice.of(s.packet); ok {
+			s.resends++
+			n++
+			t.write(s, payload, out)
+		}
 	}
 	return n
 }
 
-func (t *viewerTrack) write(s *sentPacket) {
-	count := &t.owner.session.service.count
-	if _, err := t.writer.WriteRTP(&s.header, s.payload); err != nil {
-		count.failed.Add(1)
+// write encrypts the packet into the batch.
+func (t *viewerTrack) write(s *sentPacket, payload []byte, out *outlet) {
+	space := out.batch.Space(rtpHeaderSize + maxExtensions + len(payload) + maxSRTP)
+	h := &s.packet.header
+	b := appendHeader(space, h.Marker, s.choice.pt, s.seq, s.time, t.ssrc, t.mixed, t.extensions(h))
+	b = append(b, payload...)
+	b, err := out.srtp.EncryptRTP(space, b, &t.header)
+	if err != nil {
+		out.failed++
 		return
 	}
-	count.out.Add(1)
+	out.batch.Add(out.path.Remote, len(b))
+	out.packets++
+}
+
+// outlet is where a viewer's packets go.
+type outlet struct {
+	batch *udp.Batch
+	path  *checks.Path
+	srtp  *srtp.Context
+	// RTP packets that went into the batch, and that could not be encrypted.
+	packets, failed uint64
 }

@@ -2,34 +2,36 @@ package guest
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/transport/v5"
-	"github.com/pion/webrtc/v4"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/secure"
+	"github.com/castd/castd/engine/udp"
 )
 
 // Config says how guests reach this peer.
 type Config struct {
-	// Mux is the UDP port that all sessions share; nil opens a port for each session. The Service does not close it.
+	// Mux is the UDP port that all sessions share, a *udp.Port; the Service does not close it. Without one, each publisher gets a
+	// port of his own and viewers share one, as they do where it is something else.
 	Mux ice.UDPMux
 	// Net replaces the operating system's network in tests.
 	Net transport.Net
 	// Loopback offers loopback addresses too, so that browsers on this machine need no other network.
 	Loopback bool
-	// MaxSessions bounds the sessions that exist at once; 0 means 1,000. A session costs about 0.3 MB, a watching one up to
-	// 2 MB while video is flowing.
+	// MaxSessions bounds the sessions that exist at once; 0 means 1,000. A publishing one costs about 0.3 MB, a watching one a
+	// quarter of that.
 	MaxSessions int
 	// Log may be nil.
 	Log *slog.Logger
@@ -62,12 +64,17 @@ type Service struct {
 	config      Config
 	log         *slog.Logger
 	pionLog     *pionLog
-	certificate webrtc.Certificate
+	certificate secure.Certificate
+	parsed      *x509.Certificate // of certificate
 	count       counters
+	keeper      *keeper
+	writers     []*writer
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
-	pending  int // sessions that are being set up
+	halls    map[engine.Media]*hall
+	port     *udp.Port // of viewers, where the Config has none
+	pending  int       // sessions that are being set up
 	closed   bool
 }
 
@@ -82,17 +89,22 @@ func New(c Config) (*Service, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	certificate, err := secure.NewCertificate(time.Now())
 	if err != nil {
-		return nil, fmt.Errorf("guest: make key: %w", err)
+		return nil, fmt.Errorf("guest: %w", err)
 	}
-	certificate, err := webrtc.GenerateCertificate(key)
+	parsed, err := x509.ParseCertificate(certificate.TLS.Certificate[0])
 	if err != nil {
 		return nil, fmt.Errorf("guest: make certificate: %w", err)
 	}
-	return &Service{
-		config: c, log: log, pionLog: &pionLog{log: log}, certificate: *certificate, sessions: map[*session]struct{}{},
-	}, nil
+	s := &Service{
+		config: c, log: log, pionLog: &pionLog{log: log}, certificate: certificate, parsed: parsed, keeper: newKeeper(),
+		sessions: map[*session]struct{}{}, halls: map[engine.Media]*hall{},
+	}
+	for range runtime.GOMAXPROCS(0) {
+		s.writers = append(s.writers, newWriter(s))
+	}
+	return s, nil
 }
 
 // Publish implements engine.GuestService. The slot is open when Publish returns, so that a guest who may not publish is told
@@ -206,7 +218,37 @@ func (s *Service) Close() error {
 	for _, sess := range all {
 		<-sess.done
 	}
-	return nil
+	s.keeper.close()
+	for _, w := range s.writers {
+		w.close()
+	}
+	s.mu.Lock()
+	port := s.port
+	s.port = nil
+	s.mu.Unlock()
+	if port == nil {
+		return nil
+	}
+	return port.Close()
+}
+
+// viewerPort returns the port that viewers share.
+func (s *Service) viewerPort() (*udp.Port, error) {
+	if p, ok := s.config.Mux.(*udp.Port); ok {
+		return p, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, engine.ErrClosed
+	}
+	var err error
+	if s.port == nil && s.config.Net != nil {
+		s.port, err = udp.ListenNet(s.config.Net)
+	} else if s.port == nil {
+		s.port, err = udp.Listen(0, false)
+	}
+	return s.port, err
 }
 
 // local reports whether a request came from this machine: over a loopback address or, without any address, a Unix socket.

@@ -16,15 +16,15 @@ import (
 
 // part is what a session does besides negotiating: publish or watch.
 type part interface {
-	// prepare adds tracks and handlers to the connection, before the offer is applied.
-	prepare(pc *webrtc.PeerConnection) error
+	// carrier makes the connection, which has not begun.
+	carrier() (carrier, error)
 	// open reserves what it needs of the room, once the answer is there.
 	open(ctx context.Context) error
-	// sources returns the SSRCs of the guest's streams that have come, by kind.
+	// sources returns SSRCs by kind: of a publisher's streams that have come, and of what a viewer is sent.
 	sources() map[string]uint32
 	// run works from the moment that the connection is ready until ctx ends.
 	run(ctx context.Context)
-	// close gives everything back. It is called once, after run has returned or without it, where prepare succeeded.
+	// close gives everything back. It is called once, after run has returned or without it, before the carrier is closed.
 	close()
 }
 
@@ -37,7 +37,7 @@ type session struct {
 	log     *slog.Logger
 	offer   *offer
 	part    part
-	pc      *webrtc.PeerConnection
+	carrier carrier
 	release func() // gives the guest's slot of this peer back
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -78,13 +78,15 @@ func (s *Service) newSession(ctx context.Context, m engine.Media, o *offer, opts
 		sess.part = newWatcher(sess, m, opts)
 	}
 	var err error
-	if sess.pc, err = s.newPeerConnection(o, sess.selectPair); err != nil {
+	if sess.carrier, err = sess.part.carrier(); err != nil {
 		sess.cancel()
+		sess.part.close()
 		return nil, fmt.Errorf("guest: make connection: %w", err)
 	}
 	if err := sess.start(ctx); err != nil {
-		sess.cancel()
-		_ = sess.pc.GracefulClose()
+		sess.end(err)
+		sess.part.close()
+		_ = sess.carrier.close()
 		sess.wg.Wait()
 		return nil, err
 	}
@@ -94,58 +96,21 @@ func (s *Service) newSession(ctx context.Context, m engine.Media, o *offer, opts
 }
 
 func (s *session) start(ctx context.Context) error {
-	s.pc.OnConnectionStateChange(s.stateChanged)
-	if err := s.part.prepare(s.pc); err != nil {
-		return fmt.Errorf("guest: prepare connection: %w", err)
-	}
-	fromPion, err := s.exchange(ctx, s.offer.ufrag, s.offer.pwd, s.offer.candidates, 1)
-	if err == nil {
-		s.answer, err = s.offer.answerText(fromPion)
-	}
+	answer, err := s.carrier.start(ctx)
 	if err != nil {
-		s.part.close()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		s.log.Debug("offer refused", "error", err)
 		return userError(err, engine.CodeBadOffer, "The offer could not be answered; send an offer as a browser or encoder makes it.")
 	}
+	s.answer = answer
 	stop := context.AfterFunc(ctx, s.cancel)
 	err = s.part.open(s.ctx)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
-	if err != nil {
-		s.part.close()
-		return err
-	}
-	return nil
-}
-
-// exchange applies the offer with these ICE parameters and returns pion's complete answer.
-func (s *session) exchange(ctx context.Context, ufrag, pwd string, candidates []string, version uint64) (string, error) {
-	tame, err := s.offer.tame(ufrag, pwd, candidates, version, s.part.sources())
-	if err != nil {
-		return "", fmt.Errorf("write offer: %w", err)
-	}
-	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: tame}); err != nil {
-		return "", fmt.Errorf("apply offer: %w", err)
-	}
-	gathered := webrtc.GatheringCompletePromise(s.pc)
-	options := &webrtc.AnswerOptions{OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true}}
-	answer, err := s.pc.CreateAnswer(options)
-	if err != nil {
-		return "", fmt.Errorf("make answer: %w", err)
-	}
-	if err := s.pc.SetLocalDescription(answer); err != nil {
-		return "", fmt.Errorf("apply answer: %w", err)
-	}
-	select {
-	case <-gathered:
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
-	return s.pc.LocalDescription().SDP, nil
+	return err
 }
 
 // selectPair reports whether the pair of a binding request is the first of this generation. Later requests, keepalives for
@@ -157,12 +122,20 @@ func (s *session) stateChanged(state webrtc.PeerConnectionState) {
 	s.log.Debug("guest connection", "state", state.String())
 	switch state {
 	case webrtc.PeerConnectionStateConnected:
-		s.readyOnce.Do(func() { close(s.ready) })
+		s.connected()
 	case webrtc.PeerConnectionStateFailed:
-		s.end(engine.NewUserError(engine.CodeTimeout, "The connection was lost or could not be made; check the network between you and this peer, and connect again."))
+		s.end(errLost())
 	case webrtc.PeerConnectionStateClosed: // the guest ended DTLS
 		s.end(nil)
 	}
+}
+
+// connected tells that media may flow.
+func (s *session) connected() { s.readyOnce.Do(func() { close(s.ready) }) }
+
+func errLost() error {
+	return engine.NewUserError(engine.CodeTimeout,
+		"The connection was lost or could not be made; check the network between you and this peer, and connect again.")
 }
 
 // run is the session's goroutine.
@@ -192,7 +165,7 @@ func (s *session) end(err error) {
 
 func (s *session) finish() {
 	s.part.close()
-	if err := s.pc.GracefulClose(); err != nil {
+	if err := s.carrier.close(); err != nil {
 		s.log.Debug("close guest connection", "error", err)
 	}
 	s.wg.Wait()

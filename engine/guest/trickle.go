@@ -3,9 +3,6 @@ package guest
 import (
 	"context"
 
-	"github.com/pion/ice/v4"
-	"github.com/pion/webrtc/v4"
-
 	"github.com/castd/castd/engine"
 )
 
@@ -38,12 +35,8 @@ func (s *session) Patch(ctx context.Context, text string) (string, error) {
 // trickle adds candidates to this ICE generation.
 func (s *session) trickle(f *fragment) error {
 	for _, c := range f.candidates {
-		if _, err := ice.UnmarshalCandidate(c); err != nil {
-			s.log.Debug("candidate skipped", "error", err)
-			continue
-		}
-		if err := s.pc.AddICECandidate(webrtc.ICECandidateInit{Candidate: c}); err != nil {
-			s.log.Debug("candidate skipped", "error", err)
+		if !s.carrier.candidate(c) {
+			s.log.Debug("candidate skipped")
 			continue
 		}
 		s.mu.Lock()
@@ -61,17 +54,11 @@ func (s *session) restart(ctx context.Context, f *fragment) (string, error) {
 	version := s.generation
 	s.mu.Unlock()
 	s.selected.Store(false)
-	var usable []string
-	for _, c := range f.candidates {
-		if _, err := ice.UnmarshalCandidate(c); err == nil {
-			usable = append(usable, c)
-		}
-	}
-	fromPion, err := s.exchange(ctx, f.ufrag, f.pwd, usable, version)
+	fragment, err := s.carrier.restart(ctx, f.ufrag, f.pwd, f.candidates, version)
 	if err != nil {
 		// The connection is between two generations and of no use any more.
 		s.end(engine.NewUserError(engine.CodeBadOffer, "ICE could not be restarted; connect again."))
 		return "", userError(err, engine.CodeBadOffer, "ICE could not be restarted; connect again.")
 	}
-	return s.offer.restartFragment(fromPion)
+	return fragment, nil
 }

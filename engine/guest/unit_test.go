@@ -217,7 +217,7 @@ func TestQueueDropsVideoFirst(t *testing.T) {
 	n := uint64(0)
 	push := func(kind wire.Kind, key bool) bool {
 		n++
-		return q.push(&item{header: wire.Header{Kind: kind, KeyFrame: key, FrameStart: key, Number: n}})
+		return q.push(&packet{header: wire.Header{Kind: kind, KeyFrame: key, FrameStart: key, Number: n}}) > 0
 	}
 	for i := range queueSize - queueReserve {
 		if !push(wire.KindVideo, i == 0) {
@@ -235,20 +235,20 @@ func TestQueueDropsVideoFirst(t *testing.T) {
 	if push(wire.KindAudio, false) || audio.Load() != 1 {
 		t.Fatal("the queue has no bound")
 	}
-	var it item
+	var it [1]*packet
 	last := uint64(0)
 	for range queueSize/2 + 1 {
-		if !q.pop(&it) || it.header.Number <= last {
+		if n, _ := q.pop(it[:]); n != 1 || it[0].header.Number <= last {
 			t.Fatal("order")
 		}
-		last = it.header.Number
+		last = it[0].header.Number
 	}
 	if push(wire.KindVideo, false) || !push(wire.KindVideo, true) || !push(wire.KindVideo, false) {
 		t.Fatal("video must go on at a key frame")
 	}
 	left := 0
-	for q.pop(&it) {
-		left++
+	for n := 1; n > 0; left += n {
+		n, _ = q.pop(it[:])
 	}
 	if left != queueSize/2+1 || q.ring != nil {
 		t.Fatalf("%d left", left)

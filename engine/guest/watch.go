@@ -3,198 +3,173 @@ package guest
 import (
 	"context"
 	"math/rand/v2"
-	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
-	"github.com/pion/webrtc/v4"
 
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/wire"
 )
 
-// Pace and limits of a watching session.
+// Limits of a watching session.
 const (
 	// refreshInterval is how often a viewer may have a group of pictures again.
 	refreshInterval = 500 * time.Millisecond
-	// burst packets of a backlog are sent without a pause; then the viewer's socket gets a moment to empty its buffer.
-	burst      = 16
-	burstPause = time.Millisecond
-	// maxFeedback bounds the RTCP messages of a viewer that wait for the writer; more are dropped and counted.
-	maxFeedback = 64
+	// maxMissing bounds the numbers that a viewer's NACKs have asked for and that wait for the writer; more are dropped, and the
+	// message is counted.
+	maxMissing = 1024
 )
 
 // watcher is the part of a session that shows a room to a viewer.
 type watcher struct {
 	// Constant.
 	session *session
-	room    engine.Media
+	hall    *hall
+	writer  *writer
 	want    wish
 	queue   *queue
-	pool    bufferPool
-	reports chan viewerReport
-	tracks  map[wire.Kind]*viewerTrack // owned by the writer but for constants
+	link    *link // set by carrier
+	tracks  [wire.KindVideo + 1]*viewerTrack
+	start   time.Time
 
-	mu      sync.Mutex // guards all following fields
-	playing *programme
+	// Atomic.
+	playing atomic.Pointer[programme]
+	queued  atomic.Bool // in the writer's list
+	sub     atomic.Pointer[engine.Subscription]
+
+	mu       sync.Mutex // guards the following fields
+	feedback feedback
+
+	turn sync.Mutex // held by the writer while it serves this viewer; guards the following fields
+	over bool
 
 	// Owned by the writer.
-	sub         engine.Subscription
-	start       time.Time
+	paused      bool
 	step        lipSync
-	sinceBurst  int
 	lastRefresh time.Time
+}
+
+// feedback is what a viewer's RTCP has asked for and the writer has not answered yet.
+type feedback struct {
+	missing [wire.KindVideo + 1][]uint16 // numbers, by kind
+	picture bool                         // a key frame (PLI, FIR)
 }
 
 var _ engine.Sink = (*watcher)(nil)
 
-// viewerReport is what a viewer's RTCP asks for.
-type viewerReport struct {
-	kind    wire.Kind
-	missing []uint16
-	picture bool // a key frame (PLI, FIR)
-}
-
 func newWatcher(s *session, m engine.Media, o engine.GuestOptions) *watcher {
 	c := &s.service.count
 	w := &watcher{
-		session: s, room: m, want: wish{o.Slot, o.From}, queue: newQueue(&c.audioDropped, &c.videoDropped),
-		reports: make(chan viewerReport, maxFeedback), tracks: map[wire.Kind]*viewerTrack{},
+		session: s, hall: s.service.enter(m), writer: s.service.enlist(), want: wish{o.Slot, o.From}, start: time.Now(),
+		queue: newQueue(&c.audioDropped, &c.videoDropped),
 	}
+	ssrc := rand.Uint32() | 1
 	for kind, name := range map[wire.Kind]string{wire.KindAudio: kindAudio, wire.KindVideo: kindVideo} {
 		if section := s.offer.accepted(name); section != nil {
 			// Half of the numbers are left before the first wrap, which a receiver could miss (RFC 3711 section 3.3.1).
-			w.tracks[kind] = newViewerTrack(kind, section, s.offer.mixed, uint16(rand.Uint32()&0x7FFF), rand.Uint32(), w)
+			w.tracks[kind] = newViewerTrack(kind, section, s.offer.mixed, uint16(rand.Uint32()&0x7FFF), rand.Uint32(), ssrc+2*uint32(kind))
 		}
 	}
 	return w
 }
 
-func (w *watcher) prepare(pc *webrtc.PeerConnection) error {
-	for _, kind := range []wire.Kind{wire.KindAudio, wire.KindVideo} {
-		t := w.tracks[kind]
-		if t == nil {
-			continue
-		}
-		transceiver, err := pc.AddTransceiverFromTrack(t, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
-		if err != nil {
-			return err
-		}
-		sender := transceiver.Sender()
-		w.session.spawn(func() { w.readReports(sender, t) })
+func (w *watcher) carrier() (carrier, error) {
+	l, err := w.session.service.newLink(w.session, w.reported)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	w.link = l
+	return l, nil
 }
 
 // open takes nothing of the room yet: a backlog is of use only once the connection is there.
-func (w *watcher) open(context.Context) error { return nil }
+func (w *watcher) open(context.Context) error {
+	w.session.spawn(func() { w.link.run(w.session.ctx) })
+	return nil
+}
 
-// sources is empty: a viewer sends no media.
-func (w *watcher) sources() map[string]uint32 { return nil }
+// sources returns the SSRCs that the viewer is sent.
+func (w *watcher) sources() map[string]uint32 {
+	ssrcs := map[string]uint32{}
+	for _, t := range w.tracks {
+		if t != nil {
+			ssrcs[t.kind.String()] = t.ssrc
+		}
+	}
+	return ssrcs
+}
 
-// close has nothing to give back: run does it.
-func (w *watcher) close() {}
+// close makes sure that the writer sends nothing more to this viewer.
+func (w *watcher) close() {
+	w.turn.Lock()
+	w.over = true
+	w.turn.Unlock()
+	w.session.service.dismiss(w.writer)
+	w.session.service.leave(w.hall)
+}
 
-// run subscribes and writes until ctx ends.
+// run subscribes until ctx ends; the writer does the rest.
 func (w *watcher) run(ctx context.Context) {
-	w.start = time.Now()
-	sub, err := w.room.Subscribe(w, engine.SinkOptions{Backlog: true, Guest: true})
+	sub, err := w.hall.room.Subscribe(w, engine.SinkOptions{Backlog: true, Guest: true})
 	if err != nil {
 		w.session.end(err)
 		return
 	}
-	defer sub.Close()
-	w.sub = sub
-	pause := time.NewTimer(time.Hour)
-	defer pause.Stop()
-	var it item
-	for ctx.Err() == nil {
-		if w.queue.pop(&it) {
-			w.play(&it)
-			if it.backlog {
-				w.sinceBurst++
-			} else {
-				w.sinceBurst = 0
-			}
-			if w.sinceBurst < burst {
-				w.serveWaiting()
-				continue
-			}
-			w.sinceBurst = 0
-			pause.Reset(burstPause)
-			select {
-			case <-ctx.Done():
-			case <-pause.C:
-			}
-			continue
-		}
-		select {
-		case <-ctx.Done():
-		case <-w.queue.wake:
-		case r := <-w.reports:
-			w.serve(r)
-		}
-	}
+	w.sub.Store(&sub)
+	<-ctx.Done()
+	sub.Close()
 }
 
-// serveWaiting serves what viewers' RTCP asks for, without waiting.
-func (w *watcher) serveWaiting() {
-	select {
-	case r := <-w.reports:
-		w.serve(r)
-	default:
+// answer sends again what the viewer's RTCP asks for.
+func (w *watcher) answer(now time.Time, out *outlet) {
+	w.mu.Lock()
+	asked := w.feedback
+	w.feedback = feedback{}
+	w.mu.Unlock()
+	for kind, missing := range asked.missing {
+		if len(missing) > 0 {
+			n := w.tracks[kind].resend(missing, now.Sub(w.start), out)
+			w.session.service.count.retransmitted.Add(uint64(n))
+		}
 	}
-}
-
-func (w *watcher) serve(r viewerReport) {
-	t := w.tracks[r.kind]
-	if len(r.missing) > 0 {
-		w.session.service.count.retransmitted.Add(uint64(t.resend(r.missing, time.Now())))
-	}
-	if r.picture {
-		w.refresh(time.Now())
+	if asked.picture {
+		w.refresh(now)
 	}
 }
 
 // refresh has the group of pictures that is playing delivered again.
 func (w *watcher) refresh(now time.Time) {
-	w.mu.Lock()
-	playing := w.playing
-	w.mu.Unlock()
-	if playing == nil || playing.video == nil || now.Sub(w.lastRefresh) < refreshInterval {
+	playing, sub := w.playing.Load(), w.sub.Load()
+	if playing == nil || playing.video == nil || sub == nil || now.Sub(w.lastRefresh) < refreshInterval {
 		return
 	}
 	w.lastRefresh = now
-	w.sub.Refresh(playing.video.ID)
+	(*sub).Refresh(playing.video.ID)
 }
 
 // Streams implements engine.Sink.
 func (w *watcher) Streams(all []*engine.StreamState) {
-	w.mu.Lock()
-	w.playing = choosePlaying(all, w.want, w.playing, w.fits)
-	misfit := w.playing != nil && w.playing.misfit
-	w.mu.Unlock()
-	if misfit {
+	playing := choosePlaying(all, w.want, w.playing.Load(), w.fits)
+	w.playing.Store(playing)
+	if playing != nil && playing.misfit {
 		w.session.end(engine.NewUserError(engine.CodeNoCommonCodec,
 			"Nothing that this room sends is in a codec that was offered; offer Opus, and VP8, VP9, H264 and AV1."))
 	}
 }
 
 func (w *watcher) fits(st *engine.StreamState) bool {
-	t := w.tracks[st.Kind]
-	if t == nil {
+	if int(st.Kind) >= len(w.tracks) || w.tracks[st.Kind] == nil {
 		return false
 	}
-	_, ok := choose(t.codecs, st)
+	_, ok := choose(w.tracks[st.Kind].codecs, st)
 	return ok
 }
 
 // WritePacket implements engine.Sink.
 func (w *watcher) WritePacket(p *engine.Packet) {
-	w.mu.Lock()
-	playing := w.playing
-	w.mu.Unlock()
+	playing := w.playing.Load()
 	if playing == nil || len(p.Payload) == 0 || len(p.Payload)+len(p.Header.Ext) > wire.MaxPacket {
 		return
 	}
@@ -202,75 +177,76 @@ func (w *watcher) WritePacket(p *engine.Packet) {
 	if (playing.audio == nil || playing.audio.ID != id) && (playing.video == nil || playing.video.ID != id) {
 		return
 	}
-	b := w.pool.get()
-	b.b = append(append(b.b[:0], p.Payload...), p.Header.Ext...)
-	it := item{
-		stream: p.Stream, header: p.Header, payload: b.b[:len(p.Payload)], ext: b.b[len(p.Payload):], backlog: p.Backlog,
-		liveTime: p.LiveTimestamp, wallUs: p.WallUs, arrived: time.Now(), buffer: b,
-	}
-	it.header.Ext = it.ext
-	if !w.queue.push(&it) {
-		w.pool.put(b)
+	if n := w.queue.push(w.hall.packet(p)); n > 0 {
+		w.writer.enqueue(w, p.Stream.Kind != wire.KindVideo || p.Header.Marker || p.Header.FrameEnd || n >= holdMost)
 	}
 }
 
-// play sends one packet of the queue.
-func (w *watcher) play(it *item) {
-	t := w.tracks[it.stream.Kind]
-	now := time.Now()
-	if !t.ready(it) {
-		w.pool.put(it.buffer)
+// play puts one packet of the queue into the batch, and reports whether it did.
+func (w *watcher) play(p *packet, now time.Time, out *outlet) bool {
+	t := w.tracks[p.stream.Kind]
+	if !t.ready(p) {
 		if t.needKey {
 			w.refresh(now)
 		}
-		return
+		return false
 	}
-	p, ok := t.send(it, now.Sub(w.start), now)
+	at, ok := t.send(p, now.Sub(w.start), out)
 	if !ok {
-		return
+		return false
 	}
-	wall := it.wallUs
-	if wall != 0 && it.backlog {
-		wall += int64(int32(it.liveTime-it.header.Timestamp)) * 1_000_000 / t.line.rate
+	wall := p.wallUs
+	if wall != 0 && p.backlog {
+		wall += int64(int32(p.liveTime-p.header.Timestamp)) * 1_000_000 / t.line.rate
 	}
-	if report := t.report(w.step.local(keyOf(it.stream), wall, it.arrived), p, now); report != nil {
-		if err := w.session.pc.WriteRTCP([]rtcp.Packet{report}); err != nil {
-			w.session.log.Debug("send report", "error", err)
-		}
+	if report := t.report(w.step.local(keyOf(p.stream), wall, p.arrived), at, now); report != nil {
+		w.writeReport(report, out)
 	}
+	return true
 }
 
-// readReports hands a viewer's RTCP to the writer.
-func (w *watcher) readReports(sender *webrtc.RTPSender, t *viewerTrack) {
-	buf := make([]byte, receiveMTU)
-	for {
-		n, _, err := sender.Read(buf)
-		if err != nil {
-			return
-		}
-		packets, err := rtcp.Unmarshal(buf[:n])
-		if err != nil {
-			continue
-		}
-		report := viewerReport{kind: t.kind}
-		for _, packet := range packets {
-			switch p := packet.(type) {
-			case *rtcp.TransportLayerNack:
-				for _, pair := range p.Nacks {
-					report.missing = append(report.missing, pair.PacketList()...)
+func (w *watcher) writeReport(r *rtcp.SenderReport, out *outlet) {
+	plain, err := r.Marshal()
+	if err == nil {
+		plain, err = out.srtp.EncryptRTCP(nil, plain, nil)
+	}
+	if err != nil {
+		w.session.log.Debug("send report", "error", err)
+		return
+	}
+	space := out.batch.Space(len(plain))
+	out.batch.Add(out.path.Remote, len(append(space, plain...)))
+}
+
+// reported takes a viewer's RTCP, on a socket's goroutine, and hands what it asks for to the writer.
+func (w *watcher) reported(packets []rtcp.Packet) {
+	some := false
+	w.mu.Lock()
+	for _, p := range packets {
+		switch p := p.(type) {
+		case *rtcp.TransportLayerNack:
+			for kind, t := range w.tracks {
+				if t == nil || t.ssrc != p.MediaSSRC {
+					continue
 				}
-			case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-				report.picture = t.kind == wire.KindVideo
+				missing := &w.feedback.missing[kind]
+				for _, pair := range p.Nacks {
+					if len(*missing) >= maxMissing {
+						w.session.service.count.feedbackDropped.Add(1)
+						break
+					}
+					*missing = append(*missing, pair.PacketList()...)
+				}
+				some = true
+			}
+		case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
+			if w.tracks[wire.KindVideo] != nil {
+				w.feedback.picture, some = true, true
 			}
 		}
-		if len(report.missing) == 0 && !report.picture {
-			continue
-		}
-		report.missing = slices.Clip(report.missing)
-		select {
-		case w.reports <- report:
-		default:
-			w.session.service.count.feedbackDropped.Add(1)
-		}
+	}
+	w.mu.Unlock()
+	if some {
+		w.writer.enqueue(w, true)
 	}
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4"
 
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/wire"
@@ -123,7 +122,7 @@ func TestOutOfOrderBacklog(t *testing.T) {
 		key    bool
 		want   bool
 	}{{9, false, false}, {10, true, true}, {12, false, true}, {11, false, false}, {13, false, true}, {10, true, true}, {11, false, true}} {
-		it := &item{stream: st, backlog: true, liveTime: 99, header: wire.Header{Stream: 1, Number: c.number, Timestamp: uint32(c.number), KeyFrame: c.key, FrameStart: true}}
+		it := &packet{stream: st, backlog: true, liveTime: 99, header: wire.Header{Stream: 1, Number: c.number, Timestamp: uint32(c.number), KeyFrame: c.key, FrameStart: true}}
 		if got := track.ready(it); got != c.want {
 			t.Fatalf("packet %d: %v", i, got)
 		} else if got {
@@ -363,21 +362,43 @@ func TestWrapInSRTPNumbers(t *testing.T) {
 	})
 }
 
-func TestViewerTrackKind(t *testing.T) {
-	var track viewerTrack
-	if track.Kind() != webrtc.RTPCodecTypeAudio || track.Unbind(nil) != nil || track.RID() != "" {
-		t.Fatal("an audio track")
-	}
-	var h rtp.Header
-	track.setExtension(&h, 15, make([]byte, 3))
-	track.setExtension(&h, 3, make([]byte, 17))
-	if h.Extension {
-		t.Fatal("two-octet extensions for a viewer who does not take them")
-	}
-	track.mixed = true
-	track.setExtension(&h, 2, []byte{1})
-	track.setExtension(&h, 3, make([]byte, 17))
-	if h.ExtensionProfile != rtp.ExtensionProfileTwoByte || len(h.Extensions) != 2 {
-		t.Fatalf("%+v", h)
+// TestAppendHeader: what is written reads back, in the form that it needs, and what has no form is left out.
+func TestAppendHeader(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		mixed   bool
+		list    [2]extension
+		profile uint16
+		want    map[uint8]int // lengths by id
+	}{
+		{"none", false, [2]extension{}, 0, nil},
+		{"one octet", false, [2]extension{{1, []byte{7}}, {14, make([]byte, 16)}}, rtp.ExtensionProfileOneByte, map[uint8]int{1: 1, 14: 16}},
+		{"second only", true, [2]extension{{}, {3, []byte{7, 8}}}, rtp.ExtensionProfileOneByte, map[uint8]int{3: 2}},
+		{"long for a viewer who does not take it", false, [2]extension{{15, make([]byte, 3)}, {3, make([]byte, 17)}}, 0, nil},
+		{"two octets", true, [2]extension{{2, []byte{1}}, {3, make([]byte, 17)}}, rtp.ExtensionProfileTwoByte, map[uint8]int{2: 1, 3: 17}},
+		{"large id", true, [2]extension{{200, []byte{1}}, {}}, rtp.ExtensionProfileTwoByte, map[uint8]int{200: 1}},
+		{"too long", true, [2]extension{{2, make([]byte, 256)}, {}}, 0, nil},
+	} {
+		b := appendHeader(nil, true, 111, 65535, 1<<31, 9, c.mixed, c.list)
+		var h rtp.Header
+		n, err := h.Unmarshal(append(b, "payload"...))
+		if err != nil || n != len(b) || len(b) > rtpHeaderSize+maxExtensions {
+			t.Fatalf("%s: %d of %d octets, %v", c.name, n, len(b), err)
+		}
+		if !h.Marker || h.PayloadType != 111 || h.SequenceNumber != 65535 || h.Timestamp != 1<<31 || h.SSRC != 9 {
+			t.Fatalf("%s: %+v", c.name, h)
+		}
+		got := map[uint8]int{}
+		for _, id := range h.GetExtensionIDs() {
+			got[id] = len(h.GetExtension(id))
+		}
+		if h.Extension != (c.want != nil) || h.Extension && h.ExtensionProfile != c.profile || len(got) != len(c.want) {
+			t.Fatalf("%s: %+v %v", c.name, h, got)
+		}
+		for id, n := range c.want {
+			if got[id] != n {
+				t.Fatalf("%s: %v", c.name, got)
+			}
+		}
 	}
 }

@@ -36,7 +36,7 @@ const (
 	receiveMTU = 1600
 )
 
-// newPeerConnection makes a connection that knows exactly the codecs and header extensions of the offer. selectPair reports
+// newPeerConnection makes a publisher's connection that knows exactly the codecs and header extensions of the offer. selectPair reports
 // whether the pair of a binding request is to be used at once.
 func (s *Service) newPeerConnection(o *offer, selectPair func() bool) (*webrtc.PeerConnection, error) {
 	media := &webrtc.MediaEngine{}
@@ -46,10 +46,8 @@ func (s *Service) newPeerConnection(o *offer, selectPair func() bool) (*webrtc.P
 		}
 	}
 	registry := &interceptor.Registry{}
-	if o.purpose == publishing {
-		if err := addInterceptors(registry, s.pionLog); err != nil {
-			return nil, err
-		}
+	if err := addInterceptors(registry, s.pionLog); err != nil {
+		return nil, err
 	}
 	settings, err := s.settings(o, selectPair)
 	if err != nil {
@@ -57,8 +55,13 @@ func (s *Service) newPeerConnection(o *offer, selectPair func() bool) (*webrtc.P
 	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(registry), webrtc.WithSettingEngine(settings))
 	return api.NewPeerConnection(webrtc.Configuration{
-		Certificates: []webrtc.Certificate{s.certificate}, BundlePolicy: webrtc.BundlePolicyMaxBundle,
+		Certificates: []webrtc.Certificate{webrtc.CertificateFromX509(s.certificate.Key, s.parsed)}, BundlePolicy: webrtc.BundlePolicyMaxBundle,
 	})
+}
+
+// srtpProfiles are those that guests may use, the better first: AES-GCM costs a quarter of AES-CM with HMAC-SHA1.
+func srtpProfiles() []dtls.SRTPProtectionProfile {
+	return []dtls.SRTPProtectionProfile{dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80}
 }
 
 func registerSection(media *webrtc.MediaEngine, s *section) error {
@@ -90,7 +93,7 @@ func registerSection(media *webrtc.MediaEngine, s *section) error {
 }
 
 // addInterceptors adds what a receiver needs: it asks for what is missing, reports what came, and tells the sender's
-// bandwidth estimator when each packet came. Viewers need none of it: repair and reports to them are this package's own.
+// bandwidth estimator when each packet came.
 func addInterceptors(registry *interceptor.Registry, log *pionLog) error {
 	generator, err := nack.NewGeneratorInterceptor(nack.GeneratorInterval(nackInterval), nack.GeneratorMaxNacksPerPacket(maxNacks),
 		nack.GeneratorSize(1024), nack.WithGeneratorLoggerFactory(log))
@@ -127,7 +130,7 @@ func (s *Service) settings(o *offer, selectPair func() bool) (webrtc.SettingEngi
 	e.SetICEBindingRequestHandler(func(*stun.Message, ice.Candidate, ice.Candidate, *ice.CandidatePair) bool { return selectPair() })
 	e.SetDTLSInsecureSkipHelloVerify(true)
 	e.SetDTLSRetransmissionInterval(dtlsRetransmission)
-	e.SetSRTPProtectionProfiles(dtls.SRTP_AEAD_AES_128_GCM, dtls.SRTP_AES128_CM_HMAC_SHA1_80)
+	e.SetSRTPProtectionProfiles(srtpProfiles()...)
 	e.SetSRTPReplayProtectionWindow(replayWindow)
 	e.SetSRTCPReplayProtectionWindow(1024)
 	e.SetReceiveMTU(receiveMTU)
@@ -139,7 +142,7 @@ func (s *Service) settings(o *offer, selectPair func() bool) (webrtc.SettingEngi
 	}
 	// Whoever sends media is better the DTLS server, which may send half a round trip earlier.
 	role := webrtc.DTLSRoleClient
-	if o.setup == "active" || o.setup == "actpass" && o.purpose == watching {
+	if o.setup == "active" {
 		role = webrtc.DTLSRoleServer
 	}
 	if err := e.SetAnsweringDTLSRole(role); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/secure"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -96,7 +97,7 @@ func (h *Hop) offer() (terms, error) {
 	nonce, signaller := h.t.nextNonce(), h.t.signaller
 	h.t.mu.Unlock()
 	a, err := signaller.Offer(h.connecting, h.peer, &wire.HopOffer{
-		Ufrag: ufrag, Password: pwd, Fingerprint: formatFingerprint(h.t.cert.fingerprint), Candidates: candidates, Nonce: nonce,
+		Ufrag: ufrag, Password: pwd, Fingerprint: secure.FormatFingerprint(h.t.cert.Fingerprint), Candidates: candidates, Nonce: nonce,
 	})
 	if err != nil {
 		return terms{}, fmt.Errorf("send offer: %w", err)
@@ -174,7 +175,7 @@ func (t *Transport) Answer(ctx context.Context, from peer.ID, offer *wire.HopOff
 	h.theirs = theirs
 	go h.run()
 	return &wire.HopAnswer{
-		Ufrag: ufrag, Password: pwd, Fingerprint: formatFingerprint(t.cert.fingerprint), Candidates: candidates, Nonce: nonce,
+		Ufrag: ufrag, Password: pwd, Fingerprint: secure.FormatFingerprint(t.cert.Fingerprint), Candidates: candidates, Nonce: nonce,
 	}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/pion/srtp/v3"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/secure"
 )
 
 // Hop is one connection to a peer. It implements engine.Hop.
@@ -169,7 +170,7 @@ func (h *Hop) nudge(n int) {
 
 // secure runs the DTLS handshake, reading for it meanwhile.
 func (h *Hop) secure() error {
-	f := newFeed(h.conn)
+	f := secure.NewFeed(h.conn)
 	open := dtls.Server
 	if h.dialer {
 		open = dtls.Client
@@ -185,11 +186,11 @@ func (h *Hop) secure() error {
 	go func() {
 		defer close(h.handshook)
 		var err error
-		local, remote, err = handshake(h.connecting, d, h.dialer)
+		local, remote, err = secure.Contexts(h.connecting, d, h.dialer, replayWindow)
 		if err == nil && h.dialer {
-			f.phase.Store(phaseProtected) // the server's last flight was the last of all
+			f.Advance(secure.PhaseProtected) // the server's last flight was the last of all
 		} else if err == nil {
-			f.phase.Store(phaseLastFlight)
+			f.Advance(secure.PhaseLastFlight)
 		}
 		h.wake() // the read loop below; before the result, after which it resets the deadline
 		result <- err

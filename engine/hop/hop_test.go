@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/secure"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -333,7 +334,7 @@ func TestStaleOfferIsRefused(t *testing.T) {
 }
 
 func TestWrongFingerprintIsRefused(t *testing.T) {
-	other, err := newCertificate(time.Now())
+	other, err := secure.NewCertificate(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -341,9 +342,9 @@ func TestWrongFingerprintIsRefused(t *testing.T) {
 		inLab(t, 2, delay, func(t *testing.T, l *lab) {
 			a, b := l.nodes[0], l.nodes[1]
 			if side == "offer" {
-				l.signals.change = func(_, _ peerID, o *wire.HopOffer) { o.Fingerprint = formatFingerprint(other.fingerprint) }
+				l.signals.change = func(_, _ peerID, o *wire.HopOffer) { o.Fingerprint = secure.FormatFingerprint(other.Fingerprint) }
 			} else {
-				l.signals.answer = func(o *wire.HopAnswer) { o.Fingerprint = formatFingerprint(other.fingerprint) }
+				l.signals.answer = func(o *wire.HopAnswer) { o.Fingerprint = secure.FormatFingerprint(other.Fingerprint) }
 			}
 			if _, err := a.tr.Dial(t.Context(), b.id); err == nil {
 				t.Errorf("%s with a wrong fingerprint made a hop", side)

@@ -57,7 +57,7 @@ func TestForgedDTLSWithSpoofedAddress(t *testing.T) {
 		rng := rand.New(rand.NewPCG(3, 4))
 		for i, r := range forgedRecords(rng, 1000) {
 			for _, h := range []engine.Hop{ha, hb} {
-				h.(*Hop).receive.feed.put(r)
+				h.(*Hop).receive.feed.Put(r)
 			}
 			time.Sleep(time.Millisecond)
 			synctest.Wait()

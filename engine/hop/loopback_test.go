@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"net"
-	"net/netip"
-	"syscall"
 	"testing"
 	"time"
 
@@ -130,73 +128,6 @@ func TestLoopbackHopsShareThePort(t *testing.T) {
 	<-c.got
 	if steady.(*Hop).ending() {
 		t.Error("the third peer's hop ended")
-	}
-}
-
-func TestListen(t *testing.T) {
-	one, port, err := Listen(0, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer one.Close()
-	loopback := false
-	for _, a := range one.GetListenAddresses() {
-		u := a.(*net.UDPAddr)
-		loopback = loopback || u.IP.IsLoopback()
-		if u.Port != port || u.IP.IsLinkLocalUnicast() || u.IP.IsUnspecified() {
-			t.Errorf("listens on %v, the port is %d", u, port)
-		}
-	}
-	if !loopback {
-		t.Error("does not listen on the loopback")
-	}
-	if _, _, err := Listen(port, false); !errors.Is(err, syscall.EADDRINUSE) {
-		t.Errorf("port in use: %v", err)
-	}
-	two, other, err := Listen(port, true)
-	if err != nil || other == port {
-		t.Fatalf("port in use, with fallback: %d, %v", other, err)
-	}
-	if _, err := two.GetConn("abcd", &net.UDPAddr{IP: net.IPv4(11, 1, 2, 3), Port: other}); err == nil {
-		t.Error("gave a connection on an address that is not this machine's")
-	}
-	if err := two.Close(); err != nil {
-		t.Error(err)
-	}
-	if _, err := two.GetConn("abcd", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: other}); err == nil {
-		t.Error("gave a connection after Close")
-	}
-	three, again, err := Listen(other, false)
-	if err != nil || again != other {
-		t.Fatalf("a port that was closed: %d, %v", again, err)
-	}
-	_ = three.Close()
-}
-
-func TestMuxFollowsAddresses(t *testing.T) {
-	m, err := listen(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	before := len(m.GetListenAddresses())
-	// One address comes, one goes.
-	for a, mux := range m.muxes {
-		_ = mux.Close()
-		delete(m.muxes, a)
-		gone := netip.MustParseAddr("11.9.9.9")
-		m.muxes[gone] = mux
-		break
-	}
-	m.scanned = time.Time{}
-	after := m.GetListenAddresses()
-	if len(after) != before {
-		t.Errorf("listens on %v", after)
-	}
-	for _, a := range after {
-		if a.(*net.UDPAddr).IP.Equal(net.IPv4(11, 9, 9, 9)) {
-			t.Errorf("listens on %v, which is gone", a)
-		}
 	}
 }
 

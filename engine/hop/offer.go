@@ -4,12 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 
 	"github.com/pion/ice/v4"
+
+	"github.com/castd/castd/engine/secure"
 )
 
 // Limits of what a peer may offer or answer.
@@ -108,27 +109,12 @@ func usableIP(ip net.IP, loopback bool) bool {
 	return ok && usable(a, loopback)
 }
 
-const fingerprintPrefix = "sha-256 "
-
-// formatFingerprint writes the SHA-256 of a certificate as in RFC 8122 section 5.
-func formatFingerprint(sum [sha256.Size]byte) string {
-	var b strings.Builder
-	b.WriteString(fingerprintPrefix)
-	for i, c := range sum {
-		if i > 0 {
-			b.WriteByte(':')
-		}
-		fmt.Fprintf(&b, "%02X", c)
-	}
-	return b.String()
-}
-
-// parseFingerprint reads what formatFingerprint wrote, in either case of letters.
+// parseFingerprint reads what secure.FormatFingerprint wrote, in either case of letters.
 func parseFingerprint(s string) (sum [sha256.Size]byte, err error) {
-	if len(s) != len(fingerprintPrefix)+3*sha256.Size-1 || !strings.EqualFold(s[:len(fingerprintPrefix)], fingerprintPrefix) {
+	if len(s) != len(secure.FingerprintPrefix)+3*sha256.Size-1 || !strings.EqualFold(s[:len(secure.FingerprintPrefix)], secure.FingerprintPrefix) {
 		return sum, errFingerprint
 	}
-	s = s[len(fingerprintPrefix):]
+	s = s[len(secure.FingerprintPrefix):]
 	for i := range sum {
 		if i > 0 && s[3*i-1] != ':' {
 			return sum, errFingerprint

@@ -6,6 +6,7 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 
+	"github.com/castd/castd/engine/secure"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -19,7 +20,7 @@ const (
 
 // receiver is a hop's way in. It belongs to the hop's goroutine.
 type receiver struct {
-	feed         *feed
+	feed         *secure.Feed
 	srtp         *srtp.Context // nil before the keys are there
 	early        [][]byte
 	audio, video uint32 // SSRCs of the peer
@@ -48,7 +49,7 @@ func (h *Hop) demux(b []byte) {
 	case len(b) < 2:
 		h.counters.invalid.Add(1)
 	case b[0] >= 20 && b[0] <= 63: // RFC 7983
-		h.receive.feed.put(b)
+		h.receive.feed.Put(b)
 	case b[0] < 128 || b[0] > 191:
 		h.counters.invalid.Add(1)
 	case h.receive.srtp == nil:
@@ -144,8 +145,8 @@ func (h *Hop) inControl(b []byte) {
 
 // heard counts a packet that authenticated.
 func (h *Hop) heard(now time.Time, n int) {
-	if h.receive.feed.phase.Load() != phaseProtected {
-		h.receive.feed.phase.Store(phaseProtected) // he has keys, so he has heard this side's last flight
+	if h.receive.feed.Phase() != secure.PhaseProtected {
+		h.receive.feed.Advance(secure.PhaseProtected) // he has keys, so he has heard this side's last flight
 	}
 	h.counters.bytesReceived.Add(uint64(n))
 	h.counters.lastReceived.Store(now.UnixNano())

@@ -17,6 +17,7 @@ import (
 	"github.com/pion/transport/v5/stdnet"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/secure"
 )
 
 // Errors that HopDown and Dial give, wrapped; hops that this side closed end with engine.ErrClosed.
@@ -47,7 +48,7 @@ type Transport struct {
 	net      transport.Net
 	loopback bool
 	log      *slog.Logger
-	cert     certificate
+	cert     secure.Certificate
 	timings  timings
 
 	// sent, where a test sets it before the first hop, sees each SRTP packet's rollover counter and sequence number.
@@ -81,7 +82,7 @@ func New(c Config) (*Transport, error) {
 		t.net = n
 	}
 	var err error
-	if t.cert, err = newCertificate(time.Now()); err != nil {
+	if t.cert, err = secure.NewCertificate(time.Now()); err != nil {
 		return nil, err
 	}
 	var epoch [4]byte
