@@ -148,6 +148,8 @@ func (g *Gateway) invite(w http.ResponseWriter, r *http.Request) error {
 		Video   bool     `json:"video"`
 		Guest   bool     `json:"guest"`
 		Expires duration `json:"expires"`
+		Uses    uint32   `json:"uses"`
+		Address bool     `json:"address"`
 		QR      bool     `json:"qr"`
 	}
 	if err := readJSON(w, r, &want); err != nil {
@@ -157,7 +159,8 @@ func (g *Gateway) invite(w http.ResponseWriter, r *http.Request) error {
 		return errExpired
 	}
 	link, err := g.config.Service.Invite(m.ID(), engine.InviteSpec{
-		Speak: want.Speak, Video: want.Video, Guest: want.Guest, Expires: time.Duration(want.Expires),
+		Speak: want.Speak, Video: want.Video, Guest: want.Guest, Expires: time.Duration(want.Expires), Uses: want.Uses,
+		Address: want.Address,
 	})
 	if err != nil {
 		return err

@@ -63,6 +63,14 @@ var statusOf = map[string]int{
 	engine.CodeFull:          http.StatusServiceUnavailable,
 	engine.CodeStale:         http.StatusPreconditionFailed,
 	engine.CodeTimeout:       http.StatusGatewayTimeout,
+	engine.CodeNoInvite:      http.StatusNotFound,
+	engine.CodeInviteNeeded:  http.StatusForbidden,
+	engine.CodeInviteWrong:   http.StatusForbidden,
+	engine.CodeInviteExpired: http.StatusForbidden,
+	engine.CodeInviteEarly:   http.StatusForbidden,
+	engine.CodeInviteSpent:   http.StatusForbidden,
+	engine.CodeRevoked:       http.StatusForbidden,
+	engine.CodeIssuerAway:    http.StatusGatewayTimeout,
 }
 
 // fullRetry is after how many seconds it may be worth trying a full peer again.

@@ -48,6 +48,8 @@ type session struct {
 	owner    tokenKey
 	about    engine.GuestOptions
 	since    time.Time
+	ended    <-chan struct{} // closed when the token holds no longer; nil: never
+	leave    func()          // gives back what the token's ledger has of it
 
 	// patching makes the comparison of the ETag and what follows one step. It is held across calls of guest.
 	patching sync.Mutex
@@ -130,6 +132,11 @@ func (g *Gateway) open(ctx context.Context, p protocol, m engine.Media, sdp stri
 	if err := g.reserve(s, c); err != nil {
 		return nil, err
 	}
+	var err error
+	if s.ended, s.leave, err = g.openGuest(c); err != nil {
+		g.unreserve(s)
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, offerTime)
 	defer cancel()
 	serve := g.config.Guests.Watch
@@ -138,6 +145,7 @@ func (g *Gateway) open(ctx context.Context, p protocol, m engine.Media, sdp stri
 	}
 	guest, err := serve(ctx, m, sdp, o)
 	if err != nil {
+		s.leave()
 		g.unreserve(s)
 		return nil, err
 	}
@@ -151,6 +159,7 @@ func (g *Gateway) open(ctx context.Context, p protocol, m engine.Media, sdp stri
 	g.mu.Unlock()
 	if closed {
 		_ = guest.Close()
+		s.leave()
 		g.unreserve(s)
 		return nil, engine.ErrClosed
 	}
@@ -188,13 +197,24 @@ func (g *Gateway) unreserve(s *session) {
 
 // await is a session's goroutine.
 func (g *Gateway) await(s *session) {
-	<-s.guest.Done()
+	defer s.leave()
+	var over error
+	select {
+	case <-s.guest.Done():
+	case <-s.ended:
+		over = errEnded
+		_ = s.guest.Close() // Done follows
+		<-s.guest.Done()
+	}
 	g.mu.Lock()
 	delete(g.sessions, s.guest.ID())
 	g.mu.Unlock()
 	g.unreserve(s)
 	g.metrics.ended(s.protocol)
 	err := s.guest.Err()
+	if over != nil {
+		err = over
+	}
 	if errors.Is(err, engine.ErrReplaced) {
 		err = errReplaced
 	}
