@@ -48,7 +48,7 @@ generate:
 	$(GO) generate -tags $(TAGS) ./...
 
 lint:
-	@unformatted=$$(gofmt -l cmd engine $(wildcard tree mixer plugins)); \
+	@unformatted=$$(gofmt -l cmd engine $(wildcard examples tree mixer plugins)); \
 	if [ -n "$$unformatted" ]; then echo "not formatted (gofmt -w): $$unformatted"; exit 1; fi
 	$(GO) vet -tags $(TAGS) ./...
 	@if command -v golangci-lint >/dev/null 2>&1; then golangci-lint run --build-tags $(TAGS); \

@@ -48,6 +48,7 @@ plugins/recording  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/voicemail  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/pstn       : plugins/sdk mixer/opus
 cmd/castd          : engine engine/bench engine/codec engine/container engine/node engine/store engine/wire plugins tree tree/treesim
+examples/broadcast : engine engine/node
 cmd/castd/e2e      :
 `
 

@@ -74,11 +74,7 @@ type PublishOptions struct {
 func PublishFile(ctx context.Context, m engine.Media, r io.Reader, o PublishOptions) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	file, err := container.Open(r)
-	if err != nil {
-		return mediaError(o.Source, err)
-	}
-	s, config, err := newFileSender(file.Tracks(), &o)
+	file, s, config, err := firstFile(r, &o)
 	if err != nil {
 		return err
 	}
@@ -101,6 +97,28 @@ func PublishFile(ctx context.Context, m engine.Media, r io.Reader, o PublishOpti
 		return err
 	}
 	return sendErr
+}
+
+// firstFile opens the first file that can be sent.
+func firstFile(r io.Reader, o *PublishOptions) (file container.Demuxer, s *fileSender, config engine.SlotConfig, err error) {
+	for range maxBad {
+		if file, err = container.Open(r); err == nil {
+			if s, config, err = newFileSender(file.Tracks(), o); err == nil {
+				return file, s, config, nil
+			}
+		}
+		err = mediaError(o.Source, err)
+		if o.Next == nil || o.Skip == nil || !o.Skip(err) {
+			break
+		}
+		var end error
+		if r, end = o.Next(); errors.Is(end, io.EOF) {
+			break // err is why nothing was sent
+		} else if end != nil {
+			return nil, nil, config, mediaError(o.Source, end)
+		}
+	}
+	return nil, nil, config, err
 }
 
 // errEnded says that the publication ended before the file did.
