@@ -240,6 +240,7 @@ func (b *benchFlags) runningRoom(ctx context.Context, a *app) error {
 	if c.PID == 0 {
 		c.PID = runningPID(a.dataDir)
 	}
+	c.Fingerprint = status.Fingerprint
 	c.WHIP, c.WHEP = status.HTTP+"/whip/"+info.Room, status.HTTP+"/whep/"+info.Room
 	if c.Token != "" {
 		return nil

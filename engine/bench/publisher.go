@@ -31,7 +31,6 @@ type publisher struct {
 	sinceKey    int
 	picture     uint16
 	packet      [12 + videoPayload]byte
-	late        histogram
 	// inWindow counts packets that were sent in the measuring window.
 	inWindow [kinds]uint64
 }
@@ -53,12 +52,10 @@ func (p *publisher) send() {
 		}
 		now := time.Now()
 		if p.media[audio] && !now.Before(nextAudio) {
-			p.late.add(now.Sub(nextAudio))
 			p.sendAudio()
 			nextAudio = nextAudio.Add(audioEvery)
 		}
 		if p.media[video] && !now.Before(nextVideo) {
-			p.late.add(now.Sub(nextVideo))
 			p.sendPicture()
 			pictures++
 			nextVideo = start.Add(time.Duration(pictures) * time.Second / pictureRate)

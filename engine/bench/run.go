@@ -23,6 +23,8 @@ type Config struct {
 	WHIP, WHEP string
 	Token      string // bearer token; "" for none
 	Insecure   bool   // any certificate of the server will do
+	// Fingerprint is the SHA-256 of the only certificate that will do, "AB:CD:..."; "" for those that the system trusts.
+	Fingerprint string
 
 	VideoPublishers int
 	AudioPublishers int
@@ -78,7 +80,7 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Config: c, http: newSignaller(c.Token, c.Insecure), dtls: dtls}
+	r := &run{Config: c, http: newSignaller(c.Token, tlsConfig(c.Insecure, c.Fingerprint)), dtls: dtls}
 	r.window.from.Store(math.MaxInt64)
 	defer r.http.http.CloseIdleConnections()
 	stop := make(chan struct{})

@@ -2,7 +2,9 @@ package bench
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,12 +26,29 @@ type signaller struct {
 	token string
 }
 
-func newSignaller(token string, insecure bool) *signaller {
+// tlsConfig says which certificates of a server will do.
+func tlsConfig(insecure bool, fingerprint string) *tls.Config {
+	if fingerprint == "" {
+		return &tls.Config{InsecureSkipVerify: insecure} // only where the caller said so
+	}
+	want := strings.ReplaceAll(strings.ToLower(fingerprint), ":", "")
+	return &tls.Config{
+		InsecureSkipVerify: true, // the fingerprint is what counts
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if sum := sha256.Sum256(s.PeerCertificates[0].Raw); hex.EncodeToString(sum[:]) != want {
+				return &tls.CertificateVerificationError{UnverifiedCertificates: s.PeerCertificates, Err: errCertificate}
+			}
+			return nil
+		},
+	}
+}
+
+func newSignaller(token string, config *tls.Config) *signaller {
 	return &signaller{token: token, http: &http.Client{
 		Timeout: 20 * time.Second,
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 32, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: insecure}, // only where the caller said so
+			TLSClientConfig: config,
 		},
 	}}
 }

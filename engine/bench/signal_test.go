@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -55,7 +56,7 @@ func TestSession(t *testing.T) {
 				w.WriteHeader(http.StatusCreated)
 				_, _ = io.WriteString(w, mediamtxAnswer)
 			})
-			c := newSignaller("T", false)
+			c := newSignaller("T", nil)
 			s, err := c.post(t.Context(), base+"/first", "offer")
 			if err != nil {
 				t.Fatal(err)
@@ -96,7 +97,7 @@ func TestRefusals(t *testing.T) {
 			w.WriteHeader(x.status)
 			_, _ = io.WriteString(w, x.body)
 		})
-		_, err := newSignaller(x.token, false).post(t.Context(), base+"/whip?secret=1", "offer")
+		_, err := newSignaller(x.token, nil).post(t.Context(), base+"/whip?secret=1", "offer")
 		if err == nil || !strings.Contains(err.Error(), x.want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%d %s: %v, want %q", x.status, x.body, err, x.want)
 		}
@@ -115,22 +116,30 @@ func TestUnreachable(t *testing.T) {
 		{"http://[::1/whip", "is no address"},
 	}
 	for _, x := range tests {
-		if _, err := newSignaller("", false).post(t.Context(), x.address, "offer"); err == nil || !strings.Contains(err.Error(), x.want) {
+		if _, err := newSignaller("", nil).post(t.Context(), x.address, "offer"); err == nil || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("%s: %v", x.address, err)
 		}
 	}
 	tls := httptest.NewTLSServer(http.NotFoundHandler())
 	defer tls.Close()
 	tls.Config.ErrorLog = nil
-	if _, err := newSignaller("", false).post(t.Context(), tls.URL+"/whip", "offer"); err == nil || !strings.Contains(err.Error(), "--insecure") {
+	if _, err := newSignaller("", nil).post(t.Context(), tls.URL+"/whip", "offer"); err == nil || !strings.Contains(err.Error(), "--insecure") {
 		t.Errorf("of an unknown certificate: %v", err)
 	}
-	if _, err := newSignaller("", true).post(t.Context(), tls.URL+"/whip", "offer"); !errors.Is(err, ErrMissing) {
+	if _, err := newSignaller("", tlsConfig(true, "")).post(t.Context(), tls.URL+"/whip", "offer"); !errors.Is(err, ErrMissing) {
 		t.Errorf("of any certificate: %v", err)
+	}
+	sum := sha256.Sum256(tls.Certificate().Raw)
+	if _, err := newSignaller("", tlsConfig(false, fmt.Sprintf("%X", sum))).post(t.Context(), tls.URL+"/whip", "offer"); !errors.Is(err, ErrMissing) {
+		t.Errorf("of the certificate: %v", err)
+	}
+	sum[0]++
+	if _, err := newSignaller("", tlsConfig(false, fmt.Sprintf("%X", sum))).post(t.Context(), tls.URL+"/whip", "offer"); err == nil || errors.Is(err, ErrMissing) {
+		t.Errorf("of another certificate: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := newSignaller("", false).post(ctx, "http://127.0.0.1:1/whip", "offer"); !errors.Is(err, context.Canceled) {
+	if _, err := newSignaller("", nil).post(ctx, "http://127.0.0.1:1/whip", "offer"); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
 	}
 }
