@@ -219,6 +219,9 @@ func (r *Room) selfLoop(now time.Time) {
 	}
 }
 
+// ReasonLeft is the Reason of an error event after which this peer is no longer in the room.
+const ReasonLeft = "left"
+
 // endLoop leaves the room for a reason that its person is told.
 func (r *Room) endLoop(err *UserError) {
 	if r.leaving {
@@ -226,7 +229,7 @@ func (r *Room) endLoop(err *UserError) {
 	}
 	r.leaving = true
 	r.e.log.Info("leaving room", "room", r.id, "reason", err.Code)
-	r.e.events.emit(Event{Event: "error", Room: string(r.id), Code: err.Code, Message: err.Message})
+	r.e.events.emit(Event{Event: "error", Room: string(r.id), Code: err.Code, Message: err.Message, Reason: ReasonLeft})
 	for _, p := range r.pubs {
 		p.finish(err)
 	}

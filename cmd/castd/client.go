@@ -109,6 +109,24 @@ func (p *remotePeer) Invite(ctx context.Context, room string, s engine.InviteSpe
 	return answer.Invite, err
 }
 
+func (p *remotePeer) Invites(ctx context.Context, room string) (all []engine.InviteInfo, err error) {
+	return all, p.call(ctx, http.MethodGet, "rooms/"+url.PathEscape(room)+"/invites", nil, &all)
+}
+
+func (p *remotePeer) Revoke(ctx context.Context, room, who string, speakOnly bool) error {
+	path := "rooms/" + url.PathEscape(room) + "/invites/" + url.PathEscape(who)
+	if speakOnly {
+		path += "?rights=speak"
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTime)
+	defer cancel()
+	resp, err := p.do(ctx, http.MethodDelete, path, "", nil)
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
 func (p *remotePeer) call(ctx context.Context, method, path string, body, answer any) error {
 	return p.callFor(ctx, queryTime, method, path, body, answer)
 }

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,51 +14,130 @@ import (
 	"github.com/castd/castd/engine"
 )
 
+// inviteFlags are the flags of invite.
+type inviteFlags struct {
+	speak, guest, withQR, list bool
+	expires                    span
+	uses                       uint32
+	revoke                     string
+}
+
 func (a *app) inviteCommand() *cobra.Command {
-	var speak, guest, withQR bool
-	var expires span
+	var flags inviteFlags
 	cmd := &cobra.Command{
 		Use:   "invite ROOM",
 		Short: "Prints a link that lets others into a room, and its QR code",
-		Long: "Prints a link that lets others into a room of the running peer. --speak puts a signed right to send in it. --guest prints a link\n" +
-			"for a browser, with a token for this room. The QR code is drawn on a terminal, or where --qr asks for it.",
-		Example: "  castd invite lobby\n  castd invite lobby --speak --expires 24h\n  castd invite lobby --guest",
-		Args:    exactly(1, "a ROOM"),
+		Long: "Prints a link that lets others into a room of the running peer. --speak puts a signed right to send in it; of a private room\n" +
+			"every link carries the right to be in it. --guest prints a link for a browser, with a token for this room. --uses counts: of\n" +
+			"people, or with --guest of sessions, where a place is kept for a minute for who comes back. --list shows what was made, and\n" +
+			"--revoke takes it back: an invite or a person by id, or all. Whoever came by it is put out at once; a private room then has\n" +
+			"another media key. The QR code is drawn on a terminal, or where --qr asks for it.",
+		Example: "  castd invite lobby\n  castd invite lobby --speak --expires 24h --uses 1\n  castd invite lobby --guest\n" +
+			"  castd invite lobby --list\n  castd invite lobby --revoke hq3ewnbd4m7ya",
+		Args: exactly(1, "a ROOM"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			p, err := a.running(ctx)
+			if flags.list && (flags.revoke != "" || flags.guest || flags.uses > 0) || flags.revoke != "" && (flags.guest || flags.uses > 0) {
+				return usagef("--list and --revoke make no invite: leave out the other flags")
+			}
+			p, err := a.running(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer p.Close()
-			link, err := p.Invite(ctx, args[0], engine.InviteSpec{Speak: speak, Guest: guest, Expires: expires.duration()})
-			if err != nil {
-				return err
+			switch {
+			case flags.list:
+				return a.listInvites(cmd.Context(), p, args[0])
+			case flags.revoke != "":
+				return a.revoke(cmd.Context(), p, args[0], flags.revoke, flags.speak)
 			}
-			out := &printer{json: a.json, w: a.out}
-			if a.json {
-				out.object(map[string]string{"invite": link})
-				return nil
-			}
-			out.text("%s\n", link)
-			if terminal := isTerminal(a.out); withQR || terminal {
-				drawn, err := drawQR(link, terminal)
-				if err != nil {
-					return err
-				}
-				out.text("%s", drawn)
-			}
-			return nil
+			return a.invite(cmd.Context(), p, args[0], &flags)
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&speak, "speak", false, "with the right to send")
-	f.BoolVar(&guest, "guest", false, "an http(s) link for a browser, with a token for the room")
-	f.BoolVar(&withQR, "qr", false, "draw the QR code even if this is no terminal")
-	f.Var(&expires, "expires", "end the invite's rights after this time, like 24h")
+	f.BoolVar(&flags.speak, "speak", false, "with the right to send; with --revoke, only that right")
+	f.BoolVar(&flags.guest, "guest", false, "an http(s) link for a browser, with a token for the room")
+	f.BoolVar(&flags.withQR, "qr", false, "draw the QR code even if this is no terminal")
+	f.Var(&flags.expires, "expires", "end the invite's rights after this time, like 24h")
 	f.Lookup("expires").DefValue = ""
+	f.Uint32Var(&flags.uses, "uses", 0, "how often it may be used; 0: any number of times")
+	f.BoolVar(&flags.list, "list", false, "list the invites that this peer made")
+	f.StringVar(&flags.revoke, "revoke", "", "take back the invite or the person of this `ID`, or all")
 	a.jsonFlag(f)
 	return cmd
+}
+
+// invite makes a link and prints it.
+func (a *app) invite(ctx context.Context, p peer, room string, flags *inviteFlags) error {
+	link, err := p.Invite(ctx, room, engine.InviteSpec{
+		Speak: flags.speak, Guest: flags.guest, Expires: flags.expires.duration(), Uses: flags.uses,
+	})
+	if err != nil {
+		return err
+	}
+	out := &printer{json: a.json, w: a.out}
+	if a.json {
+		out.object(map[string]string{"invite": link})
+		return nil
+	}
+	out.text("%s\n", link)
+	if terminal := isTerminal(a.out); flags.withQR || terminal {
+		drawn, err := drawQR(link, terminal)
+		if err != nil {
+			return err
+		}
+		out.text("%s", drawn)
+	}
+	return nil
+}
+
+// listInvites prints what was made, one a line.
+func (a *app) listInvites(ctx context.Context, p peer, room string) error {
+	all, err := p.Invites(ctx, room)
+	if err != nil {
+		return err
+	}
+	out := &printer{json: a.json, w: a.out}
+	for i := range all {
+		if a.json {
+			out.object(&all[i])
+			continue
+		}
+		inv := &all[i]
+		uses := "used by " + strconv.Itoa(len(inv.Used))
+		if inv.Uses > 0 {
+			uses = fmt.Sprintf("used %d of %d", len(inv.Used), inv.Uses)
+		} else if inv.Kind == "guest" || len(inv.Used) == 0 {
+			uses = "not counted"
+		}
+		until := "no end"
+		if inv.Expires != "" {
+			until = "until " + inv.Expires
+		}
+		out.text("%s  %-5s  %-7s  %s  %s  %s\n", inv.ID, inv.Kind, inv.State, inv.Rights, uses, until)
+		for _, who := range inv.Used {
+			if inv.Kind != "guest" {
+				out.text("  %s\n", who)
+			}
+		}
+	}
+	if len(all) == 0 {
+		out.text("no invites were made here\n")
+	}
+	return nil
+}
+
+// revoke takes rights back.
+func (a *app) revoke(ctx context.Context, p peer, room, who string, speakOnly bool) error {
+	if err := p.Revoke(ctx, room, who, speakOnly); err != nil {
+		return err
+	}
+	out := &printer{json: a.json, w: a.out}
+	if a.json {
+		out.object(map[string]string{"revoked": who})
+		return nil
+	}
+	out.text("%s is taken back\n", who)
+	return nil
 }
 
 func isTerminal(w io.Writer) bool {

@@ -113,7 +113,16 @@ func (a *app) listen(ctx context.Context, room string, flags *listenFlags) error
 	if broken != nil {
 		return broken
 	}
-	return err
+	return errors.Join(err, putOut(ctx))
+}
+
+// putOut returns why the room was left, if it was not by the person's own will.
+func putOut(ctx context.Context) error {
+	var user *engine.UserError
+	if errors.As(context.Cause(ctx), &user) {
+		return user
+	}
+	return nil
 }
 
 // formatOf returns the format that a file's name asks for.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -79,6 +80,33 @@ func (p *localPeer) Invite(_ context.Context, room string, s engine.InviteSpec) 
 		return "", err
 	}
 	return p.svc.Invite(id, s)
+}
+
+// errNoInvites is returned where the peer keeps no list; castd's own does.
+var errNoInvites = errors.New("this peer keeps no list of invites")
+
+func (p *localPeer) Invites(_ context.Context, room string) ([]engine.InviteInfo, error) {
+	id, err := p.id(room)
+	if err != nil {
+		return nil, err
+	}
+	i, ok := p.svc.(engine.Inviter)
+	if !ok {
+		return nil, errNoInvites
+	}
+	return i.Invites(id)
+}
+
+func (p *localPeer) Revoke(ctx context.Context, room, who string, speakOnly bool) error {
+	id, err := p.id(room)
+	if err != nil {
+		return err
+	}
+	i, ok := p.svc.(engine.Inviter)
+	if !ok {
+		return errNoInvites
+	}
+	return i.Revoke(ctx, id, who, speakOnly)
 }
 
 func (p *localPeer) Events(ctx context.Context, stats time.Duration) (<-chan engine.Event, error) {

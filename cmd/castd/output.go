@@ -19,7 +19,9 @@ type ready struct {
 	Name  string `json:"name,omitempty"`
 	Mode  string `json:"mode,omitempty"`
 	Role  string `json:"role,omitempty"`
-	HTTP  string `json:"http,omitempty"`
+	// Private rooms let in who has an invite; Invite then only leads there.
+	Private bool   `json:"private,omitempty"`
+	HTTP    string `json:"http,omitempty"`
 	// Fingerprint is that of the gateway's certificate, PublicURL what guests on other machines use where that is another address.
 	Fingerprint string `json:"tls_fingerprint,omitempty"`
 	PublicURL   string `json:"public_url,omitempty"`
@@ -92,7 +94,10 @@ func (p *printer) ready(r ready) {
 	if r.Fingerprint != "" {
 		fmt.Fprintf(&b, "  TLS     certificate SHA-256 %s\n", r.Fingerprint)
 	}
-	if r.Invite != "" {
+	switch {
+	case r.Private && r.Role == "owner":
+		fmt.Fprintf(&b, "  private: castd invite %s prints a link that lets others in\n", r.Name)
+	case r.Invite != "" && !r.Private:
 		fmt.Fprintf(&b, "  invite  %s\n", r.Invite)
 	}
 	p.text("%s", b.String())

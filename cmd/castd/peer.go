@@ -20,6 +20,9 @@ type peer interface {
 	Tree(ctx context.Context, room string) (engine.TreeInfo, error)
 	RoomTree(ctx context.Context, room string) ([]engine.TreeInfo, error)
 	Invite(ctx context.Context, room string, s engine.InviteSpec) (string, error)
+	// Invites lists what Invite made; Revoke takes it back, or a person's rights, or with "all" every invite made so far.
+	Invites(ctx context.Context, room string) ([]engine.InviteInfo, error)
+	Revoke(ctx context.Context, room, who string, speakOnly bool) error
 	// Events delivers events until ctx ends; the channel is closed then, or when the peer goes away.
 	Events(ctx context.Context, stats time.Duration) (<-chan engine.Event, error)
 	// Publish sends a media file. It returns when all is sent.

@@ -98,11 +98,15 @@ func (a *app) publish(ctx context.Context, room string, file mediaFile, flags *p
 		return err
 	}
 	state, shown := "", sending{}
-	return p.Publish(ctx, rooms[0].Room, file, loop, func(pr node.Progress) {
+	err = p.Publish(ctx, rooms[0].Room, file, loop, func(pr node.Progress) {
 		if pr.State != state {
 			state = pr.State
 			a.log.Info("publishing", "state", pr.State, "packets", pr.Packets, "sent", pr.Sent.Round(time.Millisecond))
 		}
 		line.show(shown.text(pr, time.Now()))
 	})
+	if out := putOut(ctx); out != nil {
+		return out
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/castd/castd/engine"
@@ -28,6 +29,10 @@ func open(ctx context.Context, p peer, out *printer, stats time.Duration, specs 
 	for _, spec := range specs {
 		info, err := p.AddRoom(ctx, spec)
 		if err != nil {
+			var user *engine.UserError
+			if out.json && errors.As(err, &user) {
+				out.event(&engine.Event{Event: "error", Time: engine.EventTime(time.Now()), Code: user.Code, Message: user.Message})
+			}
 			return nil, nil, err
 		}
 		rooms = append(rooms, info)
@@ -46,9 +51,9 @@ func open(ctx context.Context, p peer, out *printer, stats time.Duration, specs 
 		line.Token = p.Token()
 	}
 	for _, info := range rooms {
-		line.Room, line.Name, line.Mode, line.Role, line.Invite = info.Room, info.Name, info.Mode, info.Role, ""
+		line.Room, line.Name, line.Mode, line.Role, line.Invite, line.Private = info.Room, info.Name, info.Mode, info.Role, "", info.Private
 		// A member may not be able to invite; that is no reason not to listen.
-		if link, err := p.Invite(ctx, info.Room, engine.InviteSpec{}); err == nil {
+		if link, err := p.Invite(ctx, info.Room, engine.InviteSpec{Address: true}); err == nil {
 			line.Invite = link
 		}
 		out.ready(line)
@@ -62,6 +67,12 @@ func open(ctx context.Context, p peer, out *printer, stats time.Duration, specs 
 		for ev := range events {
 			if all || ev.Room == "" || mine[ev.Room] {
 				out.event(&ev)
+			}
+			if ev.Event == "error" && ev.Reason == engine.ReasonLeft && mine[ev.Room] {
+				// Whoever was put out of the last of his rooms has nothing left to do.
+				if delete(mine, ev.Room); len(mine) == 0 && out.broken != nil {
+					out.broken(engine.NewUserError(ev.Code, ev.Message))
+				}
 			}
 		}
 	}()

@@ -13,13 +13,14 @@ func (a *app) startCommand() *cobra.Command {
 	var flags peerFlags
 	var rooms []string
 	var title string
+	var private bool
 	var stats span
 	cmd := &cobra.Command{
 		Use:   "start --room ROOM",
 		Short: "Runs a peer until it is stopped: creates or joins rooms, serves the page and the API",
 		Long: "Runs a peer until it is stopped. A room is a name, a room id or an invite link; a name that nobody in reach knows becomes\n" +
 			"a room of yours. The page and the API are at http://127.0.0.1:8470.",
-		Example: "  castd start --room lobby\n  castd start --room lobby --room stage --upload 20M --json",
+		Example: "  castd start --room lobby\n  castd start --room club --private\n  castd start --room lobby --room stage --upload 20M --json",
 		Args:    between(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o, err := flags.options(a)
@@ -28,7 +29,11 @@ func (a *app) startCommand() *cobra.Command {
 			}
 			var specs []engine.RoomSpec
 			for _, r := range rooms {
-				specs = append(specs, engine.RoomSpec{Room: r, Create: true, Title: title})
+				spec := engine.RoomSpec{Room: r, Create: true, Title: title}
+				if cmd.Flags().Changed("private") {
+					spec.Private = &private
+				}
+				specs = append(specs, spec)
 			}
 			return ending(cmd.Context(), a.runPeer(cmd.Context(), o, stats, specs))
 		},
@@ -36,6 +41,7 @@ func (a *app) startCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringArrayVar(&rooms, "room", nil, "`ROOM` to create or join: a name, an id or an invite link; repeatable")
 	f.StringVar(&title, "title", "", "what the rooms that are created are called for people")
+	f.BoolVar(&private, "private", false, "let only those in who have an invite; --private=false opens a room to all again")
 	f.Var(&stats, "stats", "print statistics so often, like 1s")
 	f.Lookup("stats").DefValue = ""
 	a.jsonFlag(f)
