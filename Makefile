@@ -31,8 +31,14 @@ test-all: build
 	$(GO) vet -tags $(TAGS) ./...
 	$(GO) test -tags $(TAGS) -timeout 20m $(TESTFLAGS) $$($(GO) list -tags $(TAGS) ./... | grep -v '/e2e$$')
 	$(GO) test -tags $(TAGS) -timeout 25m $(TESTFLAGS) ./cmd/castd/e2e
-	@if [ "$(CGO_ENABLED)" = 1 ]; then $(MAKE) --no-print-directory race-pure; fi
+	@if [ "$(CGO_ENABLED)" = 1 ]; then $(MAKE) --no-print-directory race-pure test-nocgo; fi
 	$(MAKE) --no-print-directory fuzz TIME=5s
+
+# The same program without cgo sends files of each codec and receives them.
+.PHONY: test-nocgo
+test-nocgo:
+	CGO_ENABLED=0 $(GO) build -o dist/castd-nocgo ./cmd/castd
+	CASTD_BIN="$(CURDIR)/dist/castd-nocgo" $(GO) test -tags $(TAGS) -timeout 5m -count=1 $(TESTFLAGS) -run '^TestCodecs$$/^(opus.ogg|vp9.webm|av1.mkv|h264.mkv)$$' ./cmd/castd/e2e
 
 .PHONY: race-pure
 race-pure:
