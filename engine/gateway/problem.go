@@ -110,6 +110,24 @@ func problemOf(err error) *problem {
 	return newProblem(http.StatusInternalServerError, codeInternal, "Something went wrong inside this peer; its log says what.")
 }
 
+// WriteProblem answers with a problem document, for handlers that the gateway passes requests on to. code may be empty.
+func WriteProblem(w http.ResponseWriter, status int, code, message string) {
+	if code == "" {
+		code = codeInternal
+		if status < http.StatusInternalServerError {
+			code = codeBadRequest
+		}
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	if status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", strconv.Itoa(fullRetry))
+	}
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(newProblem(status, code, sentence(message))) // whoever has gone by now does not want it
+}
+
 // sentence makes a whole sentence of what the command line shows after "castd: ".
 func sentence(s string) string {
 	first, size := utf8.DecodeRuneInString(s)

@@ -64,9 +64,12 @@ func (g *Gateway) routes() []route {
 	return all
 }
 
-// passOn makes a route of somebody else's handler, whose requests last until the gateway closes.
+// passOn makes a route of somebody else's handler for a room that there is, whose requests last until the gateway closes.
 func (g *Gateway) passOn(h http.Handler) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
+		if _, err := g.room(callerOf(r), r.PathValue("room"), toSee); err != nil {
+			return err
+		}
 		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		defer context.AfterFunc(g.closing, cancel)()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/gateway"
 )
 
 // MediaUpload serves POST /api/v1/rooms/{room}/media for the gateway: the body is a media file, which is sent into the room as
@@ -148,12 +149,5 @@ func mediaProblem(w http.ResponseWriter, err error) {
 	if code != "" || status == http.StatusServiceUnavailable {
 		detail = err.Error()
 	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(struct {
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail"`
-		Code   string `json:"code,omitempty"`
-	}{http.StatusText(status), status, detail, code})
+	gateway.WriteProblem(w, status, code, detail)
 }
