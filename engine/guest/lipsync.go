@@ -33,14 +33,18 @@ func (l *lipSync) local(slot slotKey, wallUs int64, arrived time.Time) int64 {
 	return at
 }
 
-// report returns a sender report when one is due, else nil: localUs is the wall clock, in microseconds since 1970, of where
-// the source is live, which the packet's place tells in the viewer's timestamps. The report speaks of now (RFC 3550 section
-// 6.4.1).
-func (t *viewerTrack) report(localUs int64, p placed, now time.Time) *rtcp.SenderReport {
+// due reports whether a sender report is to be sent with the packet at this place, and notes that it is.
+func (t *viewerTrack) due(p placed, now time.Time) bool {
 	if !p.cut && now.Sub(t.reported) < reportInterval {
-		return nil
+		return false
 	}
 	t.reported = now
+	return true
+}
+
+// report returns a sender report: localUs is the wall clock, in microseconds since 1970, of where the source is live, which the
+// packet's place tells in the viewer's timestamps. The report speaks of now (RFC 3550 section 6.4.1).
+func (t *viewerTrack) report(localUs int64, p placed, now time.Time) *rtcp.SenderReport {
 	elapsed := now.UnixMicro() - localUs
 	return &rtcp.SenderReport{
 		SSRC: t.ssrc, NTPTime: unixToNTP(now.UnixMicro()), RTPTime: p.liveTime + uint32(int32(elapsed*t.line.rate/1_000_000)),

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"runtime/debug"
 	"runtime/pprof"
 	"strings"
 	"sync"
@@ -90,7 +89,6 @@ func serveLoad(kind string) {
 	http.HandleFunc("GET /usage", func(w http.ResponseWriter, _ *http.Request) {
 		var u syscall.Rusage
 		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
-		debug.FreeOSMemory()
 		_ = json.NewEncoder(w).Encode(usage{
 			CPU: time.Duration(u.Utime.Nano() + u.Stime.Nano()), Packets: s.sent(), RSS: resident(), Threads: runtime.NumGoroutine(),
 		})

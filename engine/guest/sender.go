@@ -12,10 +12,10 @@ import (
 	"github.com/castd/castd/engine/wire"
 )
 
-// History of a viewer's stream, for retransmission.
+// History of a viewer's stream, for retransmission. Packets are shared by the histories of all viewers.
 const (
-	audioHistory = 256  // packets
-	videoHistory = 2048 // packets
+	audioHistory = 256  // packets, a power of two
+	videoHistory = 2048 // packets, a power of two
 	historyAge   = time.Second
 	maxResends   = 5 // of one packet
 )
@@ -37,7 +37,6 @@ type viewerTrack struct {
 	fits     bool
 	needKey  bool         // video waits for a key frame
 	sent     []sentPacket // history, by number; made when the first packet is sent
-	oldest   uint16       // number of the oldest packet of the history
 	packets  uint32
 	octets   uint32
 	reported time.Time
@@ -55,9 +54,16 @@ type sentPacket struct {
 	resends uint8
 }
 
+func newHistory(kind wire.Kind) []sentPacket {
+	if kind == wire.KindVideo {
+		return make([]sentPacket, videoHistory)
+	}
+	return make([]sentPacket, audioHistory)
+}
+
 func newViewerTrack(kind wire.Kind, s *section, mixed bool, seq uint16, start, ssrc uint32) *viewerTrack {
 	return &viewerTrack{
-		kind: kind, codecs: s.codecs, ext: s.ext, mixed: mixed, ssrc: ssrc, line: newTimeline(s.codecs[0].clockRate, seq, start), oldest: seq + 1,
+		kind: kind, codecs: s.codecs, ext: s.ext, mixed: mixed, ssrc: ssrc, line: newTimeline(s.codecs[0].clockRate, seq, start),
 	}
 }
 
@@ -93,8 +99,10 @@ func (t *viewerTrack) send(p *packet, since time.Duration, out *outlet) (placed,
 	}
 	h := &p.header
 	at := t.line.place(since, source{stream: h.Stream, incarnation: h.Incarnation}, h.Number, h.Timestamp, p.backlog, p.liveTime)
-	t.forget(at.seq, since)
-	s := &t.sent[int(at.seq)%len(t.sent)]
+	if t.sent == nil {
+		t.sent = newHistory(t.kind)
+	}
+	s := &t.sent[int(at.seq)&(len(t.sent)-1)]
 	*s = sentPacket{packet: p, at: since, time: at.time, seq: at.seq, choice: t.choice}
 	t.packets++
 	t.octets += uint32(len(payload))
@@ -108,25 +116,6 @@ func (c choice) of(p *packet) ([]byte, bool) {
 		return primaryBlock(p.payload)
 	}
 	return p.payload, true
-}
-
-// forget empties the history of what is too old, and of the place that seq is about to take.
-func (t *viewerTrack) forget(seq uint16, since time.Duration) {
-	if t.sent == nil {
-		size := audioHistory
-		if t.kind == wire.KindVideo {
-			size = videoHistory
-		}
-		t.sent = make([]sentPacket, size)
-	}
-	for int16(seq-t.oldest) > 0 {
-		s := &t.sent[int(t.oldest)%len(t.sent)]
-		if int(seq-t.oldest) < len(t.sent) && s.packet != nil && since-s.at < historyAge {
-			return
-		}
-		*s = sentPacket{}
-		t.oldest++
-	}
 }
 
 // extensions returns the header extensions that survive a room: audio level, video orientation, dependency descriptor.
@@ -154,7 +143,7 @@ func (t *viewerTrack) resend(missing []uint16, since time.Duration, out *outlet)
 	}
 	n := 0
 	for _, seq := range missing {
-		s := &t.sent[int(seq)%len(t.sent)]
+		s := &t.sent[int(seq)&(len(t.sent)-1)]
 		if s.packet == nil || s.seq != seq || s.resends >= maxResends || since-s.at > historyAge {
 			continue
 		}

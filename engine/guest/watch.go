@@ -39,7 +39,8 @@ type watcher struct {
 	queued  atomic.Bool // in the writer's list
 	sub     atomic.Pointer[engine.Subscription]
 
-	mu       sync.Mutex // guards the following fields
+	asked    atomic.Bool // feedback is not empty
+	mu       sync.Mutex  // guards the following fields
 	feedback feedback
 
 	turn sync.Mutex // held by the writer while it serves this viewer; guards the following fields
@@ -124,9 +125,13 @@ func (w *watcher) run(ctx context.Context) {
 
 // answer sends again what the viewer's RTCP asks for.
 func (w *watcher) answer(now time.Time, out *outlet) {
+	if !w.asked.Load() {
+		return
+	}
 	w.mu.Lock()
 	asked := w.feedback
 	w.feedback = feedback{}
+	w.asked.Store(false)
 	w.mu.Unlock()
 	for kind, missing := range asked.missing {
 		if len(missing) > 0 {
@@ -195,13 +200,14 @@ func (w *watcher) play(p *packet, now time.Time, out *outlet) bool {
 	if !ok {
 		return false
 	}
+	if !t.due(at, now) {
+		return true
+	}
 	wall := p.wallUs
 	if wall != 0 && p.backlog {
 		wall += int64(int32(p.liveTime-p.header.Timestamp)) * 1_000_000 / t.line.rate
 	}
-	if report := t.report(w.step.local(keyOf(p.stream), wall, p.arrived), at, now); report != nil {
-		w.writeReport(report, out)
-	}
+	w.writeReport(t.report(w.step.local(keyOf(p.stream), wall, p.arrived), at, now), out)
 	return true
 }
 
@@ -244,6 +250,9 @@ func (w *watcher) reported(packets []rtcp.Packet) {
 				w.feedback.picture, some = true, true
 			}
 		}
+	}
+	if some {
+		w.asked.Store(true)
 	}
 	w.mu.Unlock()
 	if some {
