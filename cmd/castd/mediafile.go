@@ -8,7 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
+	"github.com/castd/castd/engine/container"
 	"github.com/castd/castd/engine/node"
 )
 
@@ -19,6 +21,7 @@ type mediaFile struct {
 	in      io.Reader // standard input, where the name on the command line is "-"
 	data    []byte    // the clip
 	convert *conversion
+	length  time.Duration // where only the end of the file tells it; 0 unknown
 }
 
 func (a *app) mediaFile(name string) mediaFile {
@@ -45,10 +48,15 @@ func (f *mediaFile) check(ctx context.Context, loop bool) error {
 	}
 	checked := make(chan error, 1)
 	var begin bytes.Buffer
+	var length time.Duration
 	go func() {
 		defer r.Close()
 		if f.in == nil {
-			checked <- node.CheckFile(r, f.name)
+			err := node.CheckFile(r, f.name)
+			if seekable, ok := r.(io.ReadSeeker); ok && err == nil {
+				length = container.OggLength(seekable)
+			}
+			checked <- err
 			return
 		}
 		checked <- node.CheckFile(io.TeeReader(r, &begin), "")
@@ -58,6 +66,7 @@ func (f *mediaFile) check(ctx context.Context, loop bool) error {
 		if f.in != nil {
 			f.in = io.MultiReader(&begin, f.in)
 		}
+		f.length = length
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)

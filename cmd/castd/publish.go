@@ -103,6 +103,9 @@ func (a *app) publish(ctx context.Context, room string, file mediaFile, flags *p
 			state = pr.State
 			a.log.Info("publishing", "state", pr.State, "packets", pr.Packets, "sent", pr.Sent.Round(time.Millisecond))
 		}
+		if pr.Total == 0 {
+			pr.Total = file.length
+		}
 		line.show(shown.text(pr, time.Now()))
 	})
 	if out := putOut(ctx); out != nil {

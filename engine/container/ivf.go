@@ -39,6 +39,9 @@ func openIVF(s *source) (Demuxer, error) {
 		ID: 1, Kind: wire.KindVideo, ClockRate: codec.VideoClock,
 		Width: int(binary.LittleEndian.Uint16(h[12:])), Height: int(binary.LittleEndian.Uint16(h[14:])),
 	}
+	if length, ok := v.time(uint64(binary.LittleEndian.Uint32(h[24:]))); ok && length < 1000*time.Hour {
+		v.track.Duration = length // as many frames as the header counts
+	}
 	switch name := string(h[8:12]); name {
 	case "VP80":
 		v.track.Codec = codec.VP8
