@@ -60,6 +60,7 @@ type Room struct {
 	stepping   bool
 	roster     *room.Roster
 	feeding    map[peer.ID]*child
+	feeder     *feeder                        // sends to the children; constant
 	have       map[peer.ID][]*wire.StreamMark // what a joining child told it has
 	userOf     map[peer.ID]string             // participant ids of those who asked to join
 	audienceOf map[peer.ID]int
@@ -119,7 +120,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 	r := &Room{
 		e: e, id: rec.ID, tag: rec.ID.Tag(), topic: topicOf(rec.ID, rec.Private), owner: rec.Owner, private: rec.Private, since: time.Now(),
 		own: rec.IsOwner(e.user.Public().(ed25519.PublicKey)), ctx: ctx, cancel: cancel, mailbox: make(chan func(), mailboxSize), inner: innerMail{wake: make(chan struct{}, 1)},
-		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), have: make(map[peer.ID][]*wire.StreamMark),
+		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), feeder: newFeeder(), have: make(map[peer.ID][]*wire.StreamMark),
 		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
 		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),

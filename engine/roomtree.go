@@ -234,7 +234,7 @@ func (r *Room) feedLoop() {
 		if own(id) {
 			only = r.e.isLocal
 		}
-		c := newChild(want[id], only)
+		c := newChild(r.feeder, want[id], only)
 		r.e.totals.open(c)
 		r.feeding[id] = c
 		begun = append(begun, c)

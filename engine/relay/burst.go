@@ -47,7 +47,7 @@ func Burst(q *Queue, store *Store, from uint64) int {
 	}
 	q.bursts = slices.Insert(q.bursts, at, b)
 	q.mu.Unlock()
-	q.signal()
+	q.signal(true)
 	return int(min(last-from+1, maxSpan))
 }
 

@@ -32,8 +32,8 @@ type Item struct {
 	Size   int // octets
 	Kind   wire.Kind
 
-	KeyFrame, Discardable, FrameStart bool
-	Spatial, Temporal                 uint8
+	KeyFrame, Discardable, FrameStart, FrameEnd bool
+	Spatial, Temporal                           uint8
 
 	Second  bool // the second variant of an unconfirmed number
 	Backlog bool // from a Burst
@@ -49,6 +49,9 @@ type Drops struct {
 	Record      uint64
 }
 
+// manyWaiting packets of video are not made to wait for the end of their picture.
+const manyWaiting = 32
+
 // maxQueueStreams bounds the video streams that a queue keeps state of. Items of further ones are dropped.
 const maxQueueStreams = 256
 
@@ -57,8 +60,9 @@ const maxQueueStreams = 256
 // Capacity: bound live items and 64 bursts. Nobody blocks. The comment at the top of queue.go says what is dropped, Dropped
 // counts it.
 type Queue struct {
-	bound int           // constant
-	wake  chan struct{} // constant
+	bound  int            // constant
+	wake   chan struct{}  // constant
+	notify func(now bool) // constant once there is something in the queue; nil: wake tells
 
 	mu      sync.Mutex
 	lanes   [3]ring // by lane
@@ -107,9 +111,10 @@ func NewQueue(bound int) *Queue {
 func (q *Queue) Push(it Item) bool {
 	q.mu.Lock()
 	taken := q.pushLocked(it)
+	now := it.Kind != wire.KindVideo || it.FrameEnd || q.lanes[laneVideo].len() >= manyWaiting
 	q.mu.Unlock()
 	if taken {
-		q.signal()
+		q.signal(now)
 	}
 	return taken
 }
@@ -161,7 +166,15 @@ func (q *Queue) Forget(stream wire.StreamID) {
 	delete(q.streams, stream)
 }
 
-func (q *Queue) signal() {
+// Notify has f called after each push, in place of Wake; now is false for a packet of a picture that more packets will come of
+// soon. It is called before the first push; f must not block.
+func (q *Queue) Notify(f func(now bool)) { q.notify = f }
+
+func (q *Queue) signal(now bool) {
+	if q.notify != nil {
+		q.notify(now)
+		return
+	}
 	select {
 	case q.wake <- struct{}{}:
 	default:

@@ -145,6 +145,7 @@ func (s *Store) Next(number, last uint64) (it Item, ok bool) {
 func (s *Store) Item(h *wire.Header, size int, v Verdict) Item {
 	it := Item{
 		Store: s, Stream: h.Stream, Number: h.Number, Kind: s.cfg.Kind, Size: size, Second: v == Variant, FrameStart: h.FrameStart,
+		FrameEnd: h.FrameEnd || h.Marker,
 	}
 	if h.Kind == wire.KindVideo {
 		it.KeyFrame, it.Discardable, it.Spatial, it.Temporal = h.KeyFrame, h.Discardable, h.Spatial, h.Temporal
