@@ -288,17 +288,22 @@ func (r *Router) swap() {
 	if r.path == nil || !r.displacedAt.IsZero() && r.now.Sub(r.displacedAt) < r.cfg.DisplaceGap {
 		return
 	}
+	// Somebody to bring up is rare, and looking for one to go down takes time.
 	var up, down *child
 	for _, c := range r.children {
-		switch {
-		case !c.confirmed || !c.until.IsZero():
-		case c.kind == Orphan && c.slots > 0 && (up == nil || c.since.Before(up.since)):
+		if c.kind == Orphan && c.slots > 0 && c.confirmed && c.until.IsZero() && (up == nil || c.since.Before(up.since)) {
 			up = c
-		case c.kind == Ordinary && c.slots == 0 && !r.promised(c) && (down == nil || c.since.After(down.since)):
+		}
+	}
+	if up == nil || r.used(Ordinary, nil) < r.slots {
+		return
+	}
+	for _, c := range r.children {
+		if c.kind == Ordinary && c.slots == 0 && c.confirmed && c.until.IsZero() && (down == nil || c.since.After(down.since)) && !r.promised(c) {
 			down = c
 		}
 	}
-	if up == nil || down == nil || r.used(Ordinary, nil) < r.slots {
+	if down == nil {
 		return
 	}
 	up.kind = Ordinary

@@ -90,14 +90,19 @@ func (r *Router) sameChildren() bool {
 
 // closeHops tells which hops are not needed any more.
 func (r *Router) closeHops() {
-	need := make([]ID, 0, 16)
-	for _, l := range []*link{r.parent, r.backup} {
-		if l != nil {
-			need = append(need, l.peer)
+	need := r.need[:0]
+	for _, c := range r.children { // in the order of their ids
+		need = append(need, c.peer)
+	}
+	add := func(id ID) {
+		if i, found := slices.BinarySearch(need, id); !found {
+			need = slices.Insert(need, i, id)
 		}
 	}
-	for _, c := range r.children {
-		need = append(need, c.peer)
+	for _, l := range []*link{r.parent, r.backup} {
+		if l != nil {
+			add(l.peer)
+		}
 	}
 	for _, s := range r.searches() {
 		if s == nil {
@@ -105,12 +110,14 @@ func (r *Router) closeHops() {
 		}
 		for _, a := range s.attempts {
 			if a.accepted != nil {
-				need = append(need, a.peer)
+				add(a.peer)
 			}
 		}
 	}
-	slices.Sort(need)
-	need = slices.Compact(need)
+	r.need = need
+	if slices.Equal(need, r.said.hops) {
+		return
+	}
 	for _, p := range r.said.hops {
 		if _, found := slices.BinarySearch(need, p); !found {
 			delete(r.hops, p) // whoever needs it again asks for it again

@@ -25,6 +25,7 @@ type Router struct {
 	// This Step.
 	now  time.Time
 	acts []Action
+	need []ID // hops
 
 	phase  phase
 	origin bool
@@ -349,11 +350,11 @@ func (r *Router) distrusted(peer ID) bool {
 	return slices.ContainsFunc(r.shuns, func(s shun) bool { return s.peer == peer && r.now.Before(s.until) })
 }
 
-// Status returns a snapshot.
+// Status returns a snapshot. Its slices stay as they are; the caller leaves them so.
 func (r *Router) Status() Status {
 	s := Status{
 		Depth: r.depth(), Path: r.path, Free: r.free(), Placed: r.path != nil, Origin: r.origin, Candidates: len(r.cache.list),
-		Repairing: r.joined && r.path == nil, Children: r.shownChildren(),
+		Repairing: r.joined && r.path == nil, Children: r.said.children,
 	}
 	if r.parent != nil {
 		s.Parent = r.parent.peer
