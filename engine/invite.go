@@ -15,12 +15,18 @@ import (
 // inviteLife is how long the right in an invite lasts unless told otherwise.
 const inviteLife = 30 * 24 * time.Hour
 
+// MaxUses is how many uses of an invite can be counted.
+const MaxUses = 1000
+
 // InviteLink returns an invite link to the room with these addresses to ask first. In a private room it carries the right to listen,
 // with a right to speak where that is asked for; only the owner can give rights, a delegate, or who has them himself to pass on.
 func (r *Room) InviteLink(via []string, s InviteSpec) (string, error) {
 	rec := r.record.Load()
 	l := &room.Link{Room: r.id, Name: rec.Name, Via: via}
 	speaks := s.Speak || s.Video
+	if err := CheckUses(s.Uses); err != nil {
+		return "", err
+	}
 	switch {
 	case s.Address, !speaks && !r.private && s.Uses == 0:
 		return l.String(), nil
@@ -67,6 +73,14 @@ func (r *Room) InviteLink(via []string, s InviteSpec) (string, error) {
 	}
 	l.Capability = room.EncodeInvite(inv)
 	return l.String(), nil
+}
+
+// CheckUses returns an error for a person who asks for more uses than can be counted.
+func CheckUses(n uint32) error {
+	if n > MaxUses {
+		return NewUserError(CodeBadUses, fmt.Sprintf("no more than %d uses of an invite are counted: use a smaller number, or leave out --uses", MaxUses))
+	}
+	return nil
 }
 
 // Invites lists the invites that this peer made to the room, the newest first. Guests' links are not among them.

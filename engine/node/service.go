@@ -137,6 +137,9 @@ func (s service) guestLink(r *engine.Room, spec engine.InviteSpec) (string, erro
 	if valid <= 0 {
 		valid = guestLife
 	}
+	if err := engine.CheckUses(spec.Uses); err != nil {
+		return "", err
+	}
 	now := time.Now()
 	token, err := s.n.tokens.guest(guestSpec{room: r.ID(), speak: spec.Speak, expires: now.Add(valid), uses: spec.Uses}, now)
 	if err != nil {

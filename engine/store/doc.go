@@ -9,7 +9,8 @@
 //	device.cert       the user's signature of the device key (wire.DeviceCertificate); made again where it does not fit
 //	token             the administrator's bearer token
 //	counters.json     up to where numbers have been reserved
-//	rooms.json        own rooms and rooms met before
+//	rooms.json        own rooms and rooms met before, with the media keys of private ones
+//	invites.json      invites and guests' links that this peer made, without their secrets, and who used them
 //	peers.json        the peers seen last
 //	tls.pem           the gateway's own certificate and its key
 //	castd.sock.path   where the control socket is, if its usual path would be too long

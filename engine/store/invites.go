@@ -19,6 +19,7 @@ const (
 	MaxInvites  = 1000
 	maxInviteID = 32
 	maxUsed     = 1000 // people who are remembered to have used one invite
+	maxAllUsed  = 100_000
 	maxWho      = 64
 	invitesName = "invites.json"
 )
@@ -159,6 +160,13 @@ func (s *Store) UseInvite(room wire.RoomID, id, who string) error {
 			return nil, ErrSpent
 		case i.Uses == 0 && len(i.Used) >= maxUsed:
 			return nil, nil // the first are enough to know
+		}
+		total := 0
+		for _, o := range all {
+			total += len(o.Used)
+		}
+		if total >= maxAllUsed {
+			return nil, ErrInvitesFull
 		}
 		i.Used = append(slices.Clone(i.Used), who)
 		return all, nil

@@ -12,6 +12,22 @@ import (
 // output what it was given, until somebody kills it.
 const helperVariable = "CASTD_STORE_TEST_HELPER"
 
+// redeemVariable names who uses the invite testInvite again and again, under new names.
+const redeemVariable = "CASTD_STORE_TEST_REDEEM"
+
+// redeem uses the invite under name after name, and says which of them got a use.
+func redeem(s *Store, who string) error {
+	for i := 0; ; i++ {
+		name := who + strconv.Itoa(i)
+		if err := s.UseInvite(testInvite().Room, testInvite().ID, name); err != nil {
+			return err
+		}
+		if _, err := os.Stdout.WriteString(name + "\n"); err != nil {
+			return err
+		}
+	}
+}
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(helperVariable); dir != "" {
 		if err := helper(dir); err != nil {
@@ -27,6 +43,9 @@ func helper(dir string) error {
 	s, err := Open(dir)
 	if err != nil {
 		return err
+	}
+	if who := os.Getenv(redeemVariable); who != "" {
+		return redeem(s, who)
 	}
 	sequence := s.Sequence()
 	out := bufio.NewWriter(os.Stdout)
