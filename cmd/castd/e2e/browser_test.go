@@ -180,7 +180,7 @@ func fitsScreens(t *testing.T, b *browsers, last *process) {
 	}
 	for name, c := range map[string]command{
 		"desktop.png": {"width": 1280, "height": 800},
-		"phone.png":   {"width": 390, "height": 844, "dark": true, "full": true},
+		"phone.png":   {"width": 320, "height": 640, "dark": true, "full": true},
 	} {
 		c["do"], c["url"], c["file"] = "shot", last.page("lobby"), filepath.Join(dir, name)
 		var layout struct{ Wide bool }
@@ -293,12 +293,13 @@ func TestScreenshot(t *testing.T) {
 	}
 	b := startBrowsers(t)
 	o := origin(t, "--max-children", "2")
-	for _, name := range []string{"second", "third", "fourth", "fifth"} {
+	for _, name := range []string{"second", "third", "fourth", "fifth", "sixth", "seventh"} {
 		audience(t, name, o, "--max-children", "2")
 	}
 	b.do(t, command{"do": "publish", "as": "broadcaster", "url": o.page("lobby"), "source": "scene.js", "name": "Ada"}, nil)
+	b.do(t, command{"do": "share", "as": "broadcaster"}, nil)
 	raw := inTemp(t, "page.png")
-	b.do(t, command{"do": "shot", "url": o.page("lobby"), "file": raw, "width": 1280, "height": 800, "wait": 12000}, nil)
+	b.do(t, command{"do": "shot", "url": o.page("lobby"), "file": raw, "width": 1280, "height": 800, "cut": 1330, "wait": 12000}, nil)
 	// With a palette it becomes a third of the size.
 	out, err := exec.Command("ffmpeg", "-v", "error", "-y", "-i", raw, "-vf", "split[a][b];[a]palettegen=max_colors=256[p];[b][p]paletteuse=dither=none", file).CombinedOutput()
 	if err != nil {

@@ -18,7 +18,7 @@ export function showInfo(info) {
   fill(byId('participants'), info.participants.map((p) => item(`${p.name || short(p.participant)} (${p.roles.join(', ')})`)), 'Nobody');
 }
 
-const rate = (bps) => (bps >= 950000 ? (bps / 1e6).toFixed(1) + ' Mbit/s' : Math.round((bps || 0) / 1000) + ' kbit/s');
+const rate = (bps) => (bps >= 950000 ? (bps / 1e6).toFixed(1) + '\u00a0Mbit/s' : Math.round((bps || 0) / 1000) + '\u00a0kbit/s');
 
 const roles = { parent: 'feeds this peer', child: 'is fed by this peer', backup: 'is a backup', publisher: 'sends' };
 
@@ -35,8 +35,8 @@ export function showPeers(peers, room) {
     id.textContent = short(p.peer);
     id.title = p.peer;
     const facts = [
-      roles[p.role] || p.role || (p.hop ? 'connected for media' : 'known'), p.rtt_ms ? Math.round(p.rtt_ms) + ' ms' : '', p.down_bps ? '↓ ' + rate(p.down_bps) : '',
-      p.up_bps ? '↑ ' + rate(p.up_bps) : '', p.loss_permille ? (p.loss_permille / 10).toFixed(1) + ' % lost' : '',
+      roles[p.role] || p.role || (p.hop ? 'connected for media' : 'known'), p.rtt_ms ? Math.round(p.rtt_ms) + '\u00a0ms' : '', p.down_bps > 999 ? '↓\u00a0' + rate(p.down_bps) : '',
+      p.up_bps > 999 ? '↑\u00a0' + rate(p.up_bps) : '', p.loss_permille ? (p.loss_permille / 10).toFixed(1) + ' % lost' : '',
     ];
     li.append(id, ' ' + facts.filter(Boolean).join(' · '));
     return li;

@@ -77,6 +77,7 @@ function draw(svg, places, self) {
   svg.setAttribute('viewBox', `${-wide / 2} -28 ${width} ${height}`);
   svg.setAttribute('width', width);
   svg.setAttribute('height', height);
+  svg.style.minWidth = Math.round(0.6 * width) + 'px'; // what is wider still is moved about
   const edges = [];
   const peers = [];
   for (const p of all) {

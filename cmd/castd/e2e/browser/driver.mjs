@@ -278,15 +278,17 @@ const commands = {
     return answer;
   },
 
-  // shot saves what a page looks like with the pointer on the picture.
-  async shot({ url, file, width, height, dark, full, wait = 1500 }) {
+  // shot saves what a page looks like with the pointer on the picture: what fits on the screen, all of it, or what is above cut.
+  async shot({ url, file, width, height, dark, full, cut, wait = 1500 }) {
     const page = await open(await browser('viewer'), url, { width, height, dark });
     try {
       await until(page, 'state', 'live', 15000);
       await page.hover('#player');
       await sleep(wait);
-      await page.screenshot({ path: file, fullPage: full });
-      return await page.evaluate(() => ({ wide: document.documentElement.scrollWidth > innerWidth }));
+      await page.screenshot({ path: file, fullPage: full || cut > 0, clip: cut ? { x: 0, y: 0, width, height: cut } : undefined });
+      return await page.evaluate(() => ({
+        wide: document.documentElement.scrollWidth > innerWidth || [...document.querySelectorAll('button')].some((e) => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth),
+      }));
     } finally {
       await page.context().close();
     }
