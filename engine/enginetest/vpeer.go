@@ -14,7 +14,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/marcopolo/simnet"
-	"github.com/pion/ice/v4"
 	"github.com/pion/transport/v5/vnet"
 	"github.com/quic-go/quic-go"
 	"go.uber.org/fx"
@@ -22,6 +21,7 @@ import (
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/gossip"
 	srtphop "github.com/castd/castd/engine/hop"
+	"github.com/castd/castd/engine/udp"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -37,7 +37,7 @@ type VPeer struct {
 	net       *VNet
 	id        peer.ID
 	number    int
-	mux       ice.UDPMux
+	mux       *udp.Port
 	controlIP net.IP
 	cut       atomic.Bool
 	closing   sync.Once
@@ -108,7 +108,9 @@ func (p *VPeer) startMedia() error {
 	if err != nil {
 		return err
 	}
-	p.mux = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: quiet().NewLogger("mux")})
+	if p.mux, err = udp.On(conn); err != nil {
+		return err
+	}
 	if p.Transport, err = srtphop.New(srtphop.Config{Self: p.id, Mux: p.mux, Net: machine}); err != nil {
 		return errors.Join(err, p.mux.Close())
 	}

@@ -20,6 +20,8 @@ const (
 	holdMost = 32
 	// perWriter viewers share a writer before another one is used.
 	perWriter = 128
+	// batchSize is how many octets a writer collects before it sends: what fits a processor's cache.
+	batchSize = 192 << 10
 )
 
 // writer sends to many viewers: its one goroutine takes what waits in their queues, encrypts it for each and hands all of it to
@@ -221,7 +223,7 @@ func (w *writer) batch(s *udp.Socket) *udp.Batch {
 		w.flush()
 		w.batches = nil
 	}
-	b := s.NewBatch()
+	b := s.NewBatch(batchSize)
 	w.batches = append(w.batches, b)
 	return b
 }

@@ -37,6 +37,7 @@ type Hop struct {
 	end      context.CancelCauseFunc // asks the hop to end with the error, once; does not wait
 
 	conn      *ice.Conn // set before up
+	path      atomic.Pointer[path]
 	dtls      *dtls.Conn
 	handshook chan struct{} // closed when the goroutine that watches dtls has ended
 	send      sender
@@ -76,6 +77,10 @@ func (t *Transport) newHop(ctx context.Context, to peer.ID, dialer bool) (*Hop, 
 			h.end(ErrLost)
 		}
 	}); err != nil {
+		h.discard()
+		return nil, fmt.Errorf("watch ICE agent: %w", err)
+	}
+	if err := a.OnSelectedCandidatePairChange(h.selected); err != nil {
 		h.discard()
 		return nil, fmt.Errorf("watch ICE agent: %w", err)
 	}
@@ -241,6 +246,9 @@ func (h *Hop) serve() {
 	h.awaitPrevious()
 	if h.ending() {
 		return
+	}
+	if p, err := h.agent.GetSelectedCandidatePair(); err == nil && p != nil {
+		h.selected(p.Local, p.Remote)
 	}
 	h.t.log.Info("hop up", "peer", h.peer, "dialed", h.dialer)
 	h.t.handler.HopUp(h)

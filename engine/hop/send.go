@@ -10,6 +10,7 @@ import (
 	"github.com/pion/srtp/v3"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/udp"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -34,6 +35,8 @@ const (
 	// repeatQueue bounds the packets that wait for it: ten times what a conference of three talkers makes. What finds the queue
 	// full is not repeated.
 	repeatQueue = 64
+	// batchSize is how many octets are collected before they are sent: a large picture, or 40 packets of a backlog.
+	batchSize = 64 << 10
 	// parityAfter is how long a group of video packets may wait for its parity.
 	parityAfter = 8 * time.Millisecond
 )
@@ -59,7 +62,9 @@ type sender struct {
 	hop     *Hop // nil before the keys are there and after the end
 	srtp    *srtp.Context
 	header  rtp.Header
-	buf     []byte // one SRTP packet, encrypted in place
+	buf     []byte     // one SRTP packet, encrypted in place
+	path    path       // where batch goes
+	batch   *udp.Batch // nil: packets go one at a time over the ICE connection
 	control []byte
 	tracks  [2]track
 
@@ -119,6 +124,7 @@ func (h *Hop) WritePackets(pkts [][]byte) (int, error) {
 	if s.hop == nil {
 		return 0, engine.ErrClosed
 	}
+	s.follow()
 	sent := 0
 	redundant := s.loss.Load() > lossy
 	for _, p := range pkts {
@@ -138,7 +144,7 @@ func (h *Hop) WritePackets(pkts [][]byte) (int, error) {
 	if redundant {
 		s.arm()
 	}
-	return sent, nil
+	return max(0, sent-s.flushBatch()), nil
 }
 
 // originKind looks at what a hop needs to know of an origin packet.
@@ -169,7 +175,11 @@ func (s *sender) rtp(t int, typ byte, marker bool, timestamp uint32, payload []b
 	tr := &s.tracks[t]
 	sequence = uint16(tr.next)
 	tr.next++
-	b := s.buf[:rtpHeader]
+	space := s.buf
+	if s.batch != nil {
+		space = s.batch.Space(rtpHeader + len(payload) + srtpTag)
+	}
+	b := space[:rtpHeader]
 	b[0], b[1] = 2<<6, typ
 	if marker {
 		b[1] |= 0x80
@@ -178,7 +188,7 @@ func (s *sender) rtp(t int, typ byte, marker bool, timestamp uint32, payload []b
 	binary.BigEndian.PutUint32(b[4:], timestamp)
 	binary.BigEndian.PutUint32(b[8:], tr.ssrc)
 	b = append(b, payload...)
-	out, err := s.srtp.EncryptRTP(s.buf[:0], b, &s.header)
+	out, err := s.srtp.EncryptRTP(space[:0], b, &s.header)
 	if err != nil {
 		s.hop.counters.unsent.Add(1)
 		return sequence, false
@@ -187,14 +197,45 @@ func (s *sender) rtp(t int, typ byte, marker bool, timestamp uint32, payload []b
 		roc, _ := s.srtp.ROC(tr.ssrc)
 		watch(s.hop, tr.ssrc, roc, sequence)
 	}
-	if !s.write(out) {
+	switch {
+	case s.batch != nil:
+		s.batch.Add(s.path.remote, len(out))
+	case !s.write(out):
 		return sequence, false
 	}
 	s.hop.counters.packetsSent.Add(1)
 	return sequence, true
 }
 
-// write hands a datagram to the network. Batched and segmented sends belong here.
+// follow makes the batch one of the path that ICE has selected now.
+func (s *sender) follow() {
+	p := s.hop.path.Load()
+	if p == nil {
+		s.batch = nil
+		return
+	}
+	if s.batch == nil || s.batch.Socket() != p.socket {
+		s.batch = p.socket.NewBatch(batchSize)
+	}
+	s.path = *p
+}
+
+// flushBatch sends what has been collected and returns how many datagrams the system refused.
+func (s *sender) flushBatch() (failed int) {
+	if s.batch == nil {
+		return 0
+	}
+	r := s.batch.Flush()
+	c := &s.hop.counters
+	c.bytesSent.Add(uint64(r.Octets))
+	if r.Failed > 0 {
+		c.unsent.Add(uint64(r.Failed))
+		c.packetsSent.Add(-uint64(r.Failed))
+	}
+	return r.Failed
+}
+
+// write hands a datagram to the network.
 func (s *sender) write(b []byte) bool {
 	n, err := s.hop.conn.Write(b)
 	if err != nil {
@@ -283,6 +324,8 @@ func (s *sender) flush() {
 	if s.hop == nil {
 		return
 	}
+	s.follow()
+	defer s.flushBatch()
 	now := time.Now()
 	for s.waiting > 0 && !s.repeats[s.first].due.After(now) {
 		r := s.repeats[s.first]

@@ -11,8 +11,6 @@ const (
 	maxSegments = 60
 	// maxSegmented bounds their octets together, below what an IP packet holds.
 	maxSegmented = 62000
-	// arena is how many octets a Batch collects: what fits a processor's cache.
-	arena = 192 << 10
 )
 
 // message is one or more datagrams to one address: all of the size segment, but for the last that may be shorter.
@@ -41,9 +39,9 @@ type Sent struct {
 	Failed    int // refused by the system
 }
 
-// NewBatch returns an empty Batch of the socket.
-func (s *Socket) NewBatch() *Batch {
-	return &Batch{socket: s, memory: make([]byte, arena), messages: make([]message, 0, maxMessages)}
+// NewBatch returns an empty Batch of the socket that collects up to so many octets.
+func (s *Socket) NewBatch(octets int) *Batch {
+	return &Batch{socket: s, memory: make([]byte, octets), messages: make([]message, 0, maxMessages)}
 }
 
 // Socket returns the socket that the Batch writes to.
