@@ -30,6 +30,12 @@ type vlistener struct {
 // goroutine is left.
 func onVNet(t *testing.T, seed uint64, delay time.Duration, slots int, f func(t *testing.T, s *vstage)) {
 	t.Helper()
+	onVNetIn(t, seed, delay, slots, engine.JoinOptions{Create: true}, f)
+}
+
+// onVNetIn is onVNet for a room that is opened with these options.
+func onVNetIn(t *testing.T, seed uint64, delay time.Duration, slots int, o engine.JoinOptions, f func(t *testing.T, s *vstage)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		net, err := enginetest.NewVNet(seed, delay)
@@ -48,11 +54,30 @@ func onVNet(t *testing.T, seed uint64, delay time.Duration, slots int, f func(t 
 		if s.origin, err = net.Add("ann/laptop", slots, nil); err != nil {
 			t.Fatal(err)
 		}
-		if s.room, err = s.origin.Join(t.Context(), "lobby", engine.JoinOptions{Create: true}); err != nil {
+		if s.room, err = s.origin.Join(t.Context(), "lobby", o); err != nil {
 			t.Fatal(err)
 		}
 		f(t, s)
 	})
+}
+
+// listenBy is listen for one more listener, who joins by a link.
+func (s *vstage) listenBy(name, link string, slots int) *vlistener {
+	s.t.Helper()
+	p, err := s.net.Add(name, slots, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r, err := p.Join(s.t.Context(), link, engine.JoinOptions{Listen: true, Wait: 10 * time.Second})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	l := &vlistener{VPeer: p, room: r, sink: &enginetest.Sink{}}
+	if _, err := r.Subscribe(l.sink, engine.SinkOptions{Backlog: true}); err != nil {
+		s.t.Fatal(err)
+	}
+	until(s.t, 20*time.Second, "a place for "+name, func() bool { return r.Tree().Parent != "" })
+	return l
 }
 
 // listen adds listeners, each with a sink, and waits until they have places.
