@@ -137,7 +137,7 @@ func describeTrack(t *testing.T, tracks []Track, id int, first []byte) int {
 		if track.Codec == codec.H264 && !bytes.Equal(private, track.Private) {
 			t.Errorf("H264 configuration %x, want %x", private, track.Private)
 		}
-		if track.Codec == codec.AV1 && (len(private) < 4 || !bytes.Equal(private[:3], track.Private[:3]) || !bytes.Equal(private[4:], track.Private[4:])) {
+		if track.Codec == codec.AV1 && len(track.Private) >= 4 && (len(private) < 4 || !bytes.Equal(private[:3], track.Private[:3]) || !bytes.Equal(private[4:], track.Private[4:])) {
 			t.Errorf("AV1 configuration %x, want %x", private, track.Private)
 		}
 		track.Private = private
