@@ -26,7 +26,7 @@ var encodings = []struct {
 	{"vp9.ivf", ".mkv", []string{"-an", "-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"}},
 	{"vp9.mkv", ".webm", []string{"-c:v", "libvpx-vp9", "-cpu-used", "5", "-lag-in-frames", "12", "-auto-alt-ref", "1"}}, // superframes
 	{"av1.webm", ".webm", []string{"-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8"}},
-	{"av1.mkv", ".mkv", []string{"-c:v", "libaom-av1", "-cpu-used", "8", "-lag-in-frames", "8"}}, // hidden frames
+	{"av1.mkv", ".mkv", []string{"-c:v", "libaom-av1", "-cpu-used", "8", "-lag-in-frames", "4"}}, // hidden frames
 	{"av1.ivf", ".webm", []string{"-an", "-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8"}},
 	{"h264.mkv", ".mkv", []string{"-c:v", "libx264", "-profile:v", "baseline", "-preset", "veryfast", "-pix_fmt", "yuv420p"}},
 	{"h264high.mkv", ".mkv", []string{"-c:v", "libx264", "-profile:v", "high", "-bf", "0", "-preset", "veryfast", "-pix_fmt", "yuv420p"}},
@@ -115,11 +115,11 @@ func TestCodecs(t *testing.T) {
 	dir := t.TempDir()
 	// The media's time passes whatever the machine does: more at once than -parallel allows.
 	var work sync.WaitGroup
-	turn := make(chan struct{}, 4)
+	turn := make(chan struct{}, 6)
 	for _, e := range encodings {
 		test := func(t *testing.T) {
 			room := strings.ReplaceAll(e.name, ".", "-")
-			file := encoded(t, filepath.Join(dir, e.name), "4", e.args...)
+			file := encoded(t, filepath.Join(dir, e.name), "3", e.args...)
 			out := func(who string) string { return filepath.Join(dir, room+"-"+who+e.out) }
 			whole := spawn(t, "whole", "", listening(t, room, o, "--until-end", "--out", out("whole"))...)
 			killed := spawn(t, "killed", "", listening(t, room, o, "--out", out("killed"))...)
@@ -127,7 +127,7 @@ func TestCodecs(t *testing.T) {
 			killed.wait("parent", 1, is("joined"))
 			p := spawn(t, "publish", o.dir, "publish", room, file, "--data-dir", o.dir, "--json")
 			whole.wait("a stream", 1, is("stream", "state", "live"))
-			time.Sleep(1500 * time.Millisecond)
+			time.Sleep(1200 * time.Millisecond)
 			late := spawn(t, "late", "", listening(t, room, o, "--until-end", "--out", out("late"))...)
 			late.wait("parent", 1, is("joined"))
 			time.Sleep(500 * time.Millisecond)
