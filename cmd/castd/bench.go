@@ -323,7 +323,7 @@ func benchText(r *bench.Result) string {
 		fmt.Fprintf(&b, "%-14s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	if r.Subscribers > 0 {
-		row("viewers", "%d, %d failed, %.1f joins/s, connected after %.0f ms", r.Subscribers, r.Failed, r.JoinsPerSecond, r.ConnectP50)
+		row("viewers", "%d, %d failed, %.1f joins/s, connected after %.0f ms, %s", r.Subscribers, r.Failed, r.JoinsPerSecond, r.ConnectP50, r.SRTP)
 	}
 	if r.FirstFailure != "" {
 		row("first failure", "%s", r.FirstFailure)

@@ -39,14 +39,15 @@ type endpoint struct {
 	done      sync.WaitGroup
 	feed      *feed
 
-	mu     sync.Mutex // guards all following fields
-	ice    checker
-	secure *dtls.Conn
-	local  *srtp.Context // outgoing
-	remote *srtp.Context // incoming; used by the reading goroutine only, once set
-	closed bool
-	ended  bool   // by the server
-	rtp    []byte // scratch
+	mu      sync.Mutex // guards all following fields
+	ice     checker
+	secure  *dtls.Conn
+	local   *srtp.Context // outgoing
+	remote  *srtp.Context // incoming; used by the reading goroutine only, once set
+	profile srtp.ProtectionProfile
+	closed  bool
+	ended   bool   // by the server
+	rtp     []byte // scratch
 }
 
 func newEndpoint(http *signaller, c *credentials) (*endpoint, error) {
@@ -144,7 +145,7 @@ func (e *endpoint) secureMedia(ctx context.Context, d *dtls.Conn, client bool) e
 		return fmt.Errorf("make SRTP context: %w", err)
 	}
 	e.mu.Lock()
-	e.local, e.remote = local, remote
+	e.local, e.remote, e.profile = local, remote, c.Profile
 	e.mu.Unlock()
 	return nil
 }

@@ -15,8 +15,9 @@ type Result struct {
 	FirstFailure   string  `json:"first_failure,omitempty"`
 	Ended          int     `json:"ended,omitempty"` // sessions that the server ended before the time
 	JoinsPerSecond float64 `json:"joins_per_second"`
-	Packets        uint64  `json:"packets"` // that all viewers got in the window
-	Bitrate        float64 `json:"bitrate"` // bits a second to all viewers
+	Packets        uint64  `json:"packets"`        // that all viewers got in the window
+	Bitrate        float64 `json:"bitrate"`        // bits a second to all viewers
+	SRTP           string  `json:"srtp,omitempty"` // protection profile of the first viewer
 
 	ConnectP50   float64 `json:"connect_ms_p50"`
 	FirstPacket  float64 `json:"first_packet_ms_p50,omitempty"`
@@ -105,6 +106,9 @@ func (r *run) sum(result *Result) {
 		}
 		if v.connectAt.IsZero() {
 			continue
+		}
+		if result.SRTP == "" {
+			result.SRTP = v.profile.String()
 		}
 		for key, n := range sent { // what not even one packet came of
 			if v.tracks[key] == nil && len(r.publishers) == 1 {

@@ -67,7 +67,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("delays %+v", *k)
 		}
 	}
-	if r.FirstPacket <= 0 || r.FirstPicture < r.FirstPacket || r.ConnectP50 <= 0 {
+	if !strings.Contains(r.SRTP, "AES") || r.FirstPacket <= 0 || r.FirstPicture < r.FirstPacket || r.ConnectP50 <= 0 {
 		t.Errorf("firsts %+v", r)
 	}
 	if r.Packets == 0 || r.Bitrate <= 0 || r.Seconds <= 0 {
