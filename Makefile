@@ -4,6 +4,7 @@ GO        ?= go
 TAGS      ?= nolibopusfile
 TIME      ?= 30s
 ROOM      ?= lobby
+CROSS     ?= darwin/arm64 windows/amd64 freebsd/amd64
 TESTFLAGS ?=
 
 # Packages without sockets and processes run under the race detector as well. Those that link libp2p or pion/webrtc are
@@ -32,7 +33,17 @@ test-all: build
 	$(GO) test -tags $(TAGS) -timeout 20m $(TESTFLAGS) $$($(GO) list -tags $(TAGS) ./... | grep -v '/e2e$$')
 	$(GO) test -tags $(TAGS) -timeout 25m $(TESTFLAGS) ./cmd/castd/e2e
 	@if [ "$(CGO_ENABLED)" = 1 ]; then $(MAKE) --no-print-directory race-pure test-nocgo; fi
+	$(MAKE) --no-print-directory cross
 	$(MAKE) --no-print-directory fuzz TIME=5s
+
+# Other systems are built and vetted, without cgo, which they would need a C compiler of theirs for.
+.PHONY: cross
+cross:
+	@for target in $(CROSS); do \
+		echo "build and vet for $$target"; \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) build -tags $(TAGS) -o /dev/null ./cmd/castd || exit 1; \
+		CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} $(GO) vet -tags $(TAGS) ./... || exit 1; \
+	done
 
 # The same program without cgo sends files of each codec and receives them.
 .PHONY: test-nocgo
