@@ -33,7 +33,7 @@ func (a *app) listenCommand() *cobra.Command {
 		Use:   "listen ROOM",
 		Short: "Joins a room's audience and relays for others; --out keeps what it receives",
 		Long: "Joins the audience of a room, and carries it to others as far as --upload allows, until it is stopped or --for or --until-end\n" +
-			"ends it. --out writes what comes: .ogg audio; .webm and .mkv audio and video; - Ogg on standard output (JSON then goes to\n" +
+			"ends it. --out writes what comes: .ogg audio; .webm and .mkv audio and video; .ivf video; - Ogg on standard output (JSON then goes to\n" +
 			"standard error). A file that exists is overwritten. Whatever happens, it is usable up to its last second.",
 		Example: "  castd listen lobby --out lobby.webm --for 10m\n  castd listen lobby --out - | ffplay -nodisp -",
 		Args:    exactly(1, "a ROOM: a name, an id or an invite link"),
@@ -42,7 +42,7 @@ func (a *app) listenCommand() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.out, "out", "", "`FILE` to write: .ogg, .webm, .mkv, or - for Ogg on standard output")
+	f.StringVar(&flags.out, "out", "", "`FILE` to write: .ogg, .webm, .mkv, .ivf, or - for Ogg on standard output")
 	f.Var(&flags.limit, "for", "end after this time, like 90s or 2h")
 	f.BoolVar(&flags.untilEnd, "until-end", false, "end when what came has ended")
 	f.Var(&flags.wait, "wait", "how long to look for a room that nobody has yet")
@@ -140,8 +140,10 @@ func formatOf(out string) (node.Format, error) {
 		return node.FormatWebM, nil
 	case ".mkv", ".mka":
 		return node.FormatMatroska, nil
+	case ".ivf":
+		return node.FormatIVF, nil
 	default:
-		return "", usagef("--out %s: the name says how to write; use .ogg for audio, .webm or .mkv for audio and video, or -", out)
+		return "", usagef("--out %s: the name says how to write; use .ogg for audio, .webm or .mkv for audio and video, .ivf for video, or -", out)
 	}
 }
 

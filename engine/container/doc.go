@@ -1,7 +1,7 @@
-// Package container reads media files and writes recordings: Ogg Opus (RFC 3533, RFC 7845), WebM and Matroska (RFC 9559), and
-// reads IVF.
+// Package container reads media files and writes recordings: Ogg Opus (RFC 3533, RFC 7845), WebM and Matroska (RFC 9559), and IVF.
+// Other containers it recognizes by their content, and names what is in them.
 //
-// Everything is a stream: readers never seek, so that a pipe or an upload in progress will do, and writers never go back, so
+// Everything is a stream: readers never seek (save behind the media of an MP4 file, to name its codecs), so that a pipe or an upload in progress will do, and writers never go back, so
 // that whatever has been written is a playable file when the process is killed or the disk fills up. That is why Segments and
 // Clusters are written with unknown size, and why there is no index.
 //

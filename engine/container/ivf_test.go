@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/castd/castd/engine/codec"
+	"github.com/castd/castd/engine/wire"
 )
 
 // ivf makes an IVF file of frames at 25 a second.
@@ -97,6 +98,50 @@ func TestIVFH264Errors(t *testing.T) {
 		var bad *FormatError
 		if !errors.As(err, &bad) || bad.Offset < 0 || good != c.good {
 			t.Errorf("%s: %d frames, then %v", c.name, good, err)
+		}
+	}
+}
+
+// What is written is read again, at every prefix of whole frames; AV1 gets its delimiters.
+func TestIVFWriter(t *testing.T) {
+	for name, frame := range map[string][]byte{codec.VP8: {0x10, 1, 2}, codec.VP9: {0x82, 1, 2}, codec.AV1: {0x32, 1, 0x40}} {
+		var b bytes.Buffer
+		w, err := NewIVFWriter(&b, Track{Kind: wire.KindVideo, Codec: name, Width: 160, Height: 120})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 5 {
+			if err := w.WriteFrame(&Frame{Time: time.Duration(i) * 40 * time.Millisecond, Data: append(frame, byte(i))}); err != nil {
+				t.Fatal(err)
+			}
+			d, err := Open(bytes.NewReader(b.Bytes()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			frames, err := readAll(d)
+			if err != io.EOF || len(frames) != i+1 {
+				t.Fatalf("%s: %d frames of %d: %v", name, len(frames), i+1, err)
+			}
+			want := append(bytes.Clone(frame), byte(i))
+			if name == codec.AV1 {
+				want = append([]byte{0x12, 0}, want...)
+			}
+			if f := frames[i]; !bytes.Equal(f.Data, want) || f.Time != time.Duration(i)*40*time.Millisecond {
+				t.Errorf("%s: frame %d is % x at %v", name, i, f.Data, f.Time)
+			}
+			if track := d.Tracks()[0]; track.Codec != name || track.Width != 160 || track.Height != 120 || track.Duration != 0 {
+				t.Errorf("track %+v", track)
+			}
+		}
+		for _, bad := range []Frame{{Time: -1, Data: frame}, {}, {Data: make([]byte, MaxFrame)}} {
+			if err := w.WriteFrame(&bad); err == nil {
+				t.Errorf("%s: a frame of %d octets at %v was written", name, len(bad.Data), bad.Time)
+			}
+		}
+	}
+	for _, track := range []Track{{Kind: wire.KindVideo, Codec: codec.H264}, {Kind: wire.KindAudio, Codec: codec.Opus}} {
+		if _, err := NewIVFWriter(io.Discard, track); err == nil {
+			t.Errorf("IVF of %s", track.Codec)
 		}
 	}
 }

@@ -15,7 +15,7 @@ const (
 	CodeTrailer  = "Castd-Code"
 )
 
-// MediaDownload serves GET /api/v1/rooms/{room}/media?format=ogg|webm|mkv for the gateway: what Record writes, as it comes.
+// MediaDownload serves GET /api/v1/rooms/{room}/media?format=ogg|webm|mkv|ivf for the gateway: what Record writes, as it comes.
 // `for=10s` ends it after that time, `until-end=true` when what it followed has ended; format=none only listens. An error that
 // comes when the answer has begun is in its trailers. The gateway has authorized the request; it is the administrator's.
 func MediaDownload(svc engine.Service, log *slog.Logger) http.Handler {
@@ -67,10 +67,12 @@ func downloadOptions(r *http.Request) (o RecordOptions, kind string, err error) 
 		kind = "video/webm"
 	case FormatMatroska:
 		kind = "video/x-matroska"
+	case FormatIVF:
+		kind = "video/x-ivf"
 	case FormatNone:
 		kind = "application/octet-stream"
 	default:
-		return o, "", engine.NewUserError(engine.CodeBadMedia, "format must be ogg, webm or mkv")
+		return o, "", engine.NewUserError(engine.CodeBadMedia, "format must be ogg, webm, mkv or ivf")
 	}
 	if s := query.Get("for"); s != "" {
 		if o.For, err = time.ParseDuration(s); err != nil || o.For <= 0 {

@@ -21,6 +21,7 @@ const (
 	FormatOgg      Format = "ogg"  // Opus in Ogg: audio only
 	FormatWebM     Format = "webm" // audio and video; no H264
 	FormatMatroska Format = "mkv"  // audio and video
+	FormatIVF      Format = "ivf"  // VP8, VP9 or AV1: video only
 	FormatNone     Format = "none" // listens, and writes nothing
 )
 

@@ -70,9 +70,9 @@ type earlyFrame struct {
 
 func newRecorder(out *recordOutput, format Format, newest func() []*engine.StreamState) (*recorder, error) {
 	switch format {
-	case FormatOgg, FormatWebM, FormatMatroska, FormatNone:
+	case FormatOgg, FormatWebM, FormatMatroska, FormatIVF, FormatNone:
 	default:
-		return nil, engine.NewUserError(engine.CodeBadMedia, fmt.Sprintf("%q is not a format to record in: use ogg, webm or mkv", format))
+		return nil, engine.NewUserError(engine.CodeBadMedia, fmt.Sprintf("%q is not a format to record in: use ogg, webm, mkv or ivf", format))
 	}
 	return &recorder{
 		format: format,
@@ -112,7 +112,7 @@ func (r *recorder) over(now time.Time) bool {
 func (r *recorder) wanted(s *engine.StreamState) bool {
 	switch s.Kind {
 	case wire.KindAudio:
-		return s.Codec == codec.Opus || s.Codec == codec.RED
+		return r.format != FormatIVF && (s.Codec == codec.Opus || s.Codec == codec.RED)
 	case wire.KindVideo:
 		return r.format != FormatOgg
 	case wire.KindRecord:
@@ -172,8 +172,8 @@ func (r *recorder) follow(now time.Time) error {
 			continue
 		}
 		taken[s.Kind] = true
-		if r.format == FormatWebM && s.Codec == codec.H264 {
-			return engine.NewUserError(engine.CodeBadMedia, "the room sends H264, which WebM cannot hold: write to a file ending in .mkv")
+		if (r.format == FormatWebM || r.format == FormatIVF) && s.Codec == codec.H264 {
+			return engine.NewUserError(engine.CodeBadMedia, fmt.Sprintf("the room sends H264, which %s cannot hold: write to a file ending in .mkv", r.format))
 		}
 		t, err := newInTrack(len(r.tracks)+1, s)
 		if err != nil {
@@ -277,6 +277,13 @@ func (r *recorder) open(tracks []container.Track) (fileWriter, error) {
 			return nil, fmt.Errorf("begin recording: %w", err)
 		}
 		return &oggFile{w}, nil
+	}
+	if r.format == FormatIVF {
+		w, err := container.NewIVFWriter(r.out, tracks[0])
+		if err != nil {
+			return nil, fmt.Errorf("begin recording: %w", err)
+		}
+		return &ivfFile{w}, nil
 	}
 	w, err := container.NewMatroskaWriter(r.out, r.format == FormatWebM, tracks)
 	if err != nil {

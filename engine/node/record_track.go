@@ -151,3 +151,9 @@ type matroskaFile struct{ w *container.MatroskaWriter }
 
 func (m *matroskaFile) write(f *container.Frame) error { return m.w.WriteFrame(f) }
 func (m *matroskaFile) close() error                   { return m.w.Close() }
+
+// ivfFile writes the video track of a recording. It has nothing to close.
+type ivfFile struct{ w *container.IVFWriter }
+
+func (v *ivfFile) write(f *container.Frame) error { return v.w.WriteFrame(f) }
+func (v *ivfFile) close() error                   { return nil }

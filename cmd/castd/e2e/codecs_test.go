@@ -21,13 +21,13 @@ var encodings = []struct {
 	{"opus.ogg", ".ogg", []string{"-vn"}},
 	{"opus.mka", ".mka", []string{"-vn"}},
 	{"vp8.webm", ".webm", []string{"-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8"}},
-	{"vp8.ivf", ".webm", []string{"-an", "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8"}},
+	{"vp8.ivf", ".ivf", []string{"-an", "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8"}},
 	{"vp9.webm", ".webm", []string{"-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"}},
 	{"vp9.ivf", ".mkv", []string{"-an", "-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"}},
 	{"vp9.mkv", ".webm", []string{"-c:v", "libvpx-vp9", "-cpu-used", "5", "-lag-in-frames", "12", "-auto-alt-ref", "1"}}, // superframes
 	{"av1.webm", ".webm", []string{"-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8"}},
 	{"av1.mkv", ".mkv", []string{"-c:v", "libaom-av1", "-cpu-used", "8", "-lag-in-frames", "4"}}, // hidden frames
-	{"av1.ivf", ".webm", []string{"-an", "-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8"}},
+	{"av1.ivf", ".ivf", []string{"-an", "-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8"}},
 	{"h264.mkv", ".mkv", []string{"-c:v", "libx264", "-profile:v", "baseline", "-preset", "veryfast", "-pix_fmt", "yuv420p"}},
 	{"h264high.mkv", ".mkv", []string{"-c:v", "libx264", "-profile:v", "high", "-bf", "0", "-preset", "veryfast", "-pix_fmt", "yuv420p"}},
 }
