@@ -14,6 +14,16 @@ import (
 // quietBeacon is the least time between two beacons while nothing is live.
 const quietBeacon = 1500 * time.Millisecond
 
+// recordEvery is how often the hub tells the room its record, so that all know what the owner said last.
+const recordEvery = time.Minute
+
+func (r *Room) sendRecordLoop(now time.Time) {
+	if now.Sub(r.recorded) >= recordEvery {
+		r.recorded = now
+		r.broadcastLoop(r.record.Load().Envelope, false)
+	}
+}
+
 // sendBeaconLoop tells the room that it lives and where its hub is: once a second, and half as often while nothing is live.
 func (r *Room) sendBeaconLoop(now time.Time) {
 	if b := r.beacon.Load(); r.silence == quietSilence && b != nil && b.hub == r.e.self && now.Sub(b.at) < quietBeacon {
@@ -61,7 +71,7 @@ func (r *Room) beaconLoop(m *wire.Message, env []byte, heard time.Time) {
 		r.stagePeers = make(map[peer.ID]bool) // they follow as well
 		r.step(tree.Demote{})
 	}
-	r.beacon.Store(&beacon{hub: id, env: env, at: heard, sequence: m.Sequence, audience: int(b.Audience), access: b.Access})
+	r.beacon.Store(&beacon{hub: id, env: env, at: heard, sequence: m.Sequence, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash)})
 	if r.behindLoop() {
 		time.AfterFunc(pushTime, func() { // it may be on its way
 			if r.ctx.Err() == nil {

@@ -19,6 +19,7 @@ type beacon struct {
 	sequence uint64
 	audience int
 	access   uint64 // number of the hub's access list
+	hash     string // and what the beacon says of it
 }
 
 // placeReport is what a peer told of its place.

@@ -87,6 +87,7 @@ type Room struct {
 	grants     map[peer.ID]*grant // of those who asked for a place, gave one, or publish here
 	fetched    time.Time          // when list and keys were asked for last
 	fetches    int
+	recorded   time.Time // when the hub told the room its record last
 
 	endedMedia map[wire.Kind]MediaTotals // of streams that are no more; guarded by the engine's mutex
 }
@@ -233,6 +234,7 @@ func (r *Room) closeLoop() {
 func (r *Room) secondLoop(now time.Time) {
 	if r.links.Load().place.Origin {
 		r.sendBeaconLoop(now)
+		r.sendRecordLoop(now)
 	}
 	r.forgetEndedLoop(now)
 	r.rightsLoop(now)

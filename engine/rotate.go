@@ -236,7 +236,13 @@ func (r *Room) behindLoop() bool {
 		return true
 	}
 	b := r.beacon.Load()
-	return b != nil && (a == nil && b.access > 0 || a != nil && b.access > a.Number)
+	switch {
+	case b == nil || b.hub == r.e.self || b.access == 0:
+		return false
+	case a == nil || b.access > a.Number:
+		return true
+	}
+	return b.access == a.Number && b.hash != string(a.Hash()) // two that were signed at the same time
 }
 
 // fetchLoop asks for what this peer lacks: its parent and backup, the hub, and, every other time, whoever is in reach.

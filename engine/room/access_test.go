@@ -413,3 +413,31 @@ func FuzzAccess(f *testing.F) {
 		}
 	})
 }
+
+func FuzzCounted(f *testing.F) {
+	inv := NewInvite(key(1), testRoom, [SeedSize]byte{1}, LinkSpec{Rights: Listen, Uses: 1, Issuer: []byte("peer"), Nonce: nonce(1)})
+	c, err := Redeem(inv, public(4), testRoom, testTime)
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, err := proto.Marshal(c)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var c wire.Chain
+		if proto.Unmarshal(b, &c) != nil {
+			return
+		}
+		_, _ = Counted(&c)
+		_ = ExpiresAt(&c)
+		rights, link, err := VerifyCounted(&c, testRoom, public(1), public(4), testTime, 0)
+		if err == nil && (rights != Listen || link.Uses != 1 || InviteID(link) != idOf(1)) {
+			t.Fatalf("somebody has made %v of it", rights)
+		}
+		if r, err := VerifyChain(&c, testRoom, public(1), public(4), testTime, 0); err == nil {
+			t.Fatalf("a counted invite gives %v by itself", r)
+		}
+	})
+}
