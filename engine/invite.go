@@ -57,7 +57,8 @@ func (r *Room) InviteLink(via []string, s InviteSpec) (string, error) {
 	if mayHost(rec, r.e.userKey()) {
 		inv = room.NewInvite(r.e.user, r.id, seed, spec)
 	} else {
-		if ends := room.ExpiresAt(r.chain.Load()); !ends.IsZero() && spec.Expires.After(ends) {
+		own := r.chain.Load().GetLinks()
+		if n := len(own); n > 0 && own[n-1].ExpiresMs != 0 && spec.Expires.UnixMilli() > own[n-1].ExpiresMs {
 			spec.Expires = time.Time{} // with his own
 		}
 		var err error

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"strings"
@@ -362,4 +363,134 @@ func TestMemberAdmitsWhileOwnerSleeps(t *testing.T) {
 			t.Error("who was there has been put out")
 		}
 	})
+}
+
+// A member passes his right on, and counts its uses himself; what the owner takes from him he takes from all who came by him.
+func TestMemberInvites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(66)
+		net.Delay = 10 * time.Millisecond
+		s := newPrivate(t, net, 4)
+		ofBob := invite(t, s.room, engine.InviteSpec{})
+		bob, cat, eve := addPeer(t, net, "bob", 2), addPeer(t, net, "cat", 0), addPeer(t, net, "eve", 0)
+		br := joinRoom(t, bob, ofBob, engine.JoinOptions{Listen: true})
+		link := invite(t, br, engine.InviteSpec{Uses: 1})
+		if _, err := br.InviteLink(nil, engine.InviteSpec{Speak: true}); err == nil {
+			t.Error("a listener lets others speak")
+		}
+		if err := br.Revoke(t.Context(), "all", 0); err == nil {
+			t.Error("a listener takes rights back")
+		}
+		cr := joinRoom(t, cat, link, engine.JoinOptions{Listen: true})
+		_, err := eve.Join(t.Context(), link, engine.JoinOptions{Wait: time.Second})
+		wantCode(t, "eve", err, engine.CodeInviteSpent)
+		until(t, 10*time.Second, "places", func() bool { return br.Tree().Parent != "" && cr.Tree().Parent != "" })
+		time.Sleep(time.Second)
+		if err := s.room.Revoke(t.Context(), inviteOf(t, ofBob), 0); err != nil {
+			t.Fatal(err)
+		}
+		until(t, 2*time.Second, "both are out", func() bool {
+			return len(bob.Rooms()) == 0 && len(cat.Rooms()) == 0 && len(s.room.Tree().Children) == 0
+		})
+	})
+}
+
+// A delegate keeps a private room open without its owner: he makes its key, lets people in and puts them out.
+func TestDelegateHostsPrivateRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(67)
+		net.Delay = 10 * time.Millisecond
+		owner, del := addPeer(t, net, "ann/laptop", 2), addPeer(t, net, "del", 2)
+		_, rec, err := room.NewRecord(owner.Signer, room.RecordSpec{
+			Name: "lobby", Private: true, Delegates: []ed25519.PublicKey{del.Signer.User()}, Epoch: 1, Issued: time.Now(), Expires: time.Now().Add(time.Hour),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []*enginetest.Peer{owner, del} {
+			if err := p.Keeper.SaveRoom(engine.SavedRoom{Name: "lobby", ID: rec.ID, Record: rec.Envelope}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		net.Cut(owner, true)
+		s := &stage{t: t, net: net, origin: del}
+		s.room = joinRoom(t, del, "lobby", engine.JoinOptions{Create: true})
+		s.admit(2, 2, engine.InviteSpec{})
+		once := invite(t, s.room, engine.InviteSpec{Uses: 1})
+		bad := addPeer(t, net, "bad", 0)
+		joinRoom(t, bad, once, engine.JoinOptions{Listen: true})
+		pub, err := s.room.Publish(t.Context(), audioSlot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if err := s.room.Revoke(t.Context(), wire.ParticipantID(bad.Signer.User()), 0); err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 0, 100)
+		time.Sleep(time.Second)
+		for _, l := range s.listeners {
+			wantAudio(t, "listener", l.sink.Packets(), 0, 100)
+		}
+		if len(bad.Rooms()) != 0 {
+			t.Error("who was put out is in the room")
+		}
+		// The owner comes: he takes the delegate's list and key, and what he then says holds for all.
+		net.Cut(owner, false)
+		r := joinRoom(t, owner, "lobby", engine.JoinOptions{Create: true})
+		if got := r.Info(); !got.Private || got.Role != "owner" {
+			t.Errorf("%+v", got)
+		}
+		until(t, 30*time.Second, "one key", func() bool {
+			return newestKey(owner) == newestKey(del) && newestKey(owner) == newestKey(s.listeners[0].Peer)
+		})
+		if err := r.Revoke(t.Context(), "all", 0); err != nil {
+			t.Fatal(err)
+		}
+		until(t, 30*time.Second, "nobody but the owner and the delegate is there", func() bool {
+			return len(s.listeners[0].Rooms())+len(s.listeners[1].Rooms()) == 0
+		})
+		if newestKey(owner) != newestKey(del) {
+			t.Error("the delegate has another key")
+		}
+	})
+}
+
+// What the owner said of his room holds when he opens it again, also when its record has expired meanwhile.
+func TestRoomIsReopened(t *testing.T) {
+	for _, away := range []time.Duration{time.Hour, 20 * 24 * time.Hour, 40 * 24 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			net := enginetest.NewNetwork(68)
+			net.Delay = time.Millisecond
+			ann := addPeer(t, net, "ann/laptop", 2)
+			r := joinRoom(t, ann, "lobby", engine.JoinOptions{Create: true, Private: yes(), Title: "The lobby"})
+			net.Kill(ann)
+			time.Sleep(away)
+			again, err := net.Restart(ann, 2)
+			if err != nil {
+				t.Fatal(err)
+			}
+			closeAtEnd(t, again)
+			r2 := joinRoom(t, again, "lobby", engine.JoinOptions{Create: true})
+			if got := r2.Info(); got.Room != string(r.ID()) || !got.Private || got.Title != "The lobby" {
+				t.Errorf("after %v: %+v", away, got)
+			}
+			_, err = addPeer(t, net, "mallory", 0).Join(t.Context(), string(r.ID()), engine.JoinOptions{})
+			wantCode(t, "a stranger", err, engine.CodeInviteNeeded)
+			// And it is opened to all when he says so.
+			net.Kill(again)
+			if again, err = net.Restart(again, 2); err != nil {
+				t.Fatal(err)
+			}
+			closeAtEnd(t, again)
+			open := false
+			r3 := joinRoom(t, again, "lobby", engine.JoinOptions{Create: true, Private: &open})
+			if got := r3.Info(); got.Private || got.Title != "The lobby" {
+				t.Errorf("opened to all: %+v", got)
+			}
+			if _, err := addPeer(t, net, "bob", 0).Join(t.Context(), "lobby", engine.JoinOptions{Wait: time.Second}); err != nil {
+				t.Errorf("bob: %v", err)
+			}
+		})
+	}
 }
