@@ -80,7 +80,7 @@ type Agent struct {
 	pairs       []*pair
 	current     *pair // selected in this generation
 	nominated   bool
-	claimed     map[Path]struct{}
+	claimed     map[Path]bool // true: the guest has proved that he is there
 	consent     consent
 	closed      bool
 }
@@ -106,7 +106,7 @@ type consent struct {
 
 // New returns an Agent that answers nothing yet.
 func New(c Config) (*Agent, error) {
-	a := &Agent{config: c, controlling: c.Controlling, claimed: make(map[Path]struct{})}
+	a := &Agent{config: c, controlling: c.Controlling, claimed: make(map[Path]bool)}
 	var tie [8]byte
 	if _, err := rand.Read(tie[:]); err != nil {
 		return nil, fmt.Errorf("checks: read randomness: %w", err)

@@ -56,7 +56,7 @@ func (a *Agent) requestedLocked(path Path, m *stun.Message, now time.Time) bool 
 		return false
 	}
 	a.Heard(now)
-	a.claimLocked(path)
+	a.claimLocked(path, true)
 	a.send(path, m.TransactionID, stun.BindingSuccess, mapped(path.Remote), a.localKey, stun.Fingerprint)
 	priority := uint32(0)
 	if v, err := m.Get(stun.AttrPriority); err == nil && len(v) == 4 {
@@ -100,7 +100,7 @@ func (a *Agent) answeredLocked(path Path, m *stun.Message, now time.Time) bool {
 		}
 		p.valid = true
 		a.Heard(now)
-		a.claimLocked(path)
+		a.claimLocked(path, true)
 		if a.controlling && a.current == nil {
 			return a.selectLocked(p, true, now)
 		}
@@ -158,12 +158,19 @@ func (a *Agent) conflictLocked(m *stun.Message) {
 	}
 }
 
-func (a *Agent) claimLocked(path Path) {
-	if _, known := a.claimed[path]; known || len(a.claimed) >= maxPairs {
+// claimLocked has what comes from the path's address delivered to this agent. Before the guest has proved that the address is his,
+// that is so only where nobody else claims it: he may have named anybody's.
+func (a *Agent) claimLocked(path Path, proved bool) {
+	was, known := a.claimed[path]
+	if was || known && !proved || !known && len(a.claimed) >= maxPairs {
 		return
 	}
-	a.claimed[path] = struct{}{}
-	path.Socket.Claim(path.Remote, a)
+	a.claimed[path] = proved
+	if proved {
+		path.Socket.Claim(path.Remote, a)
+	} else {
+		path.Socket.ClaimFree(path.Remote, a)
+	}
 }
 
 // requestLocked sends a binding request on the pair.
@@ -178,6 +185,7 @@ func (a *Agent) requestLocked(p *pair, id [stun.TransactionIDSize]byte, nominate
 	if nominate {
 		setters = append(setters, stun.RawAttribute{Type: stun.AttrUseCandidate})
 	}
+	a.claimLocked(p.Path, false) // the answer has no user name to be known by
 	a.send(p.Path, id, stun.BindingRequest, append(setters, a.remoteKey, stun.Fingerprint)...)
 }
 

@@ -113,6 +113,16 @@ func (s *Socket) Claim(from netip.AddrPort, h Handler) {
 	s.mu.Unlock()
 }
 
+// ClaimFree is Claim without a proof: it does nothing where somebody has claimed the address.
+func (s *Socket) ClaimFree(from netip.AddrPort, h Handler) {
+	from = plain(from)
+	s.mu.Lock()
+	if s.byAddr[from] == nil {
+		s.byAddr[from] = h
+	}
+	s.mu.Unlock()
+}
+
 // Release takes the claim back, if it still stands.
 func (s *Socket) Release(from netip.AddrPort, h Handler) {
 	from = plain(from)
