@@ -125,25 +125,51 @@ func TestPageKeepsToItself(t *testing.T) {
 	}
 }
 
-// TestScripts lets node read the modules, where there is one.
-func TestScripts(t *testing.T) {
+// scripts puts the modules into a folder where node takes them for modules, beside a test of them; it returns node's path and the
+// folder. Without node the test is skipped.
+func scripts(t *testing.T) (node, dir string) {
+	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Skip("there is no node to check with")
 	}
-	b := newBench(t)
-	dir := t.TempDir()
-	for name, f := range b.gateway.files {
-		if filepath.Ext(name) != ".js" {
-			continue
+	dir = t.TempDir()
+	files := map[string][]byte{"package.json": []byte(`{"type": "module"}`)}
+	for name, f := range newBench(t).gateway.files {
+		if filepath.Ext(name) == ".js" {
+			files[name] = f.body
 		}
-		path := filepath.Join(dir, strings.TrimSuffix(name, ".js")+".mjs")
-		if err := os.WriteFile(path, f.body, 0o600); err != nil {
+	}
+	if files["test.mjs"], err = os.ReadFile("testdata/page.mjs"); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	return node, dir
+}
+
+// TestScripts lets node read the modules, where there is one.
+func TestScripts(t *testing.T) {
+	node, dir := scripts(t)
+	found, err := filepath.Glob(filepath.Join(dir, "*.js"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no modules: %v", err)
+	}
+	for _, path := range found {
 		if out, err := exec.CommandContext(t.Context(), node, "--check", path).CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", name, err, out)
+			t.Errorf("%s: %v\n%s", path, err, out)
 		}
+	}
+}
+
+// TestScriptParts runs what needs no browser: testdata/page.mjs.
+func TestScriptParts(t *testing.T) {
+	node, dir := scripts(t)
+	if out, err := exec.CommandContext(t.Context(), node, filepath.Join(dir, "test.mjs")).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 

@@ -62,7 +62,7 @@ func TestViewerSleeps(t *testing.T) {
 	o := origin(t)
 	b.do(t, command{"do": "publish", "as": "broadcaster", "url": o.page("lobby"), "source": "clock.js"}, nil)
 	b.do(t, command{"do": "watch", "as": "viewer", "url": o.page("lobby")}, nil)
-	b.do(t, command{"do": "sleep", "as": "viewer", "seconds": 12}, nil)
+	b.do(t, command{"do": "sleep", "as": "viewer", "seconds": 10}, nil)
 	begin := time.Now()
 	var got struct{ Ms, Silent float64 }
 	b.do(t, command{"do": "back", "as": "viewer", "ms": 40000}, &got)

@@ -99,7 +99,7 @@ const commands = {
     const b = await numbers(page);
     const took = (b.at - a.at) / 1000;
     return {
-      fps: (b.frames - a.frames) / took, width: b.width, samples: (b.packets.audio - a.packets.audio) * 960, paused: b.paused, muted: b.muted,
+      fps: (b.frames - a.frames) / took, width: b.width, samples: ((b.packets.audio || 0) - (a.packets.audio || 0)) * 960, paused: b.paused, muted: b.muted,
       connections: b.connections, troubles: page.troubles,
     };
   },
