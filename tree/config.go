@@ -99,11 +99,23 @@ func (c Config) Validate() error {
 		name string
 		d    time.Duration
 	}{
-		{"PulseSilence", c.PulseSilence}, {"BackupSilence", c.BackupSilence}, {"ChildSilence", c.ChildSilence},
-		{"ConfirmTimeout", c.ConfirmTimeout}, {"JoinTimeout", c.JoinTimeout}, {"ProbeWindow", c.ProbeWindow},
-		{"BackoffMin", c.BackoffMin}, {"BackoffMax", c.BackoffMax}, {"Settle", c.Settle}, {"Dwell", c.Dwell},
-		{"Patience", c.Patience}, {"DisplaceTimeout", c.DisplaceTimeout}, {"DisplaceGap", c.DisplaceGap}, {"DistrustFor", c.DistrustFor},
-		{"AdvertEvery", c.AdvertEvery}, {"AdvertGap", c.AdvertGap}, {"PathEvery", c.PathEvery},
+		{"PulseSilence", c.PulseSilence},
+		{"BackupSilence", c.BackupSilence},
+		{"ChildSilence", c.ChildSilence},
+		{"ConfirmTimeout", c.ConfirmTimeout},
+		{"JoinTimeout", c.JoinTimeout},
+		{"ProbeWindow", c.ProbeWindow},
+		{"BackoffMin", c.BackoffMin},
+		{"BackoffMax", c.BackoffMax},
+		{"Settle", c.Settle},
+		{"Dwell", c.Dwell},
+		{"Patience", c.Patience},
+		{"DisplaceTimeout", c.DisplaceTimeout},
+		{"DisplaceGap", c.DisplaceGap},
+		{"DistrustFor", c.DistrustFor},
+		{"AdvertEvery", c.AdvertEvery},
+		{"AdvertGap", c.AdvertGap},
+		{"PathEvery", c.PathEvery},
 	} {
 		if d.d <= 0 {
 			return fmt.Errorf("tree: %s is %v, not positive", d.name, d.d)

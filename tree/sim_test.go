@@ -79,8 +79,10 @@ type sim struct {
 }
 
 func newSim(t testing.TB, seed uint64) *sim {
-	return &sim{t: t, byID: map[ID]*simNode{}, rng: rand.New(rand.NewPCG(seed, 7)), seed: seed, hops: map[[2]int]*simHop{},
-		trace: sha256.New(), loops: map[int]time.Duration{}}
+	return &sim{
+		t: t, byID: map[ID]*simNode{}, rng: rand.New(rand.NewPCG(seed, 7)), seed: seed, hops: map[[2]int]*simHop{},
+		trace: sha256.New(), loops: map[int]time.Duration{},
+	}
 }
 
 func (s *sim) after(d time.Duration, do func()) {

@@ -25,7 +25,8 @@ import (
 
 func (a *app) benchRoles() []*cobra.Command {
 	hidden := func(use, short string, args cobra.PositionalArgs, run func(context.Context, []string) error) *cobra.Command {
-		return &cobra.Command{Use: use, Short: short, Hidden: true, Args: args, Example: "  castd bench --reference",
+		return &cobra.Command{
+			Use: use, Short: short, Hidden: true, Args: args, Example: "  castd bench --reference",
 			RunE: func(cmd *cobra.Command, args []string) error {
 				ctx, cancel := context.WithCancelCause(cmd.Context())
 				defer cancel(nil)
@@ -34,7 +35,8 @@ func (a *app) benchRoles() []*cobra.Command {
 					cancel(errStopped)
 				}()
 				return ending(ctx, run(ctx, args))
-			}}
+			},
+		}
 	}
 	var children int
 	peers := hidden("children MULTIADDR ROOM", "Joins a room with many peers", exactly(2, "a MULTIADDR and a ROOM"),

@@ -164,6 +164,9 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 	for len(commands) > 0 {
 		c := commands[0]
 		commands = append(commands[1:], c.Commands()...)
+		if c.Hidden {
+			continue // this program's own parts
+		}
 		if !strings.Contains(c.Example, "castd "+strings.TrimPrefix(c.CommandPath(), "castd ")) {
 			t.Errorf("%s has no example of itself", c.CommandPath())
 		}

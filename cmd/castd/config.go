@@ -143,8 +143,7 @@ func readConfig(path string) ([]configKey, error) {
 		return nil, fmt.Errorf("the configuration file cannot be read: %w", err)
 	}
 	keys, err := parseConfig(text)
-	var at *configError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*configError](err); ok {
 		return nil, usagef("%s:%d: %s", path, at.line, at.msg)
 	}
 	return keys, nil
@@ -227,8 +226,7 @@ func mapping(body ast.Node) ([]*ast.MappingValueNode, error) {
 // notYAML makes one line of what the parser says.
 func notYAML(err error) error {
 	e := &configError{line: 1, msg: "this is not YAML of the form \"flag: value\""}
-	var at yaml.Error
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[yaml.Error](err); ok {
 		if t := at.GetToken(); t != nil {
 			e.line = t.Position.Line
 		}

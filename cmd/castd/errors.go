@@ -65,8 +65,7 @@ func exitCode(err error) int {
 
 // sentence makes one line of an error, without the layers that only programmers want.
 func sentence(err error) string {
-	var user *engine.UserError
-	if errors.As(err, &user) {
+	if user, ok := errors.AsType[*engine.UserError](err); ok {
 		err = user
 	}
 	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")

@@ -27,7 +27,7 @@ type peerFlags struct {
 }
 
 // ownFlags are the flags among them that say how this process's own peer runs, and mean nothing to one that runs already.
-var ownFlags = [...]string{
+var ownFlags = [...]string{ //nolint:gochecknoglobals // a constant
 	"http", "tls-cert", "tls-key", "tls", "public-url", "listen", "media-port", "bootstrap", "no-mdns", "upload",
 	"max-children", "token",
 }

@@ -181,8 +181,7 @@ func flagError(cmd *cobra.Command, err error) error {
 
 // cause returns what a flag's value said, without pflag's words around it.
 func cause(err error) string {
-	var number *strconv.NumError
-	if errors.As(err, &number) {
+	if number, ok := errors.AsType[*strconv.NumError](err); ok {
 		if number.Func == "ParseBool" {
 			return fmt.Sprintf("%q is neither true nor false", number.Num)
 		}

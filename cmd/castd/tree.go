@@ -62,7 +62,7 @@ func places(ctx context.Context, p peer, room string) (own engine.TreeInfo, all 
 	}
 	all, err = p.RoomTree(ctx, room)
 	if err != nil || len(all) == 0 {
-		return own, nil, nil // no origin after all: it has only not joined yet
+		return own, nil, nil //nolint:nilerr // no origin after all: it has only not joined yet
 	}
 	return own, all, nil
 }

@@ -117,7 +117,7 @@ func (s snapshotService) Rooms() []engine.RoomInfo {
 	return rooms
 }
 
-func (s snapshotService) Tree(id wire.RoomID) (engine.TreeInfo, error) {
+func (s snapshotService) Tree(wire.RoomID) (engine.TreeInfo, error) {
 	return engine.TreeInfo{Peer: "self", Parent: "other", Depth: 1, Path: []string{"other", "self"}}, nil
 }
 

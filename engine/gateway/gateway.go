@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -100,7 +101,7 @@ func New(c Config) (*Gateway, error) {
 		}
 		g.hosts[hostName(u.Host)] = true
 		// A proxy may pass requests on under another Host than the one that the browser sees.
-		c.TrustedOrigins = append(c.TrustedOrigins[:len(c.TrustedOrigins):len(c.TrustedOrigins)], u.Scheme+"://"+u.Host)
+		c.TrustedOrigins = append(slices.Clip(c.TrustedOrigins), u.Scheme+"://"+u.Host)
 	}
 	for _, o := range c.TrustedOrigins {
 		if err := g.origin.AddTrustedOrigin(o); err != nil {

@@ -46,8 +46,16 @@ func TestProfileTime(t *testing.T) {
 		name, seconds string
 		want          time.Duration // 0: refused
 	}{
-		{"profile", "", 30 * time.Second}, {"profile", "5", 5 * time.Second}, {"profile", "1.5", 0}, {"trace", "0.5", time.Second / 2},
-		{"heap", "300", 300 * time.Second}, {"heap", "301", 0}, {"heap", "-1", 0}, {"heap", "NaN", 0}, {"heap", "Inf", 0}, {"heap", "1e400", 0},
+		{"profile", "", 30 * time.Second},
+		{"profile", "5", 5 * time.Second},
+		{"profile", "1.5", 0},
+		{"trace", "0.5", time.Second / 2},
+		{"heap", "300", 300 * time.Second},
+		{"heap", "301", 0},
+		{"heap", "-1", 0},
+		{"heap", "NaN", 0},
+		{"heap", "Inf", 0},
+		{"heap", "1e400", 0},
 	} {
 		if got, err := profileTime(tt.name, tt.seconds); got != tt.want || (err == nil) != (tt.want > 0) {
 			t.Errorf("%s %q: %s, %v", tt.name, tt.seconds, got, err)

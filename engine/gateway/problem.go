@@ -52,25 +52,23 @@ func (p *problem) after(seconds int) *problem {
 }
 
 // statusOf maps the codes of engine.UserError.
-var statusOf = map[string]int{
-	engine.CodeNotAllowed:    http.StatusForbidden,
-	engine.CodeNoRoom:        http.StatusNotFound,
-	engine.CodeWrongMode:     http.StatusConflict,
-	engine.CodeAmbiguous:     http.StatusConflict,
-	engine.CodeBadOffer:      http.StatusBadRequest,
-	engine.CodeBadMedia:      http.StatusBadRequest,
-	engine.CodeNoCommonCodec: http.StatusBadRequest,
-	engine.CodeFull:          http.StatusServiceUnavailable,
-	engine.CodeStale:         http.StatusPreconditionFailed,
-	engine.CodeTimeout:       http.StatusGatewayTimeout,
-	engine.CodeNoInvite:      http.StatusNotFound,
-	engine.CodeInviteNeeded:  http.StatusForbidden,
-	engine.CodeInviteWrong:   http.StatusForbidden,
-	engine.CodeInviteExpired: http.StatusForbidden,
-	engine.CodeInviteEarly:   http.StatusForbidden,
-	engine.CodeInviteSpent:   http.StatusForbidden,
-	engine.CodeRevoked:       http.StatusForbidden,
-	engine.CodeIssuerAway:    http.StatusGatewayTimeout,
+func statusOf(code string) int {
+	switch code {
+	case engine.CodeNotAllowed, engine.CodeInviteNeeded, engine.CodeInviteWrong, engine.CodeInviteExpired, engine.CodeInviteEarly,
+		engine.CodeInviteSpent, engine.CodeRevoked:
+		return http.StatusForbidden
+	case engine.CodeNoRoom, engine.CodeNoInvite:
+		return http.StatusNotFound
+	case engine.CodeWrongMode, engine.CodeAmbiguous:
+		return http.StatusConflict
+	case engine.CodeFull:
+		return http.StatusServiceUnavailable
+	case engine.CodeStale:
+		return http.StatusPreconditionFailed
+	case engine.CodeTimeout, engine.CodeIssuerAway:
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusBadRequest // what the caller sent does not fit
 }
 
 // fullRetry is after how many seconds it may be worth trying a full peer again.
@@ -85,13 +83,10 @@ func problemOf(err error) *problem {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &user):
-		status, ok := statusOf[user.Code]
-		if !ok {
-			status = http.StatusBadRequest
-		}
+		status := statusOf(user.Code)
 		p = newProblem(status, user.Code, sentence(user.Message))
 		if status == http.StatusServiceUnavailable {
-			p.after(fullRetry)
+			p.retryAfter = fullRetry
 		}
 		return p
 	case errors.Is(err, engine.ErrNoRoom):

@@ -62,7 +62,7 @@ func serving(t *testing.T, f func(b *bench, l *pipes)) {
 }
 
 func TestSlowBody(t *testing.T) {
-	serving(t, func(b *bench, l *pipes) {
+	serving(t, func(_ *bench, l *pipes) {
 		c := l.dial()
 		defer c.Close()
 		start := time.Now()
@@ -78,7 +78,7 @@ func TestSlowBody(t *testing.T) {
 }
 
 func TestSlowHeader(t *testing.T) {
-	serving(t, func(b *bench, l *pipes) {
+	serving(t, func(_ *bench, l *pipes) {
 		c := l.dial()
 		defer c.Close()
 		start := time.Now()
@@ -200,8 +200,13 @@ func TestEventsRefused(t *testing.T) {
 		query, token string
 		want         int
 	}{
-		{"?room=attic", viewer, 403}, {"?room=cellar", admin, 404}, {"?room=twin", admin, 409},
-		{"?stats=often", admin, 400}, {"?stats=1ms", admin, 400}, {"?stats=-1s", admin, 400}, {"?stats=1000h", admin, 400},
+		{"?room=attic", viewer, 403},
+		{"?room=cellar", admin, 404},
+		{"?room=twin", admin, 409},
+		{"?stats=often", admin, 400},
+		{"?stats=1ms", admin, 400},
+		{"?stats=-1s", admin, 400},
+		{"?stats=1000h", admin, 400},
 	} {
 		if w := b.do(call{method: "GET", path: "/api/v1/events" + tt.query, token: tt.token}); w.Code != tt.want {
 			t.Errorf("%q with %s: %d, want %d", tt.query, tt.token, w.Code, tt.want)

@@ -33,8 +33,8 @@ type protocol struct {
 }
 
 var (
-	whip = protocol{"whip", toSpeak}
-	whep = protocol{"whep", toListen}
+	whip = protocol{"whip", toSpeak}  //nolint:gochecknoglobals // a constant
+	whep = protocol{"whep", toListen} //nolint:gochecknoglobals // a constant
 )
 
 // session is one guest's connection, from POST to its end.

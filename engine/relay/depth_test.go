@@ -74,9 +74,8 @@ type chainPeer struct {
 	repair *Repair
 	timer  time.Time
 
-	group    []uint64 // packets that the next parity packet covers
-	groupDue time.Time
-	groupID  int
+	group   []uint64 // packets that the next parity packet covers
+	groupID int
 
 	got map[int][]uint64 // of the hop above: packets that came, by parity group
 }

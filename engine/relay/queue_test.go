@@ -10,6 +10,7 @@ import (
 func audio(n uint64) Item  { return Item{Stream: 1, Number: n, Kind: wire.KindAudio, FrameStart: true} }
 func record(n uint64) Item { return Item{Stream: 2, Number: n, Kind: wire.KindRecord} }
 func video(n uint64) Item  { return Item{Stream: 3, Number: n, Kind: wire.KindVideo, FrameStart: true} }
+
 func key(n uint64) Item {
 	it := video(n)
 	it.KeyFrame = true

@@ -82,8 +82,10 @@ func readIdentity(dir string, read func(string) ([]byte, error)) (*Identity, err
 	if err == nil {
 		id.Token = strings.TrimSpace(string(b))
 		if !tokenForm.MatchString(id.Token) {
-			return nil, &DamagedError{Path: path, Reason: "it does not hold a token",
-				Remedy: "delete it: castd then makes a new token, and links with the old one end"}
+			return nil, &DamagedError{
+				Path: path, Reason: "it does not hold a token",
+				Remedy: "delete it: castd then makes a new token, and links with the old one end",
+			}
 		}
 	}
 	return id, nil

@@ -103,8 +103,10 @@ func (s *Store) loadInvites() error {
 		return err
 	}
 	if s.invites, err = decodeInvites(b); err != nil {
-		return &DamagedError{Path: path, Reason: err.Error(),
-			Remedy: "put back a copy, or delete it: counted invites and guests' links then end, and new ones can be made"}
+		return &DamagedError{
+			Path: path, Reason: err.Error(),
+			Remedy: "put back a copy, or delete it: counted invites and guests' links then end, and new ones can be made",
+		}
 	}
 	return nil
 }

@@ -96,8 +96,10 @@ func (s *Store) loadRooms() error {
 	}
 	rooms, err := decodeRooms(b)
 	if err != nil {
-		return &DamagedError{Path: path, Reason: err.Error(),
-			Remedy: "put back a copy, or delete it: rooms of your own keep their ids, others are found again by their invite links"}
+		return &DamagedError{
+			Path: path, Reason: err.Error(),
+			Remedy: "put back a copy, or delete it: rooms of your own keep their ids, others are found again by their invite links",
+		}
 	}
 	for _, r := range rooms {
 		s.rooms[r.ID] = r

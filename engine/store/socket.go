@@ -82,8 +82,10 @@ func FindSocket(dir string) (string, error) {
 	}
 	noted := strings.TrimSpace(string(b))
 	if !filepath.IsAbs(noted) || len(noted) > maxSocketPath {
-		return "", &DamagedError{Path: filepath.Join(dir, socketPathName), Reason: "it does not hold a path",
-			Remedy: "start castd again on this data folder"}
+		return "", &DamagedError{
+			Path: filepath.Join(dir, socketPathName), Reason: "it does not hold a path",
+			Remedy: "start castd again on this data folder",
+		}
 	}
 	return noted, nil
 }

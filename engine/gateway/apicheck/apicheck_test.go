@@ -102,8 +102,12 @@ func TestCheck(t *testing.T) {
 func TestValidate(t *testing.T) {
 	d := parse(t)
 	for _, tt := range []struct{ ref, value, want string }{
-		{"B", `"text"`, ""}, {"B", `{"n":1}`, ""}, {"B", `{"m":1}`, "0 of the alternatives"}, {"B", `7`, "0 of the alternatives"},
-		{"C", `"x"`, "nobody checks"}, {"D", `1`, "the document has no"},
+		{"B", `"text"`, ""},
+		{"B", `{"n":1}`, ""},
+		{"B", `{"m":1}`, "0 of the alternatives"},
+		{"B", `7`, "0 of the alternatives"},
+		{"C", `"x"`, "nobody checks"},
+		{"D", `1`, "the document has no"},
 	} {
 		var v any
 		if err := json.Unmarshal([]byte(tt.value), &v); err != nil {

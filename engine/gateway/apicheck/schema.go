@@ -146,7 +146,7 @@ func (d *Document) oneOf(rule, v any, mentioned map[string]bool) error {
 }
 
 func checkType(rule, v any) error {
-	ok := false
+	var ok bool
 	switch rule {
 	case "object":
 		ok = object(v) != nil
