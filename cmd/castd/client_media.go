@@ -13,8 +13,11 @@ import (
 	"net/textproto"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/node"
@@ -101,11 +104,21 @@ func (p *remotePeer) Publish(ctx context.Context, room string, file mediaFile, l
 	if err != nil {
 		var bad *engine.UserError
 		if errors.As(err, &bad) && bad.Code == engine.CodeBadMedia {
-			return engine.NewUserError(bad.Code, file.name+": "+bad.Message)
+			return engine.NewUserError(bad.Code, file.name+": "+clause(bad.Message))
 		}
 		return err
 	}
 	return resp.Body.Close()
+}
+
+// clause makes of a whole sentence, as the gateway tells it, what can stand behind a colon. A command that it ends with is as it was.
+func clause(s string) string {
+	if first, size := utf8.DecodeRuneInString(s); size > 0 && size < len(s) {
+		if second, _ := utf8.DecodeRuneInString(s[size:]); unicode.IsLower(second) {
+			s = string(unicode.ToLower(first)) + s[size:]
+		}
+	}
+	return strings.TrimSuffix(s, ".")
 }
 
 // againReader reads a file and, where size is set, begins it again each time after size octets.

@@ -118,3 +118,17 @@ func TestFormatSize(t *testing.T) {
 		}
 	}
 }
+
+func TestClause(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                            "",
+		"A":                           "A",
+		"At byte 7: cut.":             "at byte 7: cut",
+		"H264 is in the way.":         "H264 is in the way",
+		"Use  ffmpeg -i IN OUT.webm.": "use  ffmpeg -i IN OUT.webm",
+	} {
+		if got := clause(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
