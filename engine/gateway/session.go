@@ -128,7 +128,7 @@ func (g *Gateway) offer(p protocol) func(http.ResponseWriter, *http.Request) err
 
 // open makes a session.
 func (g *Gateway) open(ctx context.Context, p protocol, m engine.Media, sdp string, c caller, o engine.GuestOptions, name string) (*session, error) {
-	s := &session{protocol: p.name, room: name, id: m.ID(), slot: o.Slot, owner: c.key}
+	s := &session{protocol: p.name, room: name, id: m.ID(), slot: o.Slot, owner: c.key, about: o, since: time.Now()}
 	if err := g.reserve(s, c); err != nil {
 		return nil, err
 	}
