@@ -257,3 +257,36 @@ func TestGuestLinks(t *testing.T) {
 		t.Errorf("after a restart: statuses %d, %d, %d", a, b, c)
 	}
 }
+
+// The owner's laptop dies while another machine of his keeps the room open: a newcomer who reaches only a member is let in by him,
+// and hears what is sent.
+func TestPrivateRoomWithoutItsLaptop(t *testing.T) {
+	dir := folder(t)
+	laptop := club(t, dir)
+	link := inviteTo(t, laptop)
+	key := inTemp(t, "me.key")
+	if _, errs, code := castd(t, "id", "export", key, "--data-dir", dir); code != 0 {
+		t.Fatalf("export: %d %s", code, errs)
+	}
+	other := folder(t)
+	if _, errs, code := castd(t, "id", "import", key, "--data-dir", other); code != 0 {
+		t.Fatalf("import: %d %s", code, errs)
+	}
+	desktop := spawn(t, "desktop", other, append([]string{"start", "--room", "club", "--http", "off", "--bootstrap", laptop.address()}, free(other)...)...)
+	if r := desktop.ready(); r["private"] != true || r.text("role") != "owner" || r.text("room") != laptop.ready().text("room") {
+		t.Fatalf("the desktop is in %v", r)
+	}
+	desktop.wait("parent", 1, is("parent")) // it began as a hub of its own
+	old := invited(t, "member", link, "--bootstrap", desktop.address())
+	old.wait("parent", 1, is("joined"))
+	time.Sleep(2 * time.Second) // until the member knows of both
+	laptop.kill()
+	// The newcomer's link leads to the laptop, which is gone.
+	fresh := invited(t, "newcomer", link, "--bootstrap", old.address(), "--wait", "15s", "--stats", "500ms")
+	fresh.ready()
+	fresh.wait("parent", 1, is("joined"))
+	file := clip(t, "clip.ogg", 10)
+	spawn(t, "source", other, "publish", "club", file, "--loop", "--data-dir", other, "--json")
+	fresh.wait("sound", 1, func(e event) bool { return e.text("event") == "stats" && e.number("packets") > 50 })
+	refused(t, "without a right", "castd://"+laptop.ready().text("room")+"/club?via="+old.address(), "invite_needed")
+}
