@@ -53,7 +53,22 @@ type GuestInfo struct {
 	Participant string `json:"participant,omitempty"` // of a room token
 	Remote      string `json:"remote,omitempty"`      // where the request came from; absent over the Unix socket
 	Since       string `json:"since"`                 // RFC 3339 with milliseconds
+
+	// of whep
+	RTTMs  float64 `json:"rtt_ms,omitempty"`
+	UpBps  uint64  `json:"up_bps,omitempty"`
+	LossPm uint32  `json:"loss_permille,omitempty"`
 }
+
+// GuestMeasure is how well a guest is reached.
+type GuestMeasure struct {
+	RTT          time.Duration // 0: unknown
+	LossPermille uint32
+	UpBps        uint64
+}
+
+// GuestMeter is what a GuestSession may be able to do besides: tell how well it reaches its guest.
+type GuestMeter interface{ Meter() GuestMeasure }
 
 // PortInfo is a port that this peer listens on.
 type PortInfo struct {

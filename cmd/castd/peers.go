@@ -18,7 +18,8 @@ func (a *app) peersCommand() *cobra.Command {
 		Short: "Lists whom the running peer is connected to: other peers, and guests with a browser or encoder",
 		Long: "Lists whom the running peer is connected to, or only those of one room. KIND says what they are to this peer: its parent, its\n" +
 			"backup (or whose backup it is), a child, a publisher, the hub, or only known; whip and whep are sessions of guests who send\n" +
-			"and who watch. UP is what this peer sends, DOWN what it receives; LOSS is that of what it receives.",
+			"and who watch. UP is what this peer sends, DOWN what it receives; LOSS is that of what it receives, or what a guest\n" +
+			"says of what he is sent.",
 		Example: "  castd peers\n  castd peers lobby --json",
 		Args:    between(0, 1, "a ROOM"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -107,7 +108,14 @@ func peersTable(peers []engine.PeerInfo, guests []engine.GuestInfo, rooms []engi
 		if since, err := time.Parse(time.RFC3339, g.Since); err == nil {
 			age = max(now.Sub(since), 0).Round(time.Second).String()
 		}
-		t.row(g.Protocol, cmp.Or(g.Name, "guest"), called(g.Room), "", "", "", "", age, g.Remote)
+		rtt, loss, up := "", "", ""
+		if g.Protocol == "whep" {
+			loss, up = percent(g.LossPm), formatRate(g.UpBps)+"bit/s"
+			if g.RTTMs > 0 {
+				rtt = fmt.Sprintf("%.1f ms", g.RTTMs)
+			}
+		}
+		t.row(g.Protocol, cmp.Or(g.Name, "guest"), called(g.Room), rtt, loss, up, "", age, g.Remote)
 	}
 	return t.String()
 }

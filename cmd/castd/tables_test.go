@@ -14,14 +14,14 @@ func TestPeersTable(t *testing.T) {
 		{Peer: "12D3KooWchild", Hop: true, Role: "child", Rooms: []string{"idlobby", "other"}, UpBps: 1_500_000, LossPm: 12, Addrs: []string{"192.0.2.7:8472"}},
 		{Peer: "12D3KooWparent", Hop: true, Role: "parent", Rooms: []string{"idlobby"}, RTTMs: 12.34, InBps: 64_000},
 	}
-	guests := []engine.GuestInfo{{Protocol: "whep", Room: "idlobby", Name: "Änne", Remote: "127.0.0.1:5000", Since: "2026-01-02T03:03:00.000Z"}}
+	guests := []engine.GuestInfo{{Protocol: "whep", Room: "idlobby", Name: "Änne", Remote: "127.0.0.1:5000", Since: "2026-01-02T03:03:00.000Z", RTTMs: 0.75, UpBps: 64_000}}
 	rooms := []engine.RoomInfo{{Room: "idlobby", Name: "lobby"}}
 	want := "" +
 		"KIND    WHO             ROOM             RTT   LOSS         UP      DOWN   FOR  ADDRESS\n" +
 		"parent  12D3KooWparent  lobby        12.3 ms  0.0 %     0bit/s  64kbit/s\n" +
 		"child   12D3KooWchild   lobby other           1.2 %  1.5Mbit/s    0bit/s        192.0.2.7:8472\n" +
 		"known   12D3KooWknown\n" +
-		"whep    Änne            lobby                                             1m5s  127.0.0.1:5000\n"
+		"whep    Änne            lobby         0.8 ms  0.0 %   64kbit/s            1m5s  127.0.0.1:5000\n"
 	if got := peersTable(peers, guests, rooms, now); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

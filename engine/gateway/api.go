@@ -27,10 +27,15 @@ func (g *Gateway) guests(w http.ResponseWriter, _ *http.Request) error {
 	slices.SortFunc(all, func(x, y *session) int { return x.since.Compare(y.since) })
 	out := make([]engine.GuestInfo, 0, len(all))
 	for _, s := range all {
-		out = append(out, engine.GuestInfo{
+		info := engine.GuestInfo{
 			Protocol: s.protocol, Room: string(s.id), Slot: s.about.Slot, Name: s.about.Name, Participant: s.about.Participant,
 			Remote: s.about.Remote, Since: engine.EventTime(s.since),
-		})
+		}
+		if m, ok := s.guest.(engine.GuestMeter); ok {
+			is := m.Meter()
+			info.RTTMs, info.LossPm, info.UpBps = float64(is.RTT.Microseconds())/1e3, is.LossPermille, is.UpBps
+		}
+		out = append(out, info)
 	}
 	return writeJSON(w, http.StatusOK, out)
 }

@@ -29,6 +29,7 @@ type link struct {
 	selected chan struct{}
 	once     sync.Once // of selected
 	reports  func([]rtcp.Packet)
+	meter    *meter
 
 	out atomic.Pointer[srtp.Context] // the writer's, once there
 
@@ -44,13 +45,14 @@ var (
 	_ secure.Way    = (*link)(nil)
 )
 
-// newLink returns a link that has not begun. reports is called on a socket's goroutine with what a viewer's RTCP says.
-func (s *Service) newLink(sess *session, reports func([]rtcp.Packet)) (*link, error) {
+// newLink returns a link that has not begun. reports is called on a socket's goroutine with what a viewer's RTCP asks for,
+// and meter told how much of what was sent has come.
+func (s *Service) newLink(sess *session, reports func([]rtcp.Packet), m *meter) (*link, error) {
 	port, err := s.viewerPort()
 	if err != nil {
 		return nil, err
 	}
-	l := &link{session: sess, selected: make(chan struct{}), reports: reports}
+	l := &link{session: sess, selected: make(chan struct{}), reports: reports, meter: m}
 	_, lite := sess.offer.source.Attribute("ice-lite")
 	if l.agent, err = checks.New(checks.Config{Port: port, Events: l, Controlling: lite, Loopback: s.config.Loopback}); err != nil {
 		return nil, err
@@ -163,6 +165,7 @@ func (l *link) control(b []byte) {
 	l.rtcp = out
 	l.agent.Heard(time.Now())
 	l.feed.Advance(secure.PhaseProtected) // he has keys, so he has heard this side's last flight
+	l.meter.heard(out, time.Now())
 	if !asks(out) {
 		return
 	}

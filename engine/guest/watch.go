@@ -29,6 +29,7 @@ type watcher struct {
 	hall    *hall
 	writer  *writer
 	want    wish
+	meter   meter
 	queue   *queue
 	link    *link // set by carrier
 	tracks  [wire.KindVideo + 1]*viewerTrack
@@ -66,6 +67,7 @@ func newWatcher(s *session, m engine.Media, o engine.GuestOptions) *watcher {
 		session: s, hall: s.service.enter(m), writer: s.service.enlist(), want: wish{o.Slot, o.From}, start: time.Now(),
 		queue: newQueue(&c.audioDropped, &c.videoDropped),
 	}
+	w.meter.at = w.start // the first rate is that since then
 	ssrc := rand.Uint32() | 1
 	for kind, name := range map[wire.Kind]string{wire.KindAudio: kindAudio, wire.KindVideo: kindVideo} {
 		if section := s.offer.accepted(name); section != nil {
@@ -77,7 +79,7 @@ func newWatcher(s *session, m engine.Media, o engine.GuestOptions) *watcher {
 }
 
 func (w *watcher) carrier() (carrier, error) {
-	l, err := w.session.service.newLink(w.session, w.reported)
+	l, err := w.session.service.newLink(w.session, w.reported, &w.meter)
 	if err != nil {
 		return nil, err
 	}
