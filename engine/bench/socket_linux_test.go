@@ -57,17 +57,20 @@ func TestSocket(t *testing.T) {
 	defer c.Close()
 	s := newSocket(c)
 	to := c.LocalAddr().(*net.UDPAddr).AddrPort()
-	if _, err := c.WriteToUDPAddrPort([]byte("hello"), to); err != nil {
-		t.Fatal(err)
-	}
-	sent := time.Now()
-	time.Sleep(10 * time.Millisecond)
 	buf := make([]byte, 100)
-	n, from, at, err := s.receive(buf)
-	if err != nil || string(buf[:n]) != "hello" || from != to {
-		t.Fatalf("%q from %v, %v", buf[:n], from, err)
+	for range 200 { // the first ones may come before the kernel has begun to look at its clock
+		if _, err := c.WriteToUDPAddrPort([]byte("hello"), to); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+		read := time.Now()
+		n, from, at, err := s.receive(buf)
+		if err != nil || string(buf[:n]) != "hello" || from != to {
+			t.Fatalf("%q from %v, %v", buf[:n], from, err)
+		}
+		if at.Before(read.Round(0).Add(-5 * time.Millisecond)) {
+			return
+		}
 	}
-	if s.oob == nil || at.After(time.Now().Add(-10*time.Millisecond)) {
-		t.Errorf("read at once, %v after it was sent", at.Sub(sent.Round(0)))
-	}
+	t.Error("each datagram is said to have come when it was read")
 }
