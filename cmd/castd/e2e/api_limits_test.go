@@ -218,7 +218,7 @@ func TestThousandSessions(t *testing.T) {
 	}
 	memory := a.metric("process_resident_memory_bytes")
 	t.Logf("%d sessions: %.0f MB, %.0f goroutines", len(sessions), memory/1e6, a.metric("go_goroutines"))
-	if memory > 1e9 {
+	if memory > 500e6 {
 		t.Errorf("%.0f MB", memory/1e6)
 	}
 	for _, s := range sessions {

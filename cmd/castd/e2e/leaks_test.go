@@ -30,7 +30,7 @@ func (a *api) use() use {
 // more on its heap. With -figures 10,000 viewers and 500 peers come and go.
 func TestNothingIsLeft(t *testing.T) {
 	viewers, peers, round := 300, 20, 100
-	if *figuresFlag {
+	if long() {
 		viewers, peers, round = 10_000, 500, 250
 	}
 	const peersRound = 10

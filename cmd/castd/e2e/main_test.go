@@ -14,6 +14,14 @@ import (
 	"testing"
 )
 
+// The tests named TestFigure... measure what castd promises and print it. By default they are short and only hold what does
+// not depend on the machine's load; the long form measures for minutes and holds the figures themselves:
+//
+//	go test ./cmd/castd/e2e -run Figure -v -timeout 60m -figures        (or CASTD_FIGURES=long)
+var figuresFlag = flag.Bool("figures", false, "measure at length, and hold the figures")
+
+func long() bool { return *figuresFlag || os.Getenv("CASTD_FIGURES") == "long" }
+
 // binary returns the program under test. TestMain sets it for its children by the environment.
 func binary() string { return os.Getenv("CASTD_BIN") }
 
