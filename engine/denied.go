@@ -19,7 +19,7 @@ const (
 )
 
 // denials are the reasons, those that tell most first.
-var denials = []string{
+var denials = [...]string{
 	room.DeniedRevoked, room.DeniedSpent, room.DeniedExpired, room.DeniedEarly, room.DeniedWrong, room.DeniedNoInvite,
 	room.DeniedUnspent, room.DeniedIssuer, room.DeniedStale,
 }

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -63,13 +61,6 @@ type cursor struct {
 	blocked   time.Time // since when next has been awaited; zero if it is not
 }
 
-type subscription struct {
-	leaf *leaf
-	sink Sink
-	opts SinkOptions
-	once sync.Once
-}
-
 func newLeaf(r *Room) *leaf {
 	return &leaf{
 		room: r, wakeup: make(chan struct{}, 1), calls: make(chan func(), 64), done: make(chan struct{}), cursors: make(map[wire.StreamID]*cursor), openers: make(map[openerOf]*seal.Opener),
@@ -94,58 +85,6 @@ func (l *leaf) restream() {
 }
 
 func (l *leaf) guests() int { return int(l.watched.Load()) }
-
-// Subscribe implements Media.
-func (r *Room) Subscribe(s Sink, o SinkOptions) (Subscription, error) {
-	sub := &subscription{leaf: r.leaf, sink: s, opts: o}
-	r.leaf.active.Add(1)
-	if o.Guest {
-		r.leaf.watched.Add(1)
-	}
-	select {
-	case r.leaf.calls <- func() { r.leaf.attach(sub) }:
-		return sub, nil
-	case <-r.ctx.Done():
-		return nil, ErrClosed
-	}
-}
-
-// Close implements Subscription. It returns when the sink will not be called again.
-func (s *subscription) Close() {
-	s.once.Do(func() {
-		l := s.leaf
-		done := make(chan struct{})
-		select {
-		case l.calls <- func() {
-			l.subs = slices.DeleteFunc(l.subs, func(o *subscription) bool { return o == s })
-			close(done)
-		}:
-			select {
-			case <-done:
-			case <-l.done:
-			}
-		case <-l.done:
-		}
-		l.active.Add(-1)
-		if s.opts.Guest {
-			l.watched.Add(-1)
-		}
-	})
-}
-
-// Refresh implements Subscription.
-func (s *subscription) Refresh(id wire.StreamID) {
-	l := s.leaf
-	select {
-	case l.calls <- func() {
-		if c := l.cursors[id]; c != nil && slices.Contains(l.subs, s) {
-			l.replay(s, c)
-			c.s.wish(time.Now())
-		}
-	}:
-	default: // the sink will ask again
-	}
-}
 
 func (l *leaf) run(ctx context.Context) {
 	defer close(l.done)
