@@ -1,5 +1,6 @@
 // Package guest is the media side of WHIP (RFC 9725) and WHEP: it lets browsers and encoders that negotiate by SDP publish
-// into a room and watch it. It implements engine.GuestService over pion/webrtc; HTTP is the gateway's affair.
+// into a room and watch it. It implements engine.GuestService; HTTP is the gateway's affair. Publishers are served by pion/webrtc,
+// viewers, of whom there are many, by the parts that hops have too: engine/checks (ICE), engine/secure (DTLS-SRTP), engine/udp.
 //
 // Terms: a guest is the browser or encoder; a publishing session feeds one engine.Publication (one slot), a watching session
 // is one engine.Sink. A section is a media description (m-line) of an offer; a tame offer is the part of an offer that this
@@ -14,9 +15,10 @@
 //   - What the source lost stays a hole in the viewer's RTP numbers.
 //   - Nothing that a guest sends can make memory or goroutines grow beyond fixed bounds.
 //
-// Concurrency: each session owns its PeerConnection and its goroutines, and waits for all of them before Done is closed. A
-// watching session's RTP state (sequence numbers, timestamps, sender reports, retransmission history) belongs to its one
-// writing goroutine; the room's goroutine only appends to a bounded queue.
+// Concurrency: each session owns its connection and its goroutines, and waits for all of them before Done is closed. A watching
+// session's RTP state (sequence numbers, timestamps, sender reports, retransmission history) belongs to a writer, one goroutine
+// for many viewers; the room's goroutine only appends to bounded queues. What a viewer sends is read on the goroutines of the
+// port's sockets. One keeper lets time pass for all viewers.
 //
 // Simulcast: of several encodings of an offer only the first is accepted, which is the one that the guest prefers; the answer
 // names no other.

@@ -37,6 +37,7 @@ type writer struct {
 	ready   []*watcher // who has something to send, each once
 	viewers int
 	running bool
+	closed  bool
 	hold    *time.Timer // wakes the goroutine; set while held
 	held    bool
 
@@ -91,20 +92,16 @@ func (s *Service) dismiss(w *writer) {
 // close ends the goroutine and waits for it.
 func (w *writer) close() {
 	w.mu.Lock()
-	running := w.running
 	w.running = true // for good
 	if w.hold != nil {
 		w.hold.Stop()
 	}
-	w.mu.Unlock()
-	select {
-	case <-w.stop:
-	default:
+	if !w.closed {
+		w.closed = true
 		close(w.stop)
 	}
-	if running {
-		w.done.Wait()
-	}
+	w.mu.Unlock()
+	w.done.Wait()
 }
 
 // enqueue notes that the viewer has something to send: now, or where it is part of a picture when that is complete.

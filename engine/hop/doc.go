@@ -34,7 +34,7 @@
 //
 // # Concurrency
 //
-// One goroutine per hop connects, reads and calls the handler, a second one waits for the close_notify of DTLS. Sending happens
+// What one call sends goes out by one system call where the hop runs over a udp.Port. One goroutine per hop connects, reads and calls the handler, a second one waits for the close_notify of DTLS. Sending happens
 // on the caller's goroutine under the hop's send lock, and on a timer for redundancy. The files control.go, parity.go, loss.go
 // and offer.go are pure.
 package hop
