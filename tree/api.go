@@ -167,25 +167,25 @@ type Event interface{ event() }
 
 // Events.
 type (
-	// Joined: the first place is taken.
+	// Joined says that the first place is taken.
 	Joined struct {
 		Parent ID
 		Depth  int
 	}
-	// ParentChanged: parent, backup or depth changed. Reason is one of the Reason constants below.
+	// ParentChanged says that parent, backup or depth changed. Reason is one of the Reason constants below.
 	ParentChanged struct {
 		Peer, Backup ID
 		Depth        int
 		Reason       string
 	}
-	// ChildJoined: a child took its place.
+	// ChildJoined says that a child took its place.
 	ChildJoined struct {
 		Peer ID
 		Kind ChildKind
 	}
-	// ChildLeft: a child is gone.
+	// ChildLeft says that a child is gone.
 	ChildLeft struct{ Peer ID }
-	// Alone: no place was found at any candidate known. The router goes on trying.
+	// Alone says that no place was found at any candidate known. The router goes on trying.
 	Alone struct{}
 )
 

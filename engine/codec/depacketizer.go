@@ -208,7 +208,7 @@ func (d *Depacketizer) appendAV1(payload []byte) bool {
 		return false
 	}
 	good := true
-	ok := elements(payload, func(i int, e []byte, last bool) bool {
+	ok := elements(payload, func(_ int, e []byte, last bool) bool {
 		if d.unit < 0 {
 			d.unit = len(d.buf)
 		}

@@ -29,7 +29,7 @@ type webFile struct {
 // packedTag is the entity tag of the packed file.
 func (f *webFile) packedTag() string { return strings.TrimSuffix(f.etag, `"`) + `-gzip"` }
 
-var webTypes = map[string]string{
+var webTypes = map[string]string{ //nolint:gochecknoglobals // a constant
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",

@@ -20,7 +20,7 @@ const (
 
 // What one peer may send. Joining a tree takes a burst of probes and joins, hence 60; a forwarder of gossip speaks for a
 // whole room, hence its larger share. The number in work is what a peer can hold open by being slow.
-var classLimits = [classes]struct {
+var classLimits = [classes]struct { //nolint:gochecknoglobals // a constant
 	rate   rate.Limit // a second
 	burst  int
 	inWork int
