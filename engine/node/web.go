@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -95,7 +94,7 @@ func (n *Node) listenHTTP() (net.Listener, error) {
 		return nil, err
 	}
 	if n.certificate != nil {
-		l, scheme = tls.NewListener(l, cert.Config(n.certificate)), "https"
+		l, scheme = cert.Listen(l, n.certificate), "https"
 	}
 	shown := l.Addr().(*net.TCPAddr)
 	at := shown.AddrPort()

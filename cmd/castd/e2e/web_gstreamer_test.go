@@ -11,12 +11,15 @@ import (
 // python is Debian's: its GObject bindings are not for others that may be installed.
 const python = "/usr/bin/python3"
 
-// gstreamer starts GStreamer's webrtcbin as a WHIP or WHEP client for some seconds. The function that it returns waits for the
-// end and tells what was found.
-func gstreamer(t *testing.T, what, url, token string, seconds int, codec string) func() (found struct {
+// gstreamed is what a client of GStreamer found.
+type gstreamed struct {
 	State, Error, Version string
 	Video, Audio          int
-}) {
+}
+
+// gstreamer starts GStreamer's webrtcbin as a WHIP or WHEP client for some seconds. The function that it returns waits for the
+// end and tells what was found.
+func gstreamer(t *testing.T, what, url, token string, seconds int, codec string) func() gstreamed {
 	t.Helper()
 	cmd := exec.Command(python, "interop/gstreamer.py", what, url, strconv.Itoa(seconds), codec)
 	cmd.Env = append(os.Environ(), "TOKEN="+token)
@@ -28,10 +31,7 @@ func gstreamer(t *testing.T, what, url, token string, seconds int, codec string)
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	return func() (found struct {
-		State, Error, Version string
-		Video, Audio          int
-	}) {
+	return func() (found gstreamed) {
 		t.Helper()
 		if err := json.NewDecoder(out).Decode(&found); err != nil {
 			t.Fatalf("gstreamer: %v", err)
