@@ -228,12 +228,16 @@ func (r *Room) endLoop(err *UserError) {
 		return
 	}
 	r.leaving = true
+	r.ended.Store(true)
 	r.e.log.Info("leaving room", "room", r.id, "reason", err.Code)
 	r.e.events.emit(Event{Event: "error", Room: string(r.id), Code: err.Code, Message: err.Message, Reason: ReasonLeft})
 	for _, p := range r.pubs {
 		p.finish(err)
 	}
-	r.e.work.Go(func() { r.leave(r.e.ctx) })
+	r.e.work.Go(func() {
+		r.leave(r.e.ctx)
+		r.done.Wait()
+	})
 }
 
 // rightsLoop does once a second what ends by time.

@@ -65,7 +65,16 @@ func (e *Engine) Join(ctx context.Context, name string, o JoinOptions) (*Room, e
 			return nil, err
 		}
 	}
-	if r := e.findOpen(ref); r != nil {
+	r := e.findOpen(ref)
+	if r != nil && r.ended.Load() {
+		select {
+		case <-r.ctx.Done():
+			r = nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if r != nil {
 		if o.Private != nil && *o.Private != r.private {
 			return nil, NewUserError(CodeWrongMode, fmt.Sprintf("room %q is open already: stop castd first, then start it with --private", r.Name()))
 		}
@@ -98,7 +107,7 @@ func (e *Engine) Join(ctx context.Context, name string, o JoinOptions) (*Room, e
 	}
 	// The owner opens his room at once, unless another of his devices, or a delegate, has it open already.
 	origin := mayHost(f.rec, user) && !e.hosted(f)
-	r, err := e.startRoom(kept, f.rec, f.chain, origin, origin || !o.Silent)
+	r, err = e.startRoom(kept, f.rec, f.chain, origin, origin || !o.Silent)
 	if err != nil {
 		return nil, err
 	}

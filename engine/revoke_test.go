@@ -317,3 +317,26 @@ func TestPrivateGossipIsSealed(t *testing.T) {
 		}
 	})
 }
+
+// Who was put out and has a new invite is in again at once.
+func TestInvitedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(81)
+		net.Delay = 10 * time.Millisecond
+		s := newPrivate(t, net, 4)
+		first, second := invite(t, s.room, engine.InviteSpec{}), invite(t, s.room, engine.InviteSpec{})
+		bob := addPeer(t, net, "bob", 0)
+		r := joinRoom(t, bob, first, engine.JoinOptions{Listen: true})
+		until(t, 10*time.Second, "a place", func() bool { return r.Tree().Parent != "" })
+		time.Sleep(time.Second)
+		if err := s.room.Revoke(t.Context(), inviteOf(t, first), 0); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(25 * time.Millisecond) // he has heard of it, and is about to leave
+		again := joinRoom(t, bob, second, engine.JoinOptions{Listen: true, Wait: 5 * time.Second})
+		until(t, 10*time.Second, "a place again", func() bool { return again.Tree().Parent != "" })
+		if again == r || newestKey(bob) != newestKey(s.origin) {
+			t.Error("he is in the room that he was put out of, or has an old key")
+		}
+	})
+}

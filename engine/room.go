@@ -36,6 +36,7 @@ type Room struct {
 	chain    atomic.Pointer[wire.Chain]
 	access   atomic.Pointer[room.Access] // newest; nil: nothing was revoked
 	ring     atomic.Pointer[keyring]
+	ended    atomic.Bool   // it is being left, and not because its person wants to
 	unread   atomic.Bool   // gossip came that this peer has no key for
 	lacking  atomic.Uint32 // newest generation that is known of and not held
 	links    atomic.Pointer[links]
@@ -307,10 +308,12 @@ func (r *Room) leave(ctx context.Context) {
 	_ = r.call(ctx, func() { r.step(tree.Leave{}) })
 	settle(time.Second, func() bool { return r.sending.Load() == 0 && len(r.fan.Load().children) == 0 })
 	_ = r.e.control.Leave(r.topic)
-	r.cancel()
 	r.e.mu.Lock()
-	delete(r.e.rooms, r.id)
+	if r.e.rooms[r.id] == r {
+		delete(r.e.rooms, r.id)
+	}
 	r.e.mu.Unlock()
+	r.cancel()
 }
 
 func (r *Room) setSlots(n int) {
