@@ -9,9 +9,11 @@ import (
 func goesOn(t *testing.T, b *browsers, before reception) {
 	t.Helper()
 	var f reception
-	b.do(t, command{"do": "state", "as": "viewer", "state": "live", "ms": 20000}, nil)
+	var got struct{ Ms, Silent float64 }
+	b.do(t, command{"do": "back", "as": "viewer", "ms": 20000}, &got)
+	b.do(t, command{"do": "state", "as": "viewer", "state": "live"}, nil)
 	b.do(t, command{"do": "flow", "as": "viewer", "seconds": 2}, &f)
-	t.Logf("afterwards %.1f pictures/s, %d connections, %d offers", f.FPS, f.Connections, f.Offers)
+	t.Logf("%.1f s later it flows: %.1f pictures/s, %d connections, %d offers", got.Ms/1000, f.FPS, f.Connections, f.Offers)
 	f.plays(t)
 	if f.Connections != before.Connections || f.Offers != before.Offers || f.State != "connected" || f.Tracks != before.Tracks {
 		t.Errorf("the viewer was renegotiated: %+v after %+v", f, before)
