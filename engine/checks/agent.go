@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,10 +99,25 @@ type pair struct {
 
 // consent is the state of RFC 7675 on the selected pair.
 type consent struct {
-	id    [stun.TransactionIDSize]byte
+	ids   [8][stun.TransactionIDSize]byte // of the last requests, a ring: an answer may come after the next request
+	next  int
 	asked time.Time
 	due   time.Time
 	given time.Time
+}
+
+// ask returns the number of the next request.
+func (c *consent) ask(now time.Time) [stun.TransactionIDSize]byte {
+	id := stun.NewTransactionID()
+	c.ids[c.next] = id
+	c.next = (c.next + 1) % len(c.ids)
+	c.asked, c.due = now, nextConsent(now)
+	return id
+}
+
+// answers reports whether id is that of a recent request.
+func (c *consent) answers(id [stun.TransactionIDSize]byte) bool {
+	return id != [stun.TransactionIDSize]byte{} && slices.Contains(c.ids[:], id)
 }
 
 // New returns an Agent that answers nothing yet.
@@ -219,9 +235,7 @@ func (a *Agent) Tick(now time.Time) (next time.Time, alive bool) {
 		a.consent.due = nextConsent(now)
 	}
 	if !now.Before(a.consent.due) || silent >= quietAfter && now.Sub(a.consent.asked) >= quietEvery {
-		a.consent.id, a.consent.asked = stun.NewTransactionID(), now
-		a.consent.due = nextConsent(now)
-		a.requestLocked(a.current, a.consent.id, false)
+		a.requestLocked(a.current, a.consent.ask(now), false)
 	}
 	if a.consent.due.Before(next) {
 		next = a.consent.due

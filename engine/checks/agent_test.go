@@ -333,6 +333,26 @@ func TestNomination(t *testing.T) {
 	})
 }
 
+// An answer counts for as long as a guest may take for it, however often he has been asked again meanwhile.
+func TestConsentAnsweredLate(t *testing.T) {
+	var c consent
+	now := time.Unix(1000, 0)
+	if c.answers([stun.TransactionIDSize]byte{}) {
+		t.Error("an answer to nothing")
+	}
+	first := c.ask(now)
+	for range 7 {
+		now = now.Add(quietEvery)
+		c.ask(now)
+	}
+	if !c.answers(first) {
+		t.Error("the first of eight requests has been forgotten")
+	}
+	if c.ask(now); c.answers(first) {
+		t.Error("nothing is ever forgotten")
+	}
+}
+
 func TestParseCandidate(t *testing.T) {
 	for _, c := range []struct {
 		s    string

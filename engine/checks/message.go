@@ -84,7 +84,7 @@ func (a *Agent) requestedLocked(path Path, m *stun.Message, now time.Time) bool 
 
 // answeredLocked takes an answer to a check of this side.
 func (a *Agent) answeredLocked(path Path, m *stun.Message, now time.Time) bool {
-	if m.TransactionID == a.consent.id && a.current != nil && a.current.Path == path {
+	if a.current != nil && a.current.Path == path && a.consent.answers(m.TransactionID) {
 		if a.remoteKey.Check(m) == nil {
 			a.consent.given = now
 			a.Heard(now)

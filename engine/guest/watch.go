@@ -15,8 +15,10 @@ import (
 
 // Limits of a watching session.
 const (
-	// refreshInterval is how often a viewer may have a group of pictures again.
+	// refreshInterval is how often a viewer may have a group of pictures again; staleInterval is that while the publisher sends
+	// nothing: a viewer asks for a picture then because none comes, and the old ones look to him as if the stream went on.
 	refreshInterval = 500 * time.Millisecond
+	staleInterval   = 10 * time.Second
 	// maxMissing bounds the numbers that a viewer's NACKs have asked for and that wait for the writer; more are dropped, and the
 	// message is counted.
 	maxMissing = 1024
@@ -51,6 +53,8 @@ type watcher struct {
 	paused      bool
 	step        lipSync
 	lastRefresh time.Time
+	live        uint64 // pictures' packets that were no backlog
+	liveThen    uint64 // live at lastRefresh
 }
 
 // feedback is what a viewer's RTCP has asked for and the writer has not answered yet.
@@ -149,10 +153,14 @@ func (w *watcher) answer(now time.Time, out *outlet) {
 // refresh has the group of pictures that is playing delivered again.
 func (w *watcher) refresh(now time.Time) {
 	playing, sub := w.playing.Load(), w.sub.Load()
-	if playing == nil || playing.video == nil || sub == nil || now.Sub(w.lastRefresh) < refreshInterval {
+	interval := refreshInterval
+	if w.live == w.liveThen {
+		interval = staleInterval
+	}
+	if playing == nil || playing.video == nil || sub == nil || now.Sub(w.lastRefresh) < interval {
 		return
 	}
-	w.lastRefresh = now
+	w.lastRefresh, w.liveThen = now, w.live
 	(*sub).Refresh(playing.video.ID)
 }
 
@@ -192,6 +200,9 @@ func (w *watcher) WritePacket(p *engine.Packet) {
 // play puts one packet of the queue into the batch, and reports whether it did.
 func (w *watcher) play(p *packet, now time.Time, out *outlet) bool {
 	t := w.tracks[p.stream.Kind]
+	if p.stream.Kind == wire.KindVideo && !p.backlog {
+		w.live++
+	}
 	if !t.ready(p) {
 		if t.needKey {
 			w.refresh(now)

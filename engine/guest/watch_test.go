@@ -189,6 +189,21 @@ func TestRepairAndRefresh(t *testing.T) {
 		} else {
 			steady(b.T, append(again, more...))
 		}
+		// While the publisher sends nothing, the old pictures once more are enough: more of them look like a stream that goes on.
+		before = b.room.refresh
+		for range 5 {
+			v.send(&rtcp.PictureLossIndication{MediaSSRC: video.SSRC})
+			time.Sleep(600 * ms)
+		}
+		if b.room.refresh != before+1 {
+			t.Fatalf("%d refreshes while nothing came", b.room.refresh-before)
+		}
+		s.stream(200*ms, 0)
+		v.send(&rtcp.PictureLossIndication{MediaSSRC: video.SSRC})
+		time.Sleep(100 * ms)
+		if b.room.refresh != before+2 {
+			t.Fatalf("%d refreshes when it went on", b.room.refresh-before)
+		}
 	})
 }
 
