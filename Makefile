@@ -4,7 +4,7 @@ GO        ?= go
 TAGS      ?= nolibopusfile
 TIME      ?= 30s
 ROOM      ?= lobby
-CROSS     ?= darwin/arm64 windows/amd64 freebsd/amd64
+CROSS     ?= darwin/arm64 windows/amd64
 TESTFLAGS ?=
 
 # Packages without sockets and processes run under the race detector as well. Those that link libp2p or pion/webrtc are

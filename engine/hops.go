@@ -22,6 +22,7 @@ type hopState struct {
 	peerLoss  atomic.Uint32 // thousandths of what is sent to the peer, as he reports
 
 	silent  bool   // at the last look; pulseRun's
+	sent    uint64 // packets, at the last tick; pulseRun's
 	repairs budget // of what the peer asks for again; its reader's
 
 	mu     sync.Mutex
@@ -131,10 +132,12 @@ func (e *Engine) HopControl(h Hop, c *wire.HopControl) {
 }
 
 // Times of pulses. Whoever feeds a peer something live shows every 100 ms that he lives, because the other waits no longer
-// than three of them. While nothing is live he shows it twice a second, as often as a child tells its parent what it loses;
-// an idle hop has a pulse a second.
+// than three of them; what he feeds shows that as well, and shows what came before it, so that a pulse goes out only where
+// nothing else did. While nothing is live, and at the least, he sends one twice a second, as often as a child tells its parent
+// what it loses; an idle hop has a pulse a second.
 const (
 	pulseEvery     = 100 * time.Millisecond
+	livePulseEvery = 1  // pulseEvery's
 	childEvery     = 5  // pulseEvery's
 	idlePulseEvery = 10 // pulseEvery's
 
@@ -169,17 +172,24 @@ func (e *Engine) pulses(n int) (step int) {
 	rooms := e.Rooms()
 	step = childEvery
 	for to, h := range *e.hops.Load() {
-		p := &wire.Pulse{}
 		every := idlePulseEvery
 		for _, r := range rooms {
-			if rp, often := r.pulseFor(to); rp != nil {
-				p.Rooms = append(p.Rooms, rp)
-				every = min(every, often)
+			if pace := r.pulsePace(to); pace != 0 {
+				every = min(every, pace)
 			}
 		}
 		step = min(step, every)
-		if n%every != 0 {
+		stats := h.Stats()
+		flows := stats.PacketsSent != h.sent
+		h.sent = stats.PacketsSent
+		if n%every != 0 || every == livePulseEvery && flows && n%childEvery != 0 {
 			continue
+		}
+		p := &wire.Pulse{LossPermille: stats.LossPermille}
+		for _, r := range rooms {
+			if rp := r.pulseFor(to); rp != nil {
+				p.Rooms = append(p.Rooms, rp)
+			}
 		}
 		now := time.Now()
 		p.Stamp = uint32(now.Sub(e.started).Milliseconds())
@@ -187,7 +197,6 @@ func (e *Engine) pulses(n int) (step int) {
 			p.Echo = h.stampIn.Load()
 			p.EchoDelay = uint32(now.Sub(time.Unix(0, at)).Milliseconds())
 		}
-		p.LossPermille = h.Stats().LossPermille
 		_ = h.WriteControl(&wire.HopControl{Pulse: p}) // counted by the hop
 	}
 	// Ticks that are left out must not be those at which the slower hops are served.

@@ -65,14 +65,29 @@ func (r *Room) expect(id peer.ID) {
 	r.expected.Store(id, now.Add(10*time.Second))
 }
 
-// pulseFor returns the room's part of a pulse to the peer, nil if the two have nothing to do with each other here, and how
-// often the peer should get one, in units of pulseEvery.
-func (r *Room) pulseFor(to peer.ID) (p *wire.RoomPulse, often int) {
+// pulsePace returns how often the peer should get a pulse for this room, in units of pulseEvery; 0 if the two have nothing to do
+// with each other here.
+func (r *Room) pulsePace(to peer.ID) int {
+	l := r.links.Load()
+	feeds := l.fed(to) || to == l.hub
+	switch {
+	case !l.uses(to):
+		return 0
+	case feeds && time.Since(time.Unix(0, r.liveAt.Load())) < liveTail:
+		return livePulseEvery
+	case feeds, to == l.primary, l.stage[to]:
+		return childEvery
+	}
+	return idlePulseEvery
+}
+
+// pulseFor returns the room's part of a pulse to the peer, nil if the two have nothing to do with each other here.
+func (r *Room) pulseFor(to peer.ID) *wire.RoomPulse {
 	l := r.links.Load()
 	if !l.uses(to) {
-		return nil, idlePulseEvery
+		return nil
 	}
-	p = &wire.RoomPulse{Room: r.tag, Depth: uint32(l.place.Depth), Repairing: l.place.Repairing}
+	p := &wire.RoomPulse{Room: r.tag, Depth: uint32(l.place.Depth), Repairing: l.place.Repairing}
 	kind, child := l.children[to]
 	if child {
 		p.Feeding = kind != tree.Backup
@@ -94,14 +109,7 @@ func (r *Room) pulseFor(to peer.ID) (p *wire.RoomPulse, often int) {
 		p.Feeding = true
 		p.Marks = r.marks(func(s *stream) bool { return s.local })
 	}
-	often = idlePulseEvery
-	switch {
-	case p.Feeding && time.Since(time.Unix(0, r.liveAt.Load())) < liveTail:
-		often = 1
-	case p.Feeding, to == l.primary, l.stage[to]:
-		often = childEvery
-	}
-	return p, often
+	return p
 }
 
 // marks returns the newest numbers of the streams that fit.
