@@ -60,23 +60,14 @@ func decodeInvites(data []byte) ([]Invite, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return nil, err
 	}
-	if f.Version != 1 {
-		return nil, fmt.Errorf("version %d is not known", f.Version)
-	}
-	if len(f.Invites) > 2*MaxInvites {
-		return nil, fmt.Errorf("%d invites", len(f.Invites))
-	}
 	seen := make(map[string]bool)
-	for _, i := range f.Invites {
-		if err := checkInvite(&i); err != nil {
-			return nil, err
-		}
+	return checkList(f.Version, f.Invites, MaxInvites, "invites", func(i *Invite) error {
 		if seen[i.ID] {
-			return nil, errors.New("an invite is there twice")
+			return errors.New("an invite is there twice")
 		}
 		seen[i.ID] = true
-	}
-	return f.Invites, nil
+		return checkInvite(i)
+	})
 }
 
 func checkInvite(i *Invite) error {

@@ -39,18 +39,7 @@ func decodePeers(data []byte) ([]Peer, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return nil, err
 	}
-	if f.Version != 1 {
-		return nil, fmt.Errorf("version %d is not known", f.Version)
-	}
-	if len(f.Peers) > 2*MaxPeers {
-		return nil, fmt.Errorf("%d peers", len(f.Peers))
-	}
-	for _, p := range f.Peers {
-		if err := checkPeer(&p); err != nil {
-			return nil, err
-		}
-	}
-	return f.Peers, nil
+	return checkList(f.Version, f.Peers, MaxPeers, "peers", checkPeer)
 }
 
 func checkPeer(p *Peer) error {

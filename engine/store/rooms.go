@@ -52,18 +52,7 @@ func decodeRooms(data []byte) ([]Room, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return nil, err
 	}
-	if f.Version != 1 {
-		return nil, fmt.Errorf("version %d is not known", f.Version)
-	}
-	if len(f.Rooms) > 2*MaxRooms {
-		return nil, fmt.Errorf("%d rooms", len(f.Rooms))
-	}
-	for _, r := range f.Rooms {
-		if err := checkRoom(&r); err != nil {
-			return nil, err
-		}
-	}
-	return f.Rooms, nil
+	return checkList(f.Version, f.Rooms, MaxRooms, "rooms", checkRoom)
 }
 
 func checkRoom(r *Room) error {
