@@ -143,14 +143,13 @@ func (e *Engine) answerQuery(m *wire.Message, q *wire.RoomQuery) *wire.RoomAnswe
 			f.Keys = r.keysMessage()
 			f.Keys.Record = nil
 		}
-		self := e.control.Self()
 		l := r.links.Load()
 		if b := r.beacon.Load(); b != nil && time.Since(b.at) < messageLife {
 			f.Beacon, f.BeaconAgeMs = b.env, uint32(time.Since(b.at).Milliseconds())
 		}
 		var list []tree.Candidate
 		if l.place.Placed {
-			list = append(list, tree.Candidate{Peer: tree.ID(e.self), Addrs: addrsOf(self), Depth: uint32(l.place.Depth), Free: uint32(l.place.Free)})
+			list = append(list, r.selfCandidate(l.place))
 		}
 		f.Candidates = candidatesToWire(list)
 		a.Rooms = append(a.Rooms, f)

@@ -296,6 +296,14 @@ func (r *Room) learn(c tree.Candidate) {
 	}
 }
 
+// advertLoop takes candidates from an advert.
+func (r *Room) advertLoop(list []tree.Candidate) {
+	for _, c := range list {
+		r.learn(c)
+	}
+	r.step(tree.Candidates{List: list, Advert: true})
+}
+
 func (r *Room) candidatesLoop(list []tree.Candidate) {
 	for _, c := range list {
 		r.learn(c)

@@ -91,7 +91,7 @@ func (e *Engine) HandleGossip(topic string, from peer.ID, env []byte) {
 			r.post(func() {
 				r.placeLoop(id, &a)
 				if a.Self.Free > 0 {
-					r.candidatesLoop(candidatesFromWire([]*wire.Candidate{a.Self}))
+					r.advertLoop(candidatesFromWire([]*wire.Candidate{a.Self}))
 				}
 			})
 		}

@@ -55,11 +55,11 @@ func (r *Room) reportLoop(now time.Time) {
 		return
 	}
 	a := &wire.Advert{
-		Self: &wire.Candidate{Peer: []byte(r.e.self), Addrs: addrsOf(r.e.control.Self()), Depth: uint32(st.Depth), Free: uint32(st.Free)},
+		Self: candidateToWire(r.selfCandidate(st)),
 		Path: idsToWire(st.Path), Backup: []byte(l.backup),
 	}
 	for _, c := range st.Children {
-		a.Children = append(a.Children, &wire.PlacedChild{Peer: []byte(c.Peer), Kind: wire.ChildKind(c.Kind)})
+		a.Children = append(a.Children, &wire.PlacedChild{Peer: []byte(c.Peer), Kind: wire.ChildKind(c.Kind), Audio: c.Audio})
 	}
 	r.publish(wire.Type_ADVERT, a)
 	for id, p := range r.places {
@@ -68,6 +68,13 @@ func (r *Room) reportLoop(now time.Time) {
 			r.placed -= len(p.children)
 		}
 	}
+}
+
+// selfCandidate describes this peer as one that may take a child.
+func (r *Room) selfCandidate(st tree.Status) tree.Candidate {
+	c := st.Candidate()
+	c.Peer, c.Addrs = tree.ID(r.e.self), addrsOf(r.e.control.Self())
+	return c
 }
 
 // placeLoop takes a peer's report.
@@ -89,7 +96,7 @@ func (r *Room) placeLoop(id peer.ID, a *wire.Advert) {
 	}
 	for _, c := range a.Children {
 		if _, err := peer.IDFromBytes(c.GetPeer()); err == nil {
-			p.children = append(p.children, tree.Child{Peer: tree.ID(c.Peer), Kind: tree.ChildKind(c.Kind), Depth: int(a.Self.GetDepth()) + 1})
+			p.children = append(p.children, tree.Child{Peer: tree.ID(c.Peer), Kind: tree.ChildKind(c.Kind), Depth: int(a.Self.GetDepth()) + 1, Audio: c.Audio})
 		}
 	}
 	r.places[id] = p

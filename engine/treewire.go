@@ -1,11 +1,14 @@
 package engine
 
 import (
+	"time"
+
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/castd/castd/engine/wire"
 	"github.com/castd/castd/tree"
+	"github.com/castd/castd/tree/coord"
 )
 
 // Conversions between the tree's messages and their form on the wire.
@@ -13,18 +16,20 @@ import (
 func treeToWire(m tree.Message) *wire.TreeMessage {
 	switch m := m.(type) {
 	case *tree.MsgProbe:
-		return &wire.TreeMessage{Message: &wire.TreeMessage_Probe{Probe: &wire.Probe{Nonce: m.Nonce, Slots: m.Slots}}}
+		return &wire.TreeMessage{Message: &wire.TreeMessage_Probe{Probe: &wire.Probe{Nonce: m.Nonce, Slots: m.Slots, Coord: m.Coord.Append(nil)}}}
 	case *tree.MsgProbeReply:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_ProbeReply{ProbeReply: &wire.ProbeReply{
 			Nonce: m.Nonce, Free: m.Free, Reserve: m.Reserve, Path: idsToWire(m.Path), Candidates: candidatesToWire(m.Candidates),
+			DelayUs: delayToWire(m.Delay), Coord: m.Coord.Append(nil),
 		}}}
 	case *tree.MsgJoin:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_Join{Join: &wire.Join{
-			Nonce: m.Nonce, Kind: wire.ChildKind(m.Kind), Slots: m.Slots, Addrs: m.Addrs, Avoid: idsToWire(m.Avoid),
+			Nonce: m.Nonce, Kind: wire.ChildKind(m.Kind), Slots: m.Slots, Addrs: m.Addrs, Avoid: idsToWire(m.Avoid), Coord: m.Coord.Append(nil),
 		}}}
 	case *tree.MsgAccept:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_Accept{Accept: &wire.Accept{
 			Nonce: m.Nonce, Kind: wire.ChildKind(m.Kind), Path: idsToWire(m.Path), PathSeq: m.PathSeq, Candidates: candidatesToWire(m.Candidates),
+			DelayUs: delayToWire(m.Delay), Audio: m.Audio,
 		}}}
 	case *tree.MsgRefuse:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_Refuse{Refuse: &wire.Refuse{
@@ -38,7 +43,7 @@ func treeToWire(m tree.Message) *wire.TreeMessage {
 		}}}
 	case *tree.MsgPath:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_Path{Path: &wire.Path{
-			Path: idsToWire(m.Path), PathSeq: m.PathSeq, Candidates: candidatesToWire(m.Candidates),
+			Path: idsToWire(m.Path), PathSeq: m.PathSeq, Candidates: candidatesToWire(m.Candidates), DelayUs: delayToWire(m.Delay),
 		}}}
 	}
 	panic("engine: internal error: unknown tree message")
@@ -48,16 +53,22 @@ func treeToWire(m tree.Message) *wire.TreeMessage {
 func treeFromWire(m *wire.TreeMessage) tree.Message {
 	switch m := m.Message.(type) {
 	case *wire.TreeMessage_Probe:
-		return &tree.MsgProbe{Nonce: m.Probe.GetNonce(), Slots: m.Probe.GetSlots()}
+		return &tree.MsgProbe{Nonce: m.Probe.GetNonce(), Slots: m.Probe.GetSlots(), Coord: coord.Decode(m.Probe.GetCoord())}
 	case *wire.TreeMessage_ProbeReply:
 		p := m.ProbeReply
-		return &tree.MsgProbeReply{Nonce: p.Nonce, Free: p.Free, Reserve: p.Reserve, Path: idsFromWire(p.Path), Candidates: candidatesFromWire(p.Candidates)}
+		return &tree.MsgProbeReply{
+			Nonce: p.Nonce, Free: p.Free, Reserve: p.Reserve, Path: idsFromWire(p.Path), Candidates: candidatesFromWire(p.Candidates),
+			Delay: delayFromWire(p.DelayUs), Coord: coord.Decode(p.Coord),
+		}
 	case *wire.TreeMessage_Join:
 		j := m.Join
-		return &tree.MsgJoin{Nonce: j.Nonce, Kind: tree.ChildKind(j.Kind), Slots: j.Slots, Addrs: j.Addrs, Avoid: idsFromWire(j.Avoid)}
+		return &tree.MsgJoin{Nonce: j.Nonce, Kind: tree.ChildKind(j.Kind), Slots: j.Slots, Addrs: j.Addrs, Avoid: idsFromWire(j.Avoid), Coord: coord.Decode(j.Coord)}
 	case *wire.TreeMessage_Accept:
 		a := m.Accept
-		return &tree.MsgAccept{Nonce: a.Nonce, Kind: tree.ChildKind(a.Kind), Path: idsFromWire(a.Path), PathSeq: a.PathSeq, Candidates: candidatesFromWire(a.Candidates)}
+		return &tree.MsgAccept{
+			Nonce: a.Nonce, Kind: tree.ChildKind(a.Kind), Path: idsFromWire(a.Path), PathSeq: a.PathSeq, Candidates: candidatesFromWire(a.Candidates),
+			Delay: delayFromWire(a.DelayUs), Audio: a.Audio,
+		}
 	case *wire.TreeMessage_Refuse:
 		return &tree.MsgRefuse{Nonce: m.Refuse.Nonce, Reason: m.Refuse.Reason, Candidates: candidatesFromWire(m.Refuse.Candidates)}
 	case *wire.TreeMessage_Confirm:
@@ -65,7 +76,7 @@ func treeFromWire(m *wire.TreeMessage) tree.Message {
 	case *wire.TreeMessage_Leave:
 		return &tree.MsgLeave{Reason: m.Leave.Reason, Candidates: candidatesFromWire(m.Leave.Candidates)}
 	case *wire.TreeMessage_Path:
-		return &tree.MsgPath{Path: idsFromWire(m.Path.Path), PathSeq: m.Path.PathSeq, Candidates: candidatesFromWire(m.Path.Candidates)}
+		return &tree.MsgPath{Path: idsFromWire(m.Path.Path), PathSeq: m.Path.PathSeq, Candidates: candidatesFromWire(m.Path.Candidates), Delay: delayFromWire(m.Path.DelayUs)}
 	}
 	return nil
 }
@@ -95,16 +106,35 @@ func idsFromWire(ids [][]byte) []tree.ID {
 func candidatesToWire(list []tree.Candidate) []*wire.Candidate {
 	out := make([]*wire.Candidate, 0, len(list))
 	for _, c := range list {
-		out = append(out, &wire.Candidate{Peer: []byte(c.Peer), Addrs: c.Addrs, Depth: c.Depth, Free: c.Free})
+		out = append(out, candidateToWire(c))
 	}
 	return out
+}
+
+func candidateToWire(c tree.Candidate) *wire.Candidate {
+	return &wire.Candidate{
+		Peer: []byte(c.Peer), Addrs: c.Addrs, Depth: c.Depth, Free: c.Free,
+		Slots: c.Slots, DelayUs: delayToWire(c.Delay), Coord: c.Coord.Append(nil), Branch: c.Branch,
+	}
+}
+
+// delayToWire returns a delay as the wire has it, in microseconds.
+func delayToWire(d time.Duration) uint32 {
+	return uint32(min(max(d, 0), tree.MaxDelay).Microseconds())
+}
+
+func delayFromWire(us uint32) time.Duration {
+	return min(time.Duration(us)*time.Microsecond, tree.MaxDelay)
 }
 
 func candidatesFromWire(list []*wire.Candidate) []tree.Candidate {
 	out := make([]tree.Candidate, 0, min(len(list), tree.MaxCandidates))
 	for _, c := range list[:min(len(list), tree.MaxCandidates)] {
 		if id, err := peer.IDFromBytes(c.GetPeer()); err == nil {
-			out = append(out, tree.Candidate{Peer: tree.ID(id), Addrs: c.Addrs, Depth: c.Depth, Free: c.Free})
+			out = append(out, tree.Candidate{
+				Peer: tree.ID(id), Addrs: c.Addrs, Depth: c.Depth, Free: c.Free,
+				Slots: c.Slots, Delay: delayFromWire(c.DelayUs), Coord: coord.Decode(c.Coord), Branch: c.Branch,
+			})
 		}
 	}
 	return out

@@ -17,9 +17,11 @@ func (r *Router) recvProbeReply(from ID, m *MsgProbeReply) {
 		a.waiting = false
 		path := goodPath(from, m.Path)
 		rtt := r.now.Sub(a.sent)
+		r.measured(rtt, m.Coord)
 		r.cache.answered(from)
 		if e := r.cache.find(from); e != nil && path != nil {
 			e.Depth, e.Free, e.rtt, e.seen = uint32(len(path)-1), min(m.Free, MaxSlots), rtt, r.now
+			e.Delay, e.Coord, e.Branch = clampDelay(m.Delay), m.Coord.Clamp(), BranchOf(path)
 		}
 		if r.fits(s, from, path) {
 			if s.spare() {
@@ -115,7 +117,10 @@ func (r *Router) recvAccept(from ID, m *MsgAccept) {
 		r.fail(s, i, LeaveLoop)
 		return
 	}
-	a.accepted = &MsgAccept{Nonce: m.Nonce, Kind: m.Kind, Path: path, PathSeq: m.PathSeq}
+	if a.rtt == 0 {
+		a.rtt = r.now.Sub(a.sent)
+	}
+	a.accepted = &MsgAccept{Nonce: m.Nonce, Kind: m.Kind, Path: path, PathSeq: m.PathSeq, Delay: m.Delay, Audio: m.Audio}
 	if _, up := r.hops[from]; up {
 		r.take(s, i)
 		return
@@ -136,10 +141,10 @@ func (r *Router) acceptedAgain(from ID, m *MsgAccept) {
 			r.cancel(r.seek) // it may stay after all
 		}
 		r.parent.displaced = false
-		r.recvPath(from, &MsgPath{Path: m.Path, PathSeq: m.PathSeq})
+		r.recvPath(from, &MsgPath{Path: m.Path, PathSeq: m.PathSeq, Delay: m.Delay})
 	case r.backup != nil && r.backup.peer == from:
 		if r.backup.nonce == m.Nonce {
-			r.recvPath(from, &MsgPath{Path: m.Path, PathSeq: m.PathSeq})
+			r.recvPath(from, &MsgPath{Path: m.Path, PathSeq: m.PathSeq, Delay: m.Delay})
 		}
 	default:
 		r.send(from, &MsgLeave{Reason: LeaveMoved})
@@ -151,7 +156,7 @@ func (r *Router) take(s *search, i int) {
 	a := s.attempts[i]
 	s.attempts = slices.Delete(s.attempts, i, i+1)
 	r.send(a.peer, &MsgConfirm{Nonce: a.nonce})
-	l := &link{peer: a.peer, nonce: a.nonce, kind: a.accepted.Kind, path: a.accepted.Path, seq: a.accepted.PathSeq, since: r.now, alive: r.now}
+	l := &link{peer: a.peer, nonce: a.nonce, kind: a.accepted.Kind, path: a.accepted.Path, seq: a.accepted.PathSeq, since: r.now, alive: r.now, delay: clampDelay(a.accepted.Delay), rtt: a.rtt}
 	if s.spare() {
 		r.takeBackup(s, l)
 	} else {

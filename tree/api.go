@@ -1,6 +1,10 @@
 package tree
 
-import "time"
+import (
+	"time"
+
+	"github.com/castd/castd/tree/coord"
+)
 
 // ID names a peer: the octets of a libp2p peer id. The router compares ids and never looks into them.
 type ID string
@@ -11,6 +15,14 @@ type Candidate struct {
 	Addrs [][]byte // multiaddrs, for the engine; at most 8 of 256 octets each are kept
 	Depth uint32   // 0 is the origin
 	Free  uint32   // ordinary slots
+	// Slots is what the peer gives in all, free or not: its contribution. 0 also where that is not known.
+	Slots uint32
+	// Delay is what media takes from the origin to the peer; 0 also where that is not known.
+	Delay time.Duration
+	// Coord foretells the round trip to the peer.
+	Coord coord.Coord
+	// Branch tells which child of the origin the peer is below (BranchOf); 0 for the origin and where that is not known.
+	Branch uint32
 }
 
 // ChildKind says what a child is to its parent.
@@ -41,6 +53,8 @@ type Child struct {
 	Peer  ID
 	Kind  ChildKind
 	Depth int // its depth: this peer's plus one, 0 while this peer has no place
+	// Audio says that the child is sent audio, and no video: a backup child that gets it from both its parents.
+	Audio bool
 }
 
 // Status is a snapshot of a router. Its slices are not changed afterwards and must not be.
@@ -51,10 +65,15 @@ type Status struct {
 	Path       []ID    // origin first, self last; nil while not placed
 	Children   []Child // sorted by id
 	Free       int     // ordinary slots that a joiner could have now
+	Slots      int     // ordinary slots in all
 	Placed     bool    // there is a path from the origin to this peer
 	Repairing  bool    // this peer had a place, and it or a peer above it looks for a new one: for the pulses to its children
 	Origin     bool
-	Candidates int // how many are known that may take a child
+	Candidates int           // how many are known that may take a child
+	Delay      time.Duration // from the origin, as far as round trips tell
+	Coord      coord.Coord
+	Below      int // peers below this one, and FreeBelow their free slots and its own: both for the pulse to the parent
+	FreeBelow  int
 }
 
 // Input is something that happened. The slices in it belong to the router from then on.
@@ -71,10 +90,17 @@ type (
 	SetAddrs struct{ Addrs [][]byte }
 	// SetSlots tells how many ordinary children this peer can feed. Where it is fewer than there are, nobody is thrown out.
 	SetSlots struct{ Slots int }
+	// SetAudioShare tells which part of a slot the room's audio takes, 0 to 1: 1 where there is no video. It is Config.AudioShare
+	// until then.
+	SetAudioShare struct{ Share float64 }
 	// SetSilence changes Config.PulseSilence: while nothing is live, parents pulse less often and may be silent for longer.
 	SetSilence struct{ Silence time.Duration }
-	// Candidates are peers heard of: adverts, beacons, answers about the room.
-	Candidates struct{ List []Candidate }
+	// Candidates are peers heard of: adverts, beacons, answers about the room. Advert says that it is an advert, whose number
+	// this peer's own are thinned by.
+	Candidates struct {
+		List   []Candidate
+		Advert bool
+	}
 	// Recv is a message from a peer, whose identity the caller has verified.
 	Recv struct {
 		From ID
@@ -93,6 +119,9 @@ type (
 		MediaAge  time.Duration // since the sender got its newest packet
 		Repairing bool          // Status.Repairing of the sender
 		Feeding   bool          // the sender counts this peer among those it sends media to
+		RTT       time.Duration // of the hop, as the caller measures it; 0 where it does not
+		Below     int           // Status.Below and Status.FreeBelow of the sender
+		FreeBelow int
 	}
 	// Alive tells when the last packet of any kind came from a peer. The caller gives it for parent and backup before each Tick.
 	Alive struct {
@@ -110,22 +139,23 @@ type (
 	Tick struct{}
 )
 
-func (Start) input()       {}
-func (Promote) input()     {}
-func (Demote) input()      {}
-func (SetAddrs) input()    {}
-func (SetSlots) input()    {}
-func (SetSilence) input()  {}
-func (Candidates) input()  {}
-func (Recv) input()        {}
-func (Unreachable) input() {}
-func (HopUp) input()       {}
-func (HopDown) input()     {}
-func (Pulse) input()       {}
-func (Alive) input()       {}
-func (Distrust) input()    {}
-func (Leave) input()       {}
-func (Tick) input()        {}
+func (Start) input()         {}
+func (Promote) input()       {}
+func (Demote) input()        {}
+func (SetAddrs) input()      {}
+func (SetSlots) input()      {}
+func (SetSilence) input()    {}
+func (SetAudioShare) input() {}
+func (Candidates) input()    {}
+func (Recv) input()          {}
+func (Unreachable) input()   {}
+func (HopUp) input()         {}
+func (HopDown) input()       {}
+func (Pulse) input()         {}
+func (Alive) input()         {}
+func (Distrust) input()      {}
+func (Leave) input()         {}
+func (Tick) input()          {}
 
 // Action is something for the caller to do. What it points to is not changed afterwards and must not be.
 type Action interface{ action() }
@@ -141,9 +171,13 @@ type (
 	OpenHop struct{ To ID }
 	// CloseHop says that this room needs the hop no longer; the router takes it for closed, whether it is or not.
 	CloseHop struct{ To ID }
-	// SetFeeds says from whom media is accepted, and whom to ask for what is missing: Primary first. "" is nobody.
-	SetFeeds struct{ Primary, Backup ID }
-	// SetChildren replaces the list of children, sorted by id: Ordinary and Orphan ones are fed, Backup ones are idle.
+	// SetFeeds says from whom media is accepted, and whom to ask for what is missing: Primary first. "" is nobody. Audio says that
+	// Backup sends audio too.
+	SetFeeds struct {
+		Primary, Backup ID
+		Audio           bool
+	}
+	// SetChildren replaces the list of children, sorted by id: Ordinary and Orphan ones are fed, Backup ones are idle, but for Audio.
 	SetChildren struct{ Children []Child }
 	// Advertise asks to tell the room of this peer's free slots.
 	Advertise struct {

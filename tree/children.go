@@ -21,6 +21,8 @@ type child struct {
 	until     time.Time // of a displaced child: fed no longer than this
 	pathSeq   uint64    // sent last
 	pathAt    time.Time
+	below     int // peers below it, and free slots of it and of them, as it says
+	freeBelow int
 }
 
 // shown tells whether a child counts among those to feed, or to keep a hop to.
@@ -112,7 +114,7 @@ func (r *Router) displace(v, c *child) {
 }
 
 func (r *Router) recvProbe(from ID, m *MsgProbe) {
-	a := &MsgProbeReply{Nonce: m.Nonce, Path: r.path, Free: uint32(r.free())}
+	a := &MsgProbeReply{Nonce: m.Nonce, Path: r.path, Free: uint32(r.free()), Delay: r.delay(), Coord: r.coord.Coord()}
 	if r.path != nil && !r.moving() && len(r.path) <= r.cfg.MaxDepth {
 		if a.Free == 0 && m.Slots > 0 && r.leaf() != nil {
 			a.Free = 1
@@ -198,7 +200,7 @@ func (r *Router) room(c *child, m *MsgJoin) (kind ChildKind, victim ID, ok bool)
 
 func (r *Router) accept(c *child) {
 	c.pathSeq, c.pathAt = r.pathSeq, r.now
-	r.send(c.peer, &MsgAccept{Nonce: c.nonce, Kind: c.kind, Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.peer, maxProbes)})
+	r.send(c.peer, &MsgAccept{Nonce: c.nonce, Kind: c.kind, Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.peer, maxProbes), Delay: r.delay()})
 }
 
 func (r *Router) refuse(to ID, nonce uint64, why string) {
@@ -313,7 +315,7 @@ func (r *Router) swap() {
 
 func (r *Router) sendPath(c *child) {
 	c.pathSeq, c.pathAt = r.pathSeq, r.now
-	r.send(c.peer, &MsgPath{Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.peer, maxProbes)})
+	r.send(c.peer, &MsgPath{Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.peer, maxProbes), Delay: r.delay()})
 }
 
 // candidates names up to n peers for another to ask: first the children that give slots, as they are near and have room while

@@ -1,6 +1,9 @@
 package tree
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // maxIDLen bounds an id; those of libp2p have 34 or 38 octets.
 const maxIDLen = 64
@@ -20,10 +23,15 @@ func clampAll(self ID, in []Candidate) []Candidate {
 		c.Addrs = clampAddrs(c.Addrs)
 		c.Depth = min(c.Depth, MaxPath)
 		c.Free = min(c.Free, MaxSlots)
+		c.Slots = min(c.Slots, MaxSlots)
+		c.Delay = clampDelay(c.Delay)
+		c.Coord = c.Coord.Clamp()
 		out = append(out, c)
 	}
 	return out
 }
+
+func clampDelay(d time.Duration) time.Duration { return min(max(d, 0), MaxDelay) }
 
 func clampAddrs(in [][]byte) [][]byte {
 	var out [][]byte

@@ -251,7 +251,7 @@ func TestHandOver(t *testing.T) {
 		}
 	}
 	s.step(heir, Promote{})
-	s.step(s.nodes[0], Candidates{[]Candidate{{Peer: heir.id, Free: 1}}})
+	s.step(s.nodes[0], Candidates{List: []Candidate{{Peer: heir.id, Free: 1}}})
 	s.step(s.nodes[0], Demote{})
 	s.run(30 * time.Second)
 	for _, n := range s.nodes {

@@ -13,6 +13,7 @@ const (
 	MaxAddrs      = 8   // of one candidate
 	MaxAddrLen    = 256 // octets of an address
 	MaxSlots      = 4096
+	MaxDelay      = time.Minute // from the origin to a peer
 )
 
 // Config sets up a Router. DefaultConfig gives all but Slots and Seed.
@@ -63,6 +64,8 @@ type Config struct {
 	AdvertEvery, AdvertGap time.Duration
 	// PathEvery is how often a path is repeated to the children, against lost messages.
 	PathEvery time.Duration
+	// AudioShare is the part of a slot that audio takes, 0 to 1; SetAudioShare changes it.
+	AudioShare float64
 	// MaxDepth is the greatest depth of a child, at most MaxPath-1.
 	MaxDepth int
 }
@@ -77,7 +80,7 @@ func DefaultConfig(self ID) Config {
 		Settle: time.Second, Dwell: 5 * time.Second, Patience: 1500 * time.Millisecond,
 		DisplaceTimeout: 5 * time.Second, DisplaceGap: time.Second, DistrustFor: 10 * time.Minute,
 		AdvertEvery: 10 * time.Second, AdvertGap: time.Second, PathEvery: 10 * time.Second,
-		MaxDepth: MaxPath - 1,
+		AudioShare: 0.05, MaxDepth: MaxPath - 1,
 	}
 }
 
@@ -120,6 +123,9 @@ func (c Config) Validate() error {
 		if d.d <= 0 {
 			return fmt.Errorf("tree: %s is %v, not positive", d.name, d.d)
 		}
+	}
+	if !(c.AudioShare >= 0 && c.AudioShare <= 1) {
+		return fmt.Errorf("tree: AudioShare is %v, not within 0 and 1", c.AudioShare)
 	}
 	if c.BackoffMax < c.BackoffMin {
 		return fmt.Errorf("tree: BackoffMax %v is less than BackoffMin %v", c.BackoffMax, c.BackoffMin)

@@ -155,5 +155,5 @@ func (r *Router) advertise() {
 		every *= 3
 	}
 	s.next = r.now.Add(max(r.cfg.AdvertGap, spread(every, r.rng)))
-	r.act(Advertise{Candidate: Candidate{Peer: r.cfg.Self, Addrs: r.addrs, Depth: uint32(r.depth()), Free: uint32(s.free)}, Path: r.path})
+	r.act(Advertise{Candidate: r.self(), Path: r.path})
 }

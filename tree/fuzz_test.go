@@ -2,8 +2,11 @@ package tree
 
 import (
 	"encoding/binary"
+	"math"
 	"testing"
 	"time"
+
+	"github.com/castd/castd/tree/coord"
 )
 
 // source reads choices from fuzz input, zeros after its end.
@@ -36,9 +39,28 @@ func (s *source) path() (out []ID) {
 
 func (s *source) cands() (out []Candidate) {
 	for range s.n(20) {
-		out = append(out, Candidate{Peer: s.id(), Depth: uint32(s.n(256)) << 24, Free: uint32(s.n(256)) << 20, Addrs: make([][]byte, s.n(10))})
+		out = append(out, Candidate{
+			Peer: s.id(), Depth: uint32(s.n(256)) << 24, Free: uint32(s.n(256)) << 20, Addrs: make([][]byte, s.n(10)),
+			Slots: uint32(s.n(3)) << 20, Delay: s.delay(), Coord: s.coord(), Branch: uint32(s.n(4)),
+		})
 	}
 	return out
+}
+
+func (s *source) delay() time.Duration { return time.Duration(s.n(250)-20) * 20 * time.Millisecond }
+
+func (s *source) coord() (c coord.Coord) {
+	if s.n(2) > 0 {
+		return c
+	}
+	c.Err, c.Height = float32(s.n(20)-2)/10, float32(s.n(256))-5
+	for i := range c.Vec {
+		c.Vec[i] = float32(s.n(256)) - 100
+	}
+	if s.n(20) == 1 {
+		c.Vec[0] = float32(math.NaN())
+	}
+	return c
 }
 
 // nonce picks one that the router is waiting for, or any.
@@ -69,11 +91,11 @@ func (s *source) msg(r *Router, from ID) Message {
 	case 0:
 		return &MsgProbe{Nonce: 1, Slots: uint32(s.n(256)) << 24}
 	case 1:
-		return &MsgProbeReply{s.nonce(r, from), uint32(s.n(3)), uint32(s.n(3)), good, s.cands()}
+		return &MsgProbeReply{Nonce: s.nonce(r, from), Free: uint32(s.n(3)), Reserve: uint32(s.n(3)), Path: good, Candidates: s.cands(), Delay: s.delay(), Coord: s.coord()}
 	case 2:
-		return &MsgJoin{s.nonce(r, from), ChildKind(s.n(4)), uint32(s.n(4)), make([][]byte, s.n(10)), s.path()}
+		return &MsgJoin{Nonce: s.nonce(r, from), Kind: ChildKind(s.n(4)), Slots: uint32(s.n(4)), Addrs: make([][]byte, s.n(10)), Avoid: s.path(), Coord: s.coord()}
 	case 3:
-		return &MsgAccept{s.nonce(r, from), ChildKind(s.n(4)), good, uint64(s.n(256)), s.cands()}
+		return &MsgAccept{Nonce: s.nonce(r, from), Kind: ChildKind(s.n(4)), Path: good, PathSeq: uint64(s.n(256)), Candidates: s.cands(), Delay: s.delay(), Audio: s.n(2) > 0}
 	case 4:
 		return &MsgRefuse{s.nonce(r, from), RefuseFull, s.cands()}
 	case 5:
@@ -81,7 +103,7 @@ func (s *source) msg(r *Router, from ID) Message {
 	case 6:
 		return &MsgLeave{[]string{LeaveGoodbye, LeaveMoved, LeaveDisplaced, LeaveUnknown, LeaveDistrust, LeaveLoop, LeaveNoPath, "x"}[s.n(8)], s.cands()}
 	}
-	return &MsgPath{good, uint64(s.n(256)), s.cands()}
+	return &MsgPath{Path: good, PathSeq: uint64(s.n(256)), Candidates: s.cands(), Delay: s.delay()}
 }
 
 func (s *source) input(r *Router, now time.Time) Input {
@@ -96,13 +118,16 @@ func (s *source) input(r *Router, now time.Time) Input {
 	case 8:
 		return Unreachable{p}
 	case 9:
-		return Pulse{p, s.n(20) - 2, time.Duration(s.n(200)) * 20 * time.Millisecond, s.n(2) > 0, s.n(2) > 0}
+		return Pulse{
+			From: p, Depth: s.n(20) - 2, MediaAge: time.Duration(s.n(200)) * 20 * time.Millisecond, Repairing: s.n(2) > 0, Feeding: s.n(2) > 0,
+			RTT: s.delay(), Below: s.n(256) - 3, FreeBelow: s.n(256) - 3,
+		}
 	case 10:
 		return Alive{p, now.Add(time.Duration(s.n(256)-200) * 10 * time.Millisecond)}
 	case 11:
-		return Candidates{s.cands()}
+		return Candidates{List: s.cands(), Advert: s.n(2) > 0}
 	case 12:
-		return []Input{SetSlots{s.n(6) - 1}, SetAddrs{make([][]byte, 9)}, Distrust{Peer: p}}[s.n(3)]
+		return []Input{SetSlots{s.n(6) - 1}, SetAddrs{make([][]byte, 9)}, Distrust{Peer: p}, SetAudioShare{float64(s.n(256)-20) / 100}}[s.n(4)]
 	case 13:
 		return []Input{Start{}, Start{true}, Promote{}, Demote{}, Leave{}}[s.n(5)]
 	}
@@ -120,7 +145,7 @@ func FuzzRouter(f *testing.F) {
 		c.Slots, c.Seed = int(seed%5), seed
 		r := New(c)
 		now := simStart
-		r.Step(now, Candidates{[]Candidate{{Peer: "a", Depth: 1, Free: 2}, {Peer: "b"}}})
+		r.Step(now, Candidates{List: []Candidate{{Peer: "a", Depth: 1, Free: 2}, {Peer: "b"}}})
 		r.Step(now, Start{Origin: seed%3 == 0})
 		for s := (&source{data}); len(s.b) > 0; {
 			now = now.Add(time.Duration(s.n(256)) * time.Duration(s.n(30)) * time.Millisecond / 4)

@@ -1,5 +1,11 @@
 package tree
 
+import (
+	"time"
+
+	"github.com/castd/castd/tree/coord"
+)
+
 // Message is what routers say to each other; engine/wire carries them as TreeMessage. What comes from others is clamped to
 // the limits of this package before it is looked at.
 type Message interface{ message() }
@@ -10,6 +16,7 @@ type (
 	MsgProbe struct {
 		Nonce uint64
 		Slots uint32
+		Coord coord.Coord
 	}
 	// MsgProbeReply is its answer. Free is what the asker could have: where a smaller child would make room for it, that
 	// counts. Path ends with the sender and is nil where the sender has no place.
@@ -18,6 +25,8 @@ type (
 		Free, Reserve uint32
 		Path          []ID
 		Candidates    []Candidate
+		Delay         time.Duration // from the origin to the sender
+		Coord         coord.Coord   // of the sender
 	}
 	// MsgJoin asks to become a child. From a child it asks to become one of another kind.
 	MsgJoin struct {
@@ -26,14 +35,17 @@ type (
 		Slots uint32   // what the sender itself can give
 		Addrs [][]byte // where the sender can be reached
 		Avoid []ID     // peers that must not be in the parent's path
+		Coord coord.Coord
 	}
-	// MsgAccept is the answer of a parent. A further one with the same nonce tells the child that its kind changed.
+	// MsgAccept is the answer of a parent. A further one with the same nonce tells the child that its kind changed, or that Audio did.
 	MsgAccept struct {
 		Nonce      uint64
 		Kind       ChildKind
 		Path       []ID // of the parent, itself last
 		PathSeq    uint64
 		Candidates []Candidate
+		Delay      time.Duration // from the origin to the sender
+		Audio      bool          // a backup child is sent audio
 	}
 	// MsgRefuse is the answer of a parent that cannot. Reason is one of the Refuse constants.
 	MsgRefuse struct {
@@ -53,6 +65,7 @@ type (
 		Path       []ID
 		PathSeq    uint64
 		Candidates []Candidate
+		Delay      time.Duration // from the origin to the sender
 	}
 )
 

@@ -9,11 +9,13 @@ import (
 type link struct {
 	peer  ID
 	nonce uint64
-	kind  ChildKind // what this peer is to it
-	path  []ID      // its own, itself last; nil while it has none
-	seq   uint64    // of path
-	since time.Time // confirmed
-	alive time.Time // last packet of any kind
+	kind  ChildKind     // what this peer is to it
+	path  []ID          // its own, itself last; nil while it has none
+	seq   uint64        // of path
+	since time.Time     // confirmed
+	alive time.Time     // last packet of any kind
+	delay time.Duration // from the origin to it
+	rtt   time.Duration // 0: not measured
 
 	quality   int       // of a backup
 	suspect   bool      // silent; still fed from should it come back
@@ -161,7 +163,11 @@ func (r *Router) recvPulse(p Pulse) {
 	if b := r.backup; b != nil && b.peer == p.From {
 		b.pulse, b.pulseAt = p, r.now
 	}
-	if c := r.child(p.From); c != nil && c.confirmed && p.Depth != len(r.path) && c.kind != Backup && r.now.Sub(c.pathAt) >= r.cfg.AdvertGap {
+	c := r.child(p.From)
+	if c != nil {
+		c.aggregate(p)
+	}
+	if c != nil && c.confirmed && p.Depth != len(r.path) && c.kind != Backup && r.now.Sub(c.pathAt) >= r.cfg.AdvertGap {
 		r.sendPath(c)
 	}
 	l := r.parent
@@ -169,6 +175,9 @@ func (r *Router) recvPulse(p Pulse) {
 		return
 	}
 	l.pulse, l.pulseAt = p, r.now
+	if p.RTT > 0 {
+		l.rtt = clampDelay(p.RTT)
+	}
 	switch {
 	case p.Feeding:
 		l.unfed = time.Time{}
@@ -219,10 +228,11 @@ func (r *Router) recvPath(from ID, m *MsgPath) {
 		if m.PathSeq < r.parent.seq {
 			return
 		}
+		r.parent.delay = clampDelay(m.Delay)
 		r.parentPath(path, m.PathSeq)
 	case r.backup != nil && r.backup.peer == from:
 		if m.PathSeq >= r.backup.seq {
-			r.backup.path, r.backup.seq = path, m.PathSeq
+			r.backup.path, r.backup.seq, r.backup.delay = path, m.PathSeq, clampDelay(m.Delay)
 			r.recheckBackup()
 		}
 	default:

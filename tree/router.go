@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/castd/castd/tree/coord"
 )
 
 // phase is how far a router's life has gone.
@@ -21,6 +23,7 @@ type Router struct {
 	// Constant after New.
 	cfg Config
 	rng *rand.Rand
+	dir *rand.Rand // of coordinates that lie on each other
 
 	// This Step.
 	now  time.Time
@@ -34,6 +37,8 @@ type Router struct {
 	hops   map[ID]struct{} // those that are up; looked up only, so that its order never shows
 	cache  cache
 	shuns  []shun
+	coord  coord.State
+	share  float64 // of a slot, that audio takes
 
 	// The place.
 	parent, backup *link
@@ -71,7 +76,7 @@ func New(c Config) *Router {
 	}
 	h := fnv.New64a()
 	h.Write([]byte(c.Self))
-	return &Router{cfg: c, rng: rand.New(rand.NewPCG(c.Seed, h.Sum64())), slots: c.Slots, addrs: clampAddrs(c.Addrs), hops: make(map[ID]struct{})}
+	return &Router{cfg: c, rng: rand.New(rand.NewPCG(c.Seed, h.Sum64())), dir: rand.New(rand.NewPCG(h.Sum64(), c.Seed)), slots: c.Slots, share: c.AudioShare, addrs: clampAddrs(c.Addrs), hops: make(map[ID]struct{})}
 }
 
 // Step takes what happened at now and returns what is to be done, in order. The slice is valid until the next Step. now never
@@ -137,6 +142,11 @@ func (r *Router) handle(in Input) {
 		return
 	case SetSlots:
 		r.slots = min(max(in.Slots, 0), MaxSlots)
+		return
+	case SetAudioShare:
+		if in.Share >= 0 && in.Share <= 1 {
+			r.share = in.Share
+		}
 		return
 	case Candidates:
 		r.merge(clampAll(r.cfg.Self, in.List))
@@ -355,6 +365,7 @@ func (r *Router) Status() Status {
 	s := Status{
 		Depth: r.depth(), Path: r.path, Free: r.free(), Placed: r.path != nil, Origin: r.origin, Candidates: len(r.cache.list),
 		Repairing: r.joined && r.path == nil, Children: r.said.children,
+		Slots: r.slots, Delay: r.delay(), Coord: r.coord.Coord(), Below: r.below(), FreeBelow: r.freeBelow(),
 	}
 	if r.parent != nil {
 		s.Parent = r.parent.peer

@@ -193,7 +193,7 @@ func (s *script) input(f []string) Input {
 	case "slots":
 		return SetSlots{s.num(f, "n")}
 	case "candidates":
-		return Candidates{s.cands(f)}
+		return Candidates{List: s.cands(f)}
 	case "up":
 		return HopUp{peer}
 	case "down":

@@ -56,6 +56,8 @@ type attempt struct {
 	nonce    uint64
 	deadline time.Time
 	accepted *MsgAccept // the hop is being opened
+	sent     time.Time
+	rtt      time.Duration // of the probe, or of the join and its answer; 0: not measured
 	quality  int
 }
 
@@ -234,7 +236,7 @@ func (r *Router) probe(s *search) int {
 	for _, c := range next {
 		a := ask{peer: c.Peer, nonce: r.rng.Uint64(), sent: r.now, depth: c.Depth, waiting: true}
 		s.asks = append(s.asks, a)
-		r.send(a.peer, &MsgProbe{Nonce: a.nonce, Slots: uint32(r.slots)})
+		r.send(a.peer, &MsgProbe{Nonce: a.nonce, Slots: uint32(r.slots), Coord: r.coord.Coord()})
 	}
 	return len(next)
 }
@@ -313,7 +315,10 @@ func (r *Router) heard(s *search) {
 
 // join asks a peer for a place.
 func (r *Router) join(s *search, peer ID, quality int) {
-	a := attempt{peer: peer, nonce: r.rng.Uint64(), deadline: r.now.Add(r.cfg.JoinTimeout), quality: quality}
+	a := attempt{peer: peer, sent: r.now, nonce: r.rng.Uint64(), deadline: r.now.Add(r.cfg.JoinTimeout), quality: quality}
+	if e := r.cache.find(peer); e != nil {
+		a.rtt = e.rtt
+	}
 	s.attempts = append(s.attempts, a)
 	s.joins++
 	avoid := s.avoid
@@ -324,5 +329,5 @@ func (r *Router) join(s *search, peer ID, quality int) {
 }
 
 func (r *Router) joinMessage(nonce uint64, kind ChildKind, avoid []ID) *MsgJoin {
-	return &MsgJoin{Nonce: nonce, Kind: kind, Slots: uint32(r.slots), Addrs: r.addrs, Avoid: avoid}
+	return &MsgJoin{Nonce: nonce, Kind: kind, Slots: uint32(r.slots), Addrs: r.addrs, Avoid: avoid, Coord: r.coord.Coord()}
 }

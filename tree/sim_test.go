@@ -122,7 +122,7 @@ func (s *sim) add(slots int) *simNode {
 		for range min(i-1, 6) {
 			list = append(list, Candidate{Peer: s.nodes[s.rng.IntN(i)].id, Depth: 4})
 		}
-		s.step(n, Candidates{list})
+		s.step(n, Candidates{List: list})
 	}
 	s.step(n, Start{Origin: i == 0})
 	s.after(time.Duration(s.rng.IntN(100))*time.Millisecond, func() { s.pulse(n) })
@@ -274,7 +274,7 @@ func (s *sim) advertise(n *simNode, c Candidate) {
 	}
 	for _, m := range tell {
 		if m != n && m.alive {
-			s.after(s.latency(n.i, m.i), func() { s.step(m, Candidates{[]Candidate{c}}) })
+			s.after(s.latency(n.i, m.i), func() { s.step(m, Candidates{List: []Candidate{c}}) })
 		}
 	}
 }

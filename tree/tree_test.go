@@ -281,15 +281,15 @@ func TestSwap(t *testing.T) {
 		ok    bool
 		want  []Child
 	}{
-		{"a", Ordinary, 0, true, []Child{{"a", Ordinary, 1}}},
-		{"b", Ordinary, 0, false, []Child{{"a", Ordinary, 1}}},
-		{"b", Orphan, 0, true, []Child{{"a", Ordinary, 1}, {"b", Orphan, 1}}},
-		{"c", Orphan, 0, false, []Child{{"a", Ordinary, 1}, {"b", Orphan, 1}}},
-		{"d", Orphan, 2, true, []Child{{"a", Ordinary, 1}, {"d", Orphan, 1}}},    // b went at once
-		{"e", Ordinary, 2, false, []Child{{"a", Orphan, 1}, {"d", Ordinary, 1}}}, // a has five seconds
-		{"f", Orphan, 0, false, []Child{{"a", Orphan, 1}, {"d", Ordinary, 1}}},
-		{"f", Orphan, 0, false, []Child{{"a", Orphan, 1}, {"d", Ordinary, 1}}},
-		{"f", Orphan, 0, true, []Child{{"d", Ordinary, 1}, {"f", Orphan, 1}}},
+		{"a", Ordinary, 0, true, []Child{{Peer: "a", Kind: Ordinary, Depth: 1}}},
+		{"b", Ordinary, 0, false, []Child{{Peer: "a", Kind: Ordinary, Depth: 1}}},
+		{"b", Orphan, 0, true, []Child{{Peer: "a", Kind: Ordinary, Depth: 1}, {Peer: "b", Kind: Orphan, Depth: 1}}},
+		{"c", Orphan, 0, false, []Child{{Peer: "a", Kind: Ordinary, Depth: 1}, {Peer: "b", Kind: Orphan, Depth: 1}}},
+		{"d", Orphan, 2, true, []Child{{Peer: "a", Kind: Ordinary, Depth: 1}, {Peer: "d", Kind: Orphan, Depth: 1}}},    // b went at once
+		{"e", Ordinary, 2, false, []Child{{Peer: "a", Kind: Orphan, Depth: 1}, {Peer: "d", Kind: Ordinary, Depth: 1}}}, // a has five seconds
+		{"f", Orphan, 0, false, []Child{{Peer: "a", Kind: Orphan, Depth: 1}, {Peer: "d", Kind: Ordinary, Depth: 1}}},
+		{"f", Orphan, 0, false, []Child{{Peer: "a", Kind: Orphan, Depth: 1}, {Peer: "d", Kind: Ordinary, Depth: 1}}},
+		{"f", Orphan, 0, true, []Child{{Peer: "d", Kind: Ordinary, Depth: 1}, {Peer: "f", Kind: Orphan, Depth: 1}}},
 	} {
 		if ok := join(x.peer, x.kind, x.slots); ok != x.ok || !slices.Equal(r.Status().Children, x.want) {
 			t.Errorf("%s: accepted %v, children %v, want %v %v", x.peer, ok, r.Status().Children, x.ok, x.want)
@@ -312,7 +312,7 @@ func TestPulseAllocs(t *testing.T) {
 
 // TestImports keeps the package pure.
 func TestImports(t *testing.T) {
-	allowed := []string{"errors", "fmt", "hash/fnv", "math/rand/v2", "slices", "strings", "time"}
+	allowed := []string{"github.com/castd/castd/tree/coord", "errors", "fmt", "hash/fnv", "math/rand/v2", "slices", "strings", "time"}
 	files, _ := filepath.Glob("*.go")
 	for _, name := range files {
 		if strings.HasSuffix(name, "_test.go") {

@@ -909,9 +909,13 @@ func (x *RoomFound) GetRefused() string {
 type Candidate struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Peer          []byte                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
-	Addrs         [][]byte               `protobuf:"bytes,2,rep,name=addrs,proto3" json:"addrs,omitempty"`  // multiaddrs
-	Depth         uint32                 `protobuf:"varint,3,opt,name=depth,proto3" json:"depth,omitempty"` // 0 is the origin
-	Free          uint32                 `protobuf:"varint,4,opt,name=free,proto3" json:"free,omitempty"`   // ordinary slots
+	Addrs         [][]byte               `protobuf:"bytes,2,rep,name=addrs,proto3" json:"addrs,omitempty"`                      // multiaddrs
+	Depth         uint32                 `protobuf:"varint,3,opt,name=depth,proto3" json:"depth,omitempty"`                     // 0 is the origin
+	Free          uint32                 `protobuf:"varint,4,opt,name=free,proto3" json:"free,omitempty"`                       // ordinary slots
+	Slots         uint32                 `protobuf:"varint,20,opt,name=slots,proto3" json:"slots,omitempty"`                    // what it gives in all, free or not
+	DelayUs       uint32                 `protobuf:"varint,21,opt,name=delay_us,json=delayUs,proto3" json:"delay_us,omitempty"` // from the origin to it; 0: not known
+	Coord         []byte                 `protobuf:"bytes,22,opt,name=coord,proto3" json:"coord,omitempty"`                     // network coordinate: 7 floats of 4 octets, big-endian (tree/coord); empty: not known
+	Branch        uint32                 `protobuf:"fixed32,23,opt,name=branch,proto3" json:"branch,omitempty"`                 // which child of the origin it is below (tree.BranchOf); 0: not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -970,6 +974,34 @@ func (x *Candidate) GetDepth() uint32 {
 func (x *Candidate) GetFree() uint32 {
 	if x != nil {
 		return x.Free
+	}
+	return 0
+}
+
+func (x *Candidate) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Candidate) GetDelayUs() uint32 {
+	if x != nil {
+		return x.DelayUs
+	}
+	return 0
+}
+
+func (x *Candidate) GetCoord() []byte {
+	if x != nil {
+		return x.Coord
+	}
+	return nil
+}
+
+func (x *Candidate) GetBranch() uint32 {
+	if x != nil {
+		return x.Branch
 	}
 	return 0
 }
@@ -1048,6 +1080,7 @@ type PlacedChild struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Peer          []byte                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
 	Kind          ChildKind              `protobuf:"varint,2,opt,name=kind,proto3,enum=castd.wire.v1.ChildKind" json:"kind,omitempty"`
+	Audio         bool                   `protobuf:"varint,20,opt,name=audio,proto3" json:"audio,omitempty"` // it is sent audio only
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1094,6 +1127,13 @@ func (x *PlacedChild) GetKind() ChildKind {
 		return x.Kind
 	}
 	return ChildKind_ORDINARY
+}
+
+func (x *PlacedChild) GetAudio() bool {
+	if x != nil {
+		return x.Audio
+	}
+	return false
 }
 
 // Beacon says that a room lives and where its hub is.
@@ -1374,6 +1414,7 @@ type Probe struct {
 	Nonce         uint64                 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
 	Slots         uint32                 `protobuf:"varint,2,opt,name=slots,proto3" json:"slots,omitempty"` // what the sender itself can give
 	Chain         *Chain                 `protobuf:"bytes,3,opt,name=chain,proto3" json:"chain,omitempty"`  // right to listen, for private rooms
+	Coord         []byte                 `protobuf:"bytes,20,opt,name=coord,proto3" json:"coord,omitempty"` // of the sender
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1429,6 +1470,13 @@ func (x *Probe) GetChain() *Chain {
 	return nil
 }
 
+func (x *Probe) GetCoord() []byte {
+	if x != nil {
+		return x.Coord
+	}
+	return nil
+}
+
 // ProbeReply: its answer.
 type ProbeReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1437,6 +1485,8 @@ type ProbeReply struct {
 	Reserve       uint32                 `protobuf:"varint,3,opt,name=reserve,proto3" json:"reserve,omitempty"`
 	Path          [][]byte               `protobuf:"bytes,4,rep,name=path,proto3" json:"path,omitempty"`
 	Candidates    []*Candidate           `protobuf:"bytes,5,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	DelayUs       uint32                 `protobuf:"varint,20,opt,name=delay_us,json=delayUs,proto3" json:"delay_us,omitempty"` // from the origin to the sender
+	Coord         []byte                 `protobuf:"bytes,21,opt,name=coord,proto3" json:"coord,omitempty"`                     // of the sender
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1506,6 +1556,20 @@ func (x *ProbeReply) GetCandidates() []*Candidate {
 	return nil
 }
 
+func (x *ProbeReply) GetDelayUs() uint32 {
+	if x != nil {
+		return x.DelayUs
+	}
+	return 0
+}
+
+func (x *ProbeReply) GetCoord() []byte {
+	if x != nil {
+		return x.Coord
+	}
+	return nil
+}
+
 // Join: from a peer that wants to become a child.
 type Join struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1515,7 +1579,8 @@ type Join struct {
 	Have          []*StreamMark          `protobuf:"bytes,4,rep,name=have,proto3" json:"have,omitempty"`    // next number wanted of each stream: the parent sends everything since
 	Chain         *Chain                 `protobuf:"bytes,5,opt,name=chain,proto3" json:"chain,omitempty"`  // right to listen, for private rooms
 	Addrs         [][]byte               `protobuf:"bytes,6,rep,name=addrs,proto3" json:"addrs,omitempty"`
-	Avoid         [][]byte               `protobuf:"bytes,7,rep,name=avoid,proto3" json:"avoid,omitempty"` // peers that must not be in the parent's path
+	Avoid         [][]byte               `protobuf:"bytes,7,rep,name=avoid,proto3" json:"avoid,omitempty"`  // peers that must not be in the parent's path
+	Coord         []byte                 `protobuf:"bytes,20,opt,name=coord,proto3" json:"coord,omitempty"` // of the sender
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1599,6 +1664,13 @@ func (x *Join) GetAvoid() [][]byte {
 	return nil
 }
 
+func (x *Join) GetCoord() []byte {
+	if x != nil {
+		return x.Coord
+	}
+	return nil
+}
+
 // Accept: the answer of a parent.
 type Accept struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1608,8 +1680,10 @@ type Accept struct {
 	PathSeq       uint64                 `protobuf:"varint,4,opt,name=path_seq,json=pathSeq,proto3" json:"path_seq,omitempty"`
 	Announces     [][]byte               `protobuf:"bytes,5,rep,name=announces,proto3" json:"announces,omitempty"` // Envelopes of Announce: what is live
 	Candidates    []*Candidate           `protobuf:"bytes,6,rep,name=candidates,proto3" json:"candidates,omitempty"`
-	Marks         []*StreamMark          `protobuf:"bytes,7,rep,name=marks,proto3" json:"marks,omitempty"` // newest number of each stream: what comes up to there is backlog
-	Chain         *Chain                 `protobuf:"bytes,8,opt,name=chain,proto3" json:"chain,omitempty"` // the parent's own right, for private rooms
+	Marks         []*StreamMark          `protobuf:"bytes,7,rep,name=marks,proto3" json:"marks,omitempty"`                      // newest number of each stream: what comes up to there is backlog
+	Chain         *Chain                 `protobuf:"bytes,8,opt,name=chain,proto3" json:"chain,omitempty"`                      // the parent's own right, for private rooms
+	DelayUs       uint32                 `protobuf:"varint,20,opt,name=delay_us,json=delayUs,proto3" json:"delay_us,omitempty"` // from the origin to the sender
+	Audio         bool                   `protobuf:"varint,21,opt,name=audio,proto3" json:"audio,omitempty"`                    // a backup child is sent audio
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1698,6 +1772,20 @@ func (x *Accept) GetChain() *Chain {
 		return x.Chain
 	}
 	return nil
+}
+
+func (x *Accept) GetDelayUs() uint32 {
+	if x != nil {
+		return x.DelayUs
+	}
+	return 0
+}
+
+func (x *Accept) GetAudio() bool {
+	if x != nil {
+		return x.Audio
+	}
+	return false
 }
 
 // Refuse: the answer of a parent that cannot, with others to ask.
@@ -1881,6 +1969,7 @@ type Path struct {
 	Path          [][]byte               `protobuf:"bytes,1,rep,name=path,proto3" json:"path,omitempty"`
 	PathSeq       uint64                 `protobuf:"varint,2,opt,name=path_seq,json=pathSeq,proto3" json:"path_seq,omitempty"`
 	Candidates    []*Candidate           `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	DelayUs       uint32                 `protobuf:"varint,20,opt,name=delay_us,json=delayUs,proto3" json:"delay_us,omitempty"` // from the origin to the sender
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1934,6 +2023,13 @@ func (x *Path) GetCandidates() []*Candidate {
 		return x.Candidates
 	}
 	return nil
+}
+
+func (x *Path) GetDelayUs() uint32 {
+	if x != nil {
+		return x.DelayUs
+	}
+	return 0
 }
 
 // StreamMark is a position in a stream.
@@ -2944,9 +3040,11 @@ type RoomPulse struct {
 	Depth         uint32                 `protobuf:"varint,2,opt,name=depth,proto3" json:"depth,omitempty"`
 	MediaAgeMs    uint32                 `protobuf:"varint,3,opt,name=media_age_ms,json=mediaAgeMs,proto3" json:"media_age_ms,omitempty"`
 	Repairing     bool                   `protobuf:"varint,4,opt,name=repairing,proto3" json:"repairing,omitempty"`
-	Marks         []*StreamMark          `protobuf:"bytes,5,rep,name=marks,proto3" json:"marks,omitempty"`        // newest number of each stream
-	Audience      uint32                 `protobuf:"varint,6,opt,name=audience,proto3" json:"audience,omitempty"` // upward: listeners of the child and below
-	Feeding       bool                   `protobuf:"varint,7,opt,name=feeding,proto3" json:"feeding,omitempty"`   // downward: the parent counts this peer among those it sends media to
+	Marks         []*StreamMark          `protobuf:"bytes,5,rep,name=marks,proto3" json:"marks,omitempty"`                            // newest number of each stream
+	Audience      uint32                 `protobuf:"varint,6,opt,name=audience,proto3" json:"audience,omitempty"`                     // upward: listeners of the child and below
+	Feeding       bool                   `protobuf:"varint,7,opt,name=feeding,proto3" json:"feeding,omitempty"`                       // downward: the parent counts this peer among those it sends media to
+	Below         uint32                 `protobuf:"varint,20,opt,name=below,proto3" json:"below,omitempty"`                          // upward: peers below the child
+	FreeBelow     uint32                 `protobuf:"varint,21,opt,name=free_below,json=freeBelow,proto3" json:"free_below,omitempty"` // upward: free slots of the child and of those below
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3028,6 +3126,20 @@ func (x *RoomPulse) GetFeeding() bool {
 		return x.Feeding
 	}
 	return false
+}
+
+func (x *RoomPulse) GetBelow() uint32 {
+	if x != nil {
+		return x.Below
+	}
+	return 0
+}
+
+func (x *RoomPulse) GetFreeBelow() uint32 {
+	if x != nil {
+		return x.FreeBelow
+	}
+	return 0
 }
 
 // Nack asks for packets again, by origin number.
@@ -3591,20 +3703,25 @@ const file_wire_proto_rawDesc = "" +
 	"\x06beacon\x18\x03 \x01(\fR\x06beacon\x12'\n" +
 	"\x04keys\x18\x04 \x01(\v2\x13.castd.wire.v1.KeysR\x04keys\x12\"\n" +
 	"\rbeacon_age_ms\x18\x06 \x01(\rR\vbeaconAgeMs\x12\x18\n" +
-	"\arefused\x18\x05 \x01(\tR\arefused\"_\n" +
+	"\arefused\x18\x05 \x01(\tR\arefused\"\xbe\x01\n" +
 	"\tCandidate\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\fR\x04peer\x12\x14\n" +
 	"\x05addrs\x18\x02 \x03(\fR\x05addrs\x12\x14\n" +
 	"\x05depth\x18\x03 \x01(\rR\x05depth\x12\x12\n" +
-	"\x04free\x18\x04 \x01(\rR\x04free\"\x9a\x01\n" +
+	"\x04free\x18\x04 \x01(\rR\x04free\x12\x14\n" +
+	"\x05slots\x18\x14 \x01(\rR\x05slots\x12\x19\n" +
+	"\bdelay_us\x18\x15 \x01(\rR\adelayUs\x12\x14\n" +
+	"\x05coord\x18\x16 \x01(\fR\x05coord\x12\x16\n" +
+	"\x06branch\x18\x17 \x01(\aR\x06branch\"\x9a\x01\n" +
 	"\x06Advert\x12,\n" +
 	"\x04self\x18\x01 \x01(\v2\x18.castd.wire.v1.CandidateR\x04self\x12\x12\n" +
 	"\x04path\x18\x02 \x03(\fR\x04path\x12\x16\n" +
 	"\x06backup\x18\x03 \x01(\fR\x06backup\x126\n" +
-	"\bchildren\x18\x04 \x03(\v2\x1a.castd.wire.v1.PlacedChildR\bchildren\"O\n" +
+	"\bchildren\x18\x04 \x03(\v2\x1a.castd.wire.v1.PlacedChildR\bchildren\"e\n" +
 	"\vPlacedChild\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\fR\x04peer\x12,\n" +
-	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\"\xd1\x01\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x14\n" +
+	"\x05audio\x18\x14 \x01(\bR\x05audio\"\xd1\x01\n" +
 	"\x06Beacon\x12\x10\n" +
 	"\x03hub\x18\x01 \x01(\fR\x03hub\x12\x14\n" +
 	"\x05addrs\x18\x02 \x03(\fR\x05addrs\x12/\n" +
@@ -3624,11 +3741,12 @@ const file_wire_proto_rawDesc = "" +
 	"\aconfirm\x18\x06 \x01(\v2\x16.castd.wire.v1.ConfirmH\x00R\aconfirm\x12,\n" +
 	"\x05leave\x18\a \x01(\v2\x14.castd.wire.v1.LeaveH\x00R\x05leave\x12)\n" +
 	"\x04path\x18\b \x01(\v2\x13.castd.wire.v1.PathH\x00R\x04pathB\t\n" +
-	"\amessage\"_\n" +
+	"\amessage\"u\n" +
 	"\x05Probe\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x14\n" +
 	"\x05slots\x18\x02 \x01(\rR\x05slots\x12*\n" +
-	"\x05chain\x18\x03 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\"\x9e\x01\n" +
+	"\x05chain\x18\x03 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x14\n" +
+	"\x05coord\x18\x14 \x01(\fR\x05coord\"\xcf\x01\n" +
 	"\n" +
 	"ProbeReply\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x12\n" +
@@ -3637,7 +3755,9 @@ const file_wire_proto_rawDesc = "" +
 	"\x04path\x18\x04 \x03(\fR\x04path\x128\n" +
 	"\n" +
 	"candidates\x18\x05 \x03(\v2\x18.castd.wire.v1.CandidateR\n" +
-	"candidates\"\xe7\x01\n" +
+	"candidates\x12\x19\n" +
+	"\bdelay_us\x18\x14 \x01(\rR\adelayUs\x12\x14\n" +
+	"\x05coord\x18\x15 \x01(\fR\x05coord\"\xfd\x01\n" +
 	"\x04Join\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12,\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x14\n" +
@@ -3645,7 +3765,8 @@ const file_wire_proto_rawDesc = "" +
 	"\x04have\x18\x04 \x03(\v2\x19.castd.wire.v1.StreamMarkR\x04have\x12*\n" +
 	"\x05chain\x18\x05 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x14\n" +
 	"\x05addrs\x18\x06 \x03(\fR\x05addrs\x12\x14\n" +
-	"\x05avoid\x18\a \x03(\fR\x05avoid\"\xb0\x02\n" +
+	"\x05avoid\x18\a \x03(\fR\x05avoid\x12\x14\n" +
+	"\x05coord\x18\x14 \x01(\fR\x05coord\"\xe1\x02\n" +
 	"\x06Accept\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12,\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x12\n" +
@@ -3656,7 +3777,9 @@ const file_wire_proto_rawDesc = "" +
 	"candidates\x18\x06 \x03(\v2\x18.castd.wire.v1.CandidateR\n" +
 	"candidates\x12/\n" +
 	"\x05marks\x18\a \x03(\v2\x19.castd.wire.v1.StreamMarkR\x05marks\x12*\n" +
-	"\x05chain\x18\b \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\"\xa0\x01\n" +
+	"\x05chain\x18\b \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x19\n" +
+	"\bdelay_us\x18\x14 \x01(\rR\adelayUs\x12\x14\n" +
+	"\x05audio\x18\x15 \x01(\bR\x05audio\"\xa0\x01\n" +
 	"\x06Refuse\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x128\n" +
@@ -3671,13 +3794,14 @@ const file_wire_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x128\n" +
 	"\n" +
 	"candidates\x18\x02 \x03(\v2\x18.castd.wire.v1.CandidateR\n" +
-	"candidates\"o\n" +
+	"candidates\"\x8a\x01\n" +
 	"\x04Path\x12\x12\n" +
 	"\x04path\x18\x01 \x03(\fR\x04path\x12\x19\n" +
 	"\bpath_seq\x18\x02 \x01(\x04R\apathSeq\x128\n" +
 	"\n" +
 	"candidates\x18\x03 \x03(\v2\x18.castd.wire.v1.CandidateR\n" +
-	"candidates\"<\n" +
+	"candidates\x12\x19\n" +
+	"\bdelay_us\x18\x14 \x01(\rR\adelayUs\"<\n" +
 	"\n" +
 	"StreamMark\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\x12\x16\n" +
@@ -3766,7 +3890,7 @@ const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"echo_delay\x18\x03 \x01(\rR\techoDelay\x12.\n" +
 	"\x05rooms\x18\x04 \x03(\v2\x18.castd.wire.v1.RoomPulseR\x05rooms\x12#\n" +
-	"\rloss_permille\x18\x05 \x01(\rR\flossPermille\"\xdc\x01\n" +
+	"\rloss_permille\x18\x05 \x01(\rR\flossPermille\"\x91\x02\n" +
 	"\tRoomPulse\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\x06R\x04room\x12\x14\n" +
 	"\x05depth\x18\x02 \x01(\rR\x05depth\x12 \n" +
@@ -3775,7 +3899,10 @@ const file_wire_proto_rawDesc = "" +
 	"\trepairing\x18\x04 \x01(\bR\trepairing\x12/\n" +
 	"\x05marks\x18\x05 \x03(\v2\x19.castd.wire.v1.StreamMarkR\x05marks\x12\x1a\n" +
 	"\baudience\x18\x06 \x01(\rR\baudience\x12\x18\n" +
-	"\afeeding\x18\a \x01(\bR\afeeding\"8\n" +
+	"\afeeding\x18\a \x01(\bR\afeeding\x12\x14\n" +
+	"\x05below\x18\x14 \x01(\rR\x05below\x12\x1d\n" +
+	"\n" +
+	"free_below\x18\x15 \x01(\rR\tfreeBelow\"8\n" +
 	"\x04Nack\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\x12\x18\n" +
 	"\anumbers\x18\x02 \x03(\x04R\anumbers\"&\n" +

@@ -1,0 +1,83 @@
+package tree
+
+import (
+	"hash/fnv"
+	"time"
+
+	"github.com/castd/castd/tree/coord"
+)
+
+// Where this peer stands: its delay from the origin, its branch, what hangs below it.
+
+// BranchOf tells which child of the origin a path runs through, as a number that is never 0; it is 0 for the origin's own path and
+// for none. Two peers in different branches share no peer on their paths but the origin.
+func BranchOf(path []ID) uint32 {
+	if len(path) < 2 {
+		return 0
+	}
+	h := fnv.New32a()
+	h.Write([]byte(path[1]))
+	return max(h.Sum32(), 1)
+}
+
+// hopCost is what a relay adds to the delay of the network.
+const hopCost = time.Millisecond
+
+// delay is what media takes from the origin to this peer, as far as round trips tell.
+func (r *Router) delay() time.Duration {
+	p := r.parent
+	if p == nil {
+		return 0
+	}
+	return clampDelay(p.delay + p.rtt/2 + hopCost)
+}
+
+// measured takes a round trip to a peer that said where it stands.
+func (r *Router) measured(rtt time.Duration, c coord.Coord) {
+	r.coord.Learn(rtt, c, r.dir)
+}
+
+// below counts the peers below this one, as its children tell.
+func (r *Router) below() int {
+	n := 0
+	for _, c := range r.children {
+		if c.kind != Backup && c.confirmed {
+			n += 1 + c.below
+		}
+	}
+	return n
+}
+
+// freeBelow counts the free slots of this peer and of those below it.
+func (r *Router) freeBelow() int {
+	n := r.free()
+	for _, c := range r.children {
+		if c.kind != Backup && c.confirmed {
+			n += c.freeBelow
+		}
+	}
+	return n
+}
+
+// self describes this peer.
+func (r *Router) self() Candidate {
+	return Candidate{
+		Peer: r.cfg.Self, Addrs: r.addrs, Depth: uint32(r.depth()), Free: uint32(r.free()), Slots: uint32(r.slots),
+		Delay: r.delay(), Coord: r.coord.Coord(), Branch: BranchOf(r.path),
+	}
+}
+
+// maxBelow bounds what a child may claim to have below it.
+const maxBelow = 1 << 20
+
+// aggregate takes what a child says of those below it.
+func (c *child) aggregate(p Pulse) {
+	c.below, c.freeBelow = min(max(p.Below, 0), maxBelow), min(max(p.FreeBelow, 0), maxBelow)
+}
+
+// Candidate describes the peer that the status is of, without its name and addresses.
+func (s Status) Candidate() Candidate {
+	return Candidate{
+		Depth: uint32(s.Depth), Free: uint32(s.Free), Slots: uint32(s.Slots), Delay: s.Delay, Coord: s.Coord, Branch: BranchOf(s.Path),
+	}
+}
