@@ -120,14 +120,20 @@ type (
 		Repairing bool          // Status.Repairing of the sender
 		Feeding   bool          // the sender counts this peer among those it sends media to
 		RTT       time.Duration // of the hop, as the caller measures it; 0 where it does not
+		OriginAge time.Duration // since the sender got news of the origin's clock: grows where it is cut off; 0 from a child
 		Below     int           // Status.Below and Status.FreeBelow of the sender
 		FreeBelow int
 	}
-	// Alive tells when the last packet of any kind came from a peer. The caller gives it for parent and backup before each Tick.
+	// Alive tells when the last packet of any kind came from a parent, backup or child. The caller gives it before each Tick. A
+	// caller that knows a hop to be well may name a time to come, once; where the hop fails before, it names an earlier one, and
+	// the silence counts from then.
 	Alive struct {
 		Peer ID
 		At   time.Time
 	}
+	// Broken says that the operating system of a peer has ended a connection that lives as long as its process: it has crashed,
+	// most likely. That is a suspicion, to be acted on as on silence.
+	Broken struct{ Peer ID }
 	// Distrust says that a peer sent forged media: it is left, and not chosen for Config.DistrustFor.
 	Distrust struct {
 		Peer   ID
@@ -153,6 +159,7 @@ func (HopUp) input()         {}
 func (HopDown) input()       {}
 func (Pulse) input()         {}
 func (Alive) input()         {}
+func (Broken) input()        {}
 func (Distrust) input()      {}
 func (Leave) input()         {}
 func (Tick) input()          {}

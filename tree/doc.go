@@ -33,7 +33,7 @@
 // # The caller
 //
 // The caller gives each Input to Step with the present time, carries out the Actions in order, and gives Tick at NextDeadline.
-// Before a Tick it tells by Alive when it last heard parent and backup. It sends pulses on the hops, with Status.Depth,
+// Before a Tick it tells by Alive when it last heard parent, backup and children. It sends pulses on the hops, with Status.Depth,
 // Status.Repairing and whether the other side is among the children last set that are fed: a parent that says for a second
 // that it does not feed this peer is left. A HopDown is final; where a hop is replaced by a new one it is not given.
 //

@@ -120,14 +120,14 @@ func (s *source) input(r *Router, now time.Time) Input {
 	case 9:
 		return Pulse{
 			From: p, Depth: s.n(20) - 2, MediaAge: time.Duration(s.n(200)) * 20 * time.Millisecond, Repairing: s.n(2) > 0, Feeding: s.n(2) > 0,
-			RTT: s.delay(), Below: s.n(256) - 3, FreeBelow: s.n(256) - 3,
+			OriginAge: time.Duration(s.n(100)) * 50 * time.Millisecond, RTT: s.delay(), Below: s.n(256) - 3, FreeBelow: s.n(256) - 3,
 		}
 	case 10:
 		return Alive{p, now.Add(time.Duration(s.n(256)-200) * 10 * time.Millisecond)}
 	case 11:
 		return Candidates{List: s.cands(), Advert: s.n(2) > 0}
 	case 12:
-		return []Input{SetSlots{s.n(6) - 1}, SetAddrs{make([][]byte, 9)}, Distrust{Peer: p}, SetAudioShare{float64(s.n(256)-20) / 100}}[s.n(4)]
+		return []Input{SetSlots{s.n(6) - 1}, SetAddrs{make([][]byte, 9)}, Distrust{Peer: p}, SetAudioShare{float64(s.n(256)-20) / 100}, Broken{p}}[s.n(5)]
 	case 13:
 		return []Input{Start{}, Start{true}, Promote{}, Demote{}, Leave{}}[s.n(5)]
 	}

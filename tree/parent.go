@@ -134,18 +134,17 @@ func (r *Router) searchEnded(s *search) {
 // maxSpareGap is the longest pause between two searches for a better place or backup.
 const maxSpareGap = 30 * time.Second
 
-// heardFrom notes that a peer is alive at t.
-func (r *Router) heardFrom(peer ID, t time.Time) {
-	if t.After(r.now) {
-		t = r.now
-	}
-	if c := r.child(peer); c != nil && t.After(c.alive) {
+// heardFrom notes that a peer was alive at t. A time to come that was named before gives way to any that is named by a caller
+// afterwards (takeBack), but not to the arrival of a message.
+func (r *Router) heardFrom(peer ID, t time.Time, takeBack bool) {
+	news := func(old time.Time) bool { return t.After(old) || takeBack && old.After(r.now) && t.Before(old) }
+	if c := r.child(peer); c != nil && news(c.alive) {
 		c.alive = t
 	}
-	if b := r.backup; b != nil && b.peer == peer && t.After(b.alive) {
+	if b := r.backup; b != nil && b.peer == peer && news(b.alive) {
 		b.alive = t
 	}
-	if p := r.parent; p != nil && p.peer == peer && t.After(p.alive) {
+	if p := r.parent; p != nil && p.peer == peer && news(p.alive) {
 		p.alive = t
 		if p.suspect && r.now.Sub(t) < r.cfg.PulseSilence { // false alarm: stay
 			p.suspect = false
@@ -159,7 +158,7 @@ func (r *Router) heardFrom(peer ID, t time.Time) {
 
 // recvPulse takes what a parent, backup or child tells on the hop.
 func (r *Router) recvPulse(p Pulse) {
-	r.heardFrom(p.From, r.now)
+	r.heardFrom(p.From, r.now, false)
 	if b := r.backup; b != nil && b.peer == p.From {
 		b.pulse, b.pulseAt = p, r.now
 	}

@@ -87,8 +87,10 @@ func (r *Router) Step(now time.Time, in Input) []Action {
 	if now.Before(r.now) {
 		now = r.now
 	}
-	if !r.now.IsZero() && now.Sub(r.now) > 2*r.cfg.PulseSilence {
-		r.slept(now)
+	if now.Sub(r.now) > 2*r.cfg.PulseSilence { // else there is no need to look
+		if due, ok := r.NextDeadline(); ok && now.Sub(due) > r.cfg.PulseSilence {
+			r.slept(now)
+		}
 	}
 	r.now = now
 	r.handle(in)
@@ -103,8 +105,8 @@ func (r *Router) Step(now time.Time, in Input) []Action {
 	return r.acts
 }
 
-// slept allows for this process having been stopped: deadlines come much closer than this, so the silence since the last Step
-// is not the others' fault.
+// slept allows for this process having been stopped, as the last deadline has passed long ago: the silence since then is not the
+// others' fault.
 func (r *Router) slept(now time.Time) {
 	for _, l := range []*link{r.parent, r.backup} {
 		if l != nil {
@@ -114,6 +116,13 @@ func (r *Router) slept(now time.Time) {
 	for _, c := range r.children {
 		c.alive = later(c.alive, now.Add(-r.cfg.ChildSilence/2))
 	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func later(a, b time.Time) time.Time {
@@ -175,7 +184,9 @@ func (r *Router) handle(in Input) {
 	case Pulse:
 		r.recvPulse(in)
 	case Alive:
-		r.heardFrom(in.Peer, in.At)
+		r.heardFrom(in.Peer, in.At, true)
+	case Broken:
+		r.broken(in.Peer)
 	case HopDown:
 		r.hopDown(in.Peer)
 	case Unreachable:

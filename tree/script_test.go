@@ -200,6 +200,11 @@ func (s *script) input(f []string) Input {
 		return HopDown{peer}
 	case "unreachable":
 		return Unreachable{peer}
+	case "broken":
+		return Broken{peer}
+	case "alive":
+		d, _ := time.ParseDuration(s.str(f, "at"))
+		return Alive{peer, simStart.Add(d)}
 	case "distrust":
 		return Distrust{Peer: peer}
 	case "pulse":

@@ -40,14 +40,28 @@ func (r *Router) silence() {
 		return
 	}
 	if r.now.Sub(p.alive) >= r.cfg.PulseSilence {
-		p.suspect = true
-		r.updatePath()
-		r.repair(ReasonRepair, p.peer, nil)
+		r.suspect(p)
 		return
 	}
 	if stalled(r.now, p, r.backup) {
 		r.send(p.peer, &MsgLeave{Reason: LeaveMoved})
 		r.lose(ReasonRepair, nil)
+	}
+}
+
+// suspect asks others for what the silent parent does not send.
+func (r *Router) suspect(p *link) {
+	p.suspect = true
+	r.updatePath()
+	r.repair(ReasonRepair, p.peer, nil)
+}
+
+// broken takes a sign that a peer's process has ended: as if it had been silent for long enough already. Of a backup nothing
+// follows, as its hop tells soon.
+func (r *Router) broken(peer ID) {
+	if p := r.parent; p != nil && p.peer == peer && !p.suspect {
+		p.alive = earlier(p.alive, r.now.Add(-r.cfg.PulseSilence))
+		r.suspect(p)
 	}
 }
 

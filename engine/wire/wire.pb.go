@@ -3040,11 +3040,12 @@ type RoomPulse struct {
 	Depth         uint32                 `protobuf:"varint,2,opt,name=depth,proto3" json:"depth,omitempty"`
 	MediaAgeMs    uint32                 `protobuf:"varint,3,opt,name=media_age_ms,json=mediaAgeMs,proto3" json:"media_age_ms,omitempty"`
 	Repairing     bool                   `protobuf:"varint,4,opt,name=repairing,proto3" json:"repairing,omitempty"`
-	Marks         []*StreamMark          `protobuf:"bytes,5,rep,name=marks,proto3" json:"marks,omitempty"`                            // newest number of each stream
-	Audience      uint32                 `protobuf:"varint,6,opt,name=audience,proto3" json:"audience,omitempty"`                     // upward: listeners of the child and below
-	Feeding       bool                   `protobuf:"varint,7,opt,name=feeding,proto3" json:"feeding,omitempty"`                       // downward: the parent counts this peer among those it sends media to
-	Below         uint32                 `protobuf:"varint,20,opt,name=below,proto3" json:"below,omitempty"`                          // upward: peers below the child
-	FreeBelow     uint32                 `protobuf:"varint,21,opt,name=free_below,json=freeBelow,proto3" json:"free_below,omitempty"` // upward: free slots of the child and of those below
+	Marks         []*StreamMark          `protobuf:"bytes,5,rep,name=marks,proto3" json:"marks,omitempty"`                                  // newest number of each stream
+	Audience      uint32                 `protobuf:"varint,6,opt,name=audience,proto3" json:"audience,omitempty"`                           // upward: listeners of the child and below
+	Feeding       bool                   `protobuf:"varint,7,opt,name=feeding,proto3" json:"feeding,omitempty"`                             // downward: the parent counts this peer among those it sends media to
+	Below         uint32                 `protobuf:"varint,20,opt,name=below,proto3" json:"below,omitempty"`                                // upward: peers below the child
+	FreeBelow     uint32                 `protobuf:"varint,21,opt,name=free_below,json=freeBelow,proto3" json:"free_below,omitempty"`       // upward: free slots of the child and of those below
+	OriginClock   uint32                 `protobuf:"varint,40,opt,name=origin_clock,json=originClock,proto3" json:"origin_clock,omitempty"` // downward: milliseconds since the origin became it, as far as the sender has heard
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3138,6 +3139,13 @@ func (x *RoomPulse) GetBelow() uint32 {
 func (x *RoomPulse) GetFreeBelow() uint32 {
 	if x != nil {
 		return x.FreeBelow
+	}
+	return 0
+}
+
+func (x *RoomPulse) GetOriginClock() uint32 {
+	if x != nil {
+		return x.OriginClock
 	}
 	return 0
 }
@@ -3890,7 +3898,7 @@ const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"echo_delay\x18\x03 \x01(\rR\techoDelay\x12.\n" +
 	"\x05rooms\x18\x04 \x03(\v2\x18.castd.wire.v1.RoomPulseR\x05rooms\x12#\n" +
-	"\rloss_permille\x18\x05 \x01(\rR\flossPermille\"\x91\x02\n" +
+	"\rloss_permille\x18\x05 \x01(\rR\flossPermille\"\xb4\x02\n" +
 	"\tRoomPulse\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\x06R\x04room\x12\x14\n" +
 	"\x05depth\x18\x02 \x01(\rR\x05depth\x12 \n" +
@@ -3902,7 +3910,8 @@ const file_wire_proto_rawDesc = "" +
 	"\afeeding\x18\a \x01(\bR\afeeding\x12\x14\n" +
 	"\x05below\x18\x14 \x01(\rR\x05below\x12\x1d\n" +
 	"\n" +
-	"free_below\x18\x15 \x01(\rR\tfreeBelow\"8\n" +
+	"free_below\x18\x15 \x01(\rR\tfreeBelow\x12!\n" +
+	"\forigin_clock\x18( \x01(\rR\voriginClock\"8\n" +
 	"\x04Nack\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\x12\x18\n" +
 	"\anumbers\x18\x02 \x03(\x04R\anumbers\"&\n" +
