@@ -18,7 +18,8 @@ const module = "github.com/castd/castd/"
 const imports = `
 tree               : tree/coord
 tree/coord         :
-tree/treesim       : tree tree/coord
+tree/treesim       : tree tree/coord tree/treesim/picture
+tree/treesim/picture :
 mixer              :
 mixer/jitter       :
 mixer/opus         :
@@ -48,14 +49,14 @@ plugins            : plugins/sdk engine engine/wire
 plugins/recording  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/voicemail  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/pstn       : plugins/sdk mixer/opus
-cmd/castd          : engine engine/bench engine/codec engine/container engine/node engine/store engine/wire plugins tree tree/treesim
+cmd/castd          : engine engine/bench engine/codec engine/container engine/node engine/store engine/wire plugins tree tree/treesim tree/treesim/picture
 examples/broadcast : engine engine/node
 cmd/castd/e2e      :
 `
 
 // Pure packages do no IO, hold no locks, do not log, and take time and randomness as arguments; forbidigo (.golangci.yml) looks
 // for the clock. engine/wire's generated code needs sync.
-var pure = []string{"tree", "tree/coord", "tree/treesim", "mixer", "mixer/jitter", "engine/codec", "engine/seal", "engine/room", "engine/uplink", "engine/wire"}
+var pure = []string{"tree", "tree/coord", "tree/treesim", "tree/treesim/picture", "mixer", "mixer/jitter", "engine/codec", "engine/seal", "engine/room", "engine/uplink", "engine/wire"}
 
 var impure = []string{"net", "net/http", "os", "os/exec", "log", "log/slog", "sync", "sync/atomic", "math/rand", "syscall", "context"}
 
