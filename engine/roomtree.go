@@ -23,7 +23,9 @@ func (r *Room) step(in tree.Input) {
 	for len(r.inputs) > 0 {
 		in := r.inputs[0]
 		r.inputs = r.inputs[1:]
-		for _, a := range slices.Clone(r.router.Step(time.Now(), in)) {
+		actions := slices.Clone(r.router.Step(time.Now(), in))
+		r.traceLoop(in, actions)
+		for _, a := range actions {
 			r.actLoop(a)
 		}
 		r.relinkLoop(nil)

@@ -88,7 +88,7 @@ func (n *node) watch(t *testing.T, name string, sent *programme) *viewer {
 // publish connects a publisher to this peer.
 func (n *node) publish(t *testing.T, keys time.Duration) *publisher {
 	t.Helper()
-	return publish(t, n.http(), n.token(), n.room(), keys)
+	return publish(t, n.http(), n.token(), n.room(), keys, usualPictures)
 }
 
 // counters returns the peer's metrics that are not zero, for what a failed test prints.

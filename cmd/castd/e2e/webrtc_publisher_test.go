@@ -15,7 +15,8 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// The programme: 50 Opus packets a second; 30 pictures a second in bursts of 5 packets, key frames in bursts of 20.
+// The programme: 50 Opus packets a second; 30 pictures a second in bursts of 5 packets, key frames in bursts of 20, unless a test
+// wants smaller ones.
 const (
 	audioEvery  = 20 * time.Millisecond
 	audioTicks  = 960
@@ -35,6 +36,7 @@ type publisher struct {
 	*guest
 	sent    programme
 	keys    time.Duration // between key frames that nobody asked for
+	sizes   pictureSizes
 	tracks  [2]*webrtc.TrackLocalStaticRTP
 	ext     [2]uint8
 	wishes  atomic.Int64 // PLI and FIR received
@@ -66,10 +68,16 @@ func (l *lateness) take() []time.Duration {
 	return all
 }
 
+// pictureSizes are the packets of key frames and of other pictures.
+type pictureSizes struct{ key, delta int }
+
+// usualPictures make a programme of 1.1 Mbit/s.
+var usualPictures = pictureSizes{keyPackets, deltaPacket}
+
 // publish connects to a room by WHIP and sends until finish is called. A key frame comes every keys, or when one is asked for.
-func publish(t *testing.T, base, token, room string, keys time.Duration) *publisher {
+func publish(t *testing.T, base, token, room string, keys time.Duration, sizes pictureSizes) *publisher {
 	t.Helper()
-	p := &publisher{guest: newGuest(t, base, token), keys: keys, stop: make(chan struct{})}
+	p := &publisher{guest: newGuest(t, base, token), keys: keys, sizes: sizes, stop: make(chan struct{})}
 	var err error
 	for track, c := range []webrtc.RTPCodecCapability{
 		{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}, {MimeType: webrtc.MimeTypeVP8, ClockRate: 90000},
@@ -160,10 +168,10 @@ func (p *publisher) sendVideo(start time.Duration) {
 	p.pace(start, pictureTime, func(i int) {
 		now := clock()
 		key := i == 0 || now-lastKey >= p.keys || p.wanted.Load() && now-lastKey >= keyGap
-		count := deltaPacket
+		count := p.sizes.delta
 		if key {
 			p.wanted.Store(false)
-			lastKey, count = now, keyPackets
+			lastKey, count = now, p.sizes.key
 		}
 		for k := range count {
 			s := stamp{track: videoTrack, counter: uint64(n), sent: clock()}
