@@ -141,10 +141,10 @@ func (r *Router) advance(s *search) {
 		s.asks[i].usable = false
 		r.join(s, s.asks[i].peer, s.asks[i].quality)
 	}
-	if len(s.attempts) > 0 {
-		return
+	if len(s.attempts) >= s.width {
+		return // of those that were asked without a probe one may be dead: it must not keep the others waiting
 	}
-	if !s.spent() && (r.best(s) >= 0 || r.probe(s) > 0 || s.waiting() > 0) {
+	if !s.spent() && (r.best(s) >= 0 || r.probe(s) > 0 || s.waiting() > 0) || len(s.attempts) > 0 {
 		return
 	}
 	r.roundFailed(s)
