@@ -22,7 +22,8 @@ const (
 // feeder sends to all children of a room: one goroutine, which a packet wakes once however many children there are, and a
 // picture once. It exists while there are children.
 type feeder struct {
-	wake chan struct{} // constant; capacity 1
+	transport Transport     // constant
+	wake      chan struct{} // constant; capacity 1
 
 	mu       sync.Mutex // guards all following fields
 	children int
@@ -33,7 +34,7 @@ type feeder struct {
 	held     bool
 }
 
-func newFeeder() *feeder { return &feeder{wake: make(chan struct{}, 1)} }
+func newFeeder(t Transport) *feeder { return &feeder{transport: t, wake: make(chan struct{}, 1)} }
 
 // add makes sure that the goroutine runs.
 func (f *feeder) add() {
@@ -100,6 +101,7 @@ func (f *feeder) kick() {
 
 // feeding is what the goroutine works with.
 type feeding struct {
+	out    Outbox
 	items  []relay.Item
 	buf    []byte
 	pkts   [][]byte
@@ -117,7 +119,7 @@ func (f *feeder) run(stop <-chan struct{}, before <-chan struct{}, ended chan<- 
 	if before != nil {
 		<-before
 	}
-	w := feeding{items: make([]relay.Item, childBatch), buf: make([]byte, childBatch*wire.MaxPacket), pkts: make([][]byte, 0, childBatch)}
+	w := feeding{out: f.transport.NewOutbox(), items: make([]relay.Item, childBatch), buf: make([]byte, childBatch*wire.MaxPacket), pkts: make([][]byte, 0, childBatch)}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var turn []*child
@@ -151,10 +153,11 @@ func (f *feeder) run(stop <-chan struct{}, before <-chan struct{}, ended chan<- 
 			c.paused, c.burst = false, 0
 			w.serve(c)
 		}
+		w.out.Flush()
 	}
 }
 
-// serve sends what waits for the child, up to a burst of its backlog.
+// serve sends what waits for the child, up to a burst of its backlog; it goes out with the next Flush.
 func (w *feeding) serve(c *child) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
@@ -175,7 +178,7 @@ func (w *feeding) serve(c *child) {
 			w.items[i] = relay.Item{}
 		}
 		// Errors are the hop's to count; a dead hop ends this child through HopDown.
-		_, _ = c.hop.WritePackets(w.pkts)
+		_ = w.out.WritePackets(c.hop, w.pkts)
 		if c.burst >= childBatch {
 			c.paused = true
 			w.paused = append(w.paused, pausedChild{c, time.Now().Add(burstPause)})

@@ -21,9 +21,10 @@ type hopState struct {
 	rtt       atomic.Int64  // nanoseconds, smoothed; 0 unknown
 	peerLoss  atomic.Uint32 // thousandths of what is sent to the peer, as he reports
 
-	silent  bool   // at the last look; pulseRun's
-	sent    uint64 // packets, at the last tick; pulseRun's
-	repairs budget // of what the peer asks for again; its reader's
+	silent  bool                 // at the last look; pulseRun's
+	sent    uint64               // packets, at the last tick; pulseRun's
+	repairs budget               // of what the peer asks for again; its reader's
+	told    map[uint64]childNews // by room tag: what the peer's pulses have told as a child; its reader's
 
 	mu     sync.Mutex
 	before HopStats // at the last rate computation
@@ -49,7 +50,7 @@ func (h *hopState) rates(now time.Time) (up, down uint64) {
 
 // silentFor returns for how long nothing has come over the hop; 0 if nothing has come yet.
 func silentFor(h Hop, now time.Time) time.Duration {
-	last := h.Stats().LastReceived
+	last := h.LastReceived()
 	if last.IsZero() {
 		return 0
 	}
@@ -149,6 +150,7 @@ const (
 
 // pulseRun sends pulses on all hops. Where none needs one soon, it sleeps longer.
 func (e *Engine) pulseRun(ctx context.Context) {
+	out := e.transport.NewOutbox()
 	timer := time.NewTimer(pulseEvery)
 	defer timer.Stop()
 	for n := 0; ; {
@@ -161,14 +163,15 @@ func (e *Engine) pulseRun(ctx context.Context) {
 		if n%idlePulseEvery == 0 {
 			e.dropSilentHops(time.Now())
 		}
-		step := e.pulses(n)
+		step := e.pulses(n, out)
+		out.Flush()
 		n += step
 		timer.Reset(time.Duration(step) * pulseEvery)
 	}
 }
 
-// pulses sends the pulses that are due at the n-th tick and returns how many ticks later the next are.
-func (e *Engine) pulses(n int) (step int) {
+// pulses writes the pulses that are due at the n-th tick to out and returns how many ticks later the next are.
+func (e *Engine) pulses(n int, out Outbox) (step int) {
 	rooms := e.Rooms()
 	step = childEvery
 	for to, h := range *e.hops.Load() {
@@ -197,7 +200,7 @@ func (e *Engine) pulses(n int) (step int) {
 			p.Echo = h.stampIn.Load()
 			p.EchoDelay = uint32(now.Sub(time.Unix(0, at)).Milliseconds())
 		}
-		_ = h.WriteControl(&wire.HopControl{Pulse: p}) // counted by the hop
+		_ = out.WriteControl(h.Hop, &wire.HopControl{Pulse: p}) // counted by the hop
 	}
 	// Ticks that are left out must not be those at which the slower hops are served.
 	if step > 1 {

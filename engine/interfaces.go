@@ -66,9 +66,22 @@ type Transport interface {
 	// Answer answers an offer that came from the peer over an authenticated way. A hop that there was to him is closed first;
 	// while both dial, the lower peer id's offer wins.
 	Answer(ctx context.Context, from peer.ID, offer *wire.HopOffer) (*wire.HopAnswer, error)
+	// NewOutbox returns an empty Outbox.
+	NewOutbox() Outbox
 	// Port returns the UDP port of all media.
 	Port() int
 	Close() error
+}
+
+// Outbox collects what goes to many hops of one Transport and hands it to the network together: a system call costs as much as
+// encrypting several packets. It belongs to one goroutine, while its hops may be used by all.
+type Outbox interface {
+	// WritePackets is that of Hop, but that packets may wait for Flush. What the network refuses is the hop's to count.
+	WritePackets(h Hop, pkts [][]byte) error
+	// WriteControl is that of Hop, with the same difference.
+	WriteControl(h Hop, c *wire.HopControl) error
+	// Flush sends what waits. Who has written calls it before it waits for anything.
+	Flush()
 }
 
 // Signaller carries a hop's offer to a peer and brings back the answer, over a way that authenticates both.
@@ -96,6 +109,8 @@ type Hop interface {
 	// PeerLoss tells the loss, in thousandths, that the peer reports of packets sent to him. A lossy hop adds redundancy.
 	PeerLoss(permille uint32)
 	Stats() HopStats
+	// LastReceived returns when something that authenticated came last, the zero time if nothing has yet.
+	LastReceived() time.Time
 	// Close ends the hop. HopDown follows.
 	Close() error
 }
@@ -107,6 +122,5 @@ type HopStats struct {
 	Recovered                    uint64 // packets restored from redundancy
 	Invalid                      uint64 // packets that did not authenticate or parse
 	LossPermille                 uint32 // of the packets sent to this side, over the last seconds
-	LastReceived                 time.Time
 	Local, Remote                string // UDP addresses
 }

@@ -154,14 +154,48 @@ func (r *Room) pulse(from peer.ID, p *wire.RoomPulse, now time.Time) {
 		in.RTT = time.Duration(h.rtt.Load())
 	}
 	audience := int(min(p.Audience, 1<<20))
+	if _, child := l.children[from]; child && from != l.primary && from != l.backup && !r.news(from, in, audience, now) {
+		return
+	}
 	r.post(func() {
-		if _, child := r.links.Load().children[from]; child {
+		if _, child := r.links.Load().children[from]; child && r.audienceOf[from] != audience {
 			r.audienceOf[from] = audience
 			r.sumAudienceLoop()
 		}
 		r.step(in)
 	})
 }
+
+// childNews is what a child's pulse told the router last. That the child lives is seen by its hop.
+type childNews struct {
+	pulse    tree.Pulse
+	audience int
+	at       time.Time
+}
+
+// repeatNews is how often what a child's pulses tell goes to the router although nothing in it is new.
+const repeatNews = 2 * time.Second
+
+// news reports whether a child's pulse tells something new. It is called by the reader of the child's hop.
+func (r *Room) news(from peer.ID, in tree.Pulse, audience int, now time.Time) bool {
+	hs := r.e.hop(from)
+	if hs == nil {
+		return true
+	}
+	in.MediaAge = 0 // it counts between a child and its parent only
+	old := hs.told[r.tag]
+	if old.pulse == in && old.audience == audience && now.Sub(old.at) < repeatNews {
+		return false
+	}
+	if hs.told == nil || len(hs.told) > maxTold {
+		hs.told = make(map[uint64]childNews)
+	}
+	hs.told[r.tag] = childNews{in, audience, now}
+	return true
+}
+
+// maxTold bounds the rooms whose pulses are remembered for a hop.
+const maxTold = 64
 
 // strangerLoop tells a peer that takes this one for its parent, or for its child if it feeds it, that it is mistaken: one of the
 // two has seen their hop come and go, the other has not.

@@ -122,7 +122,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 	r := &Room{
 		e: e, id: rec.ID, tag: rec.ID.Tag(), topic: topicOf(rec.ID, rec.Private), owner: rec.Owner, private: rec.Private, since: time.Now(),
 		own: rec.IsOwner(e.user.Public().(ed25519.PublicKey)), ctx: ctx, cancel: cancel, mailbox: make(chan func(), mailboxSize), inner: innerMail{wake: make(chan struct{}, 1)},
-		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), feeder: newFeeder(), have: make(map[peer.ID][]*wire.StreamMark),
+		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), feeder: newFeeder(e.transport), have: make(map[peer.ID][]*wire.StreamMark),
 		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
 		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
@@ -203,12 +203,12 @@ func (r *Room) loop() {
 			l := r.links.Load()
 			for _, id := range []peer.ID{l.primary, l.backup} {
 				if h := r.e.hop(id); h != nil {
-					r.step(tree.Alive{Peer: tree.ID(id), At: h.Stats().LastReceived})
+					r.step(tree.Alive{Peer: tree.ID(id), At: h.LastReceived()})
 				}
 			}
 			for id := range l.children {
 				if h := r.e.hop(id); h != nil {
-					r.step(tree.Alive{Peer: tree.ID(id), At: h.Stats().LastReceived})
+					r.step(tree.Alive{Peer: tree.ID(id), At: h.LastReceived()})
 				}
 			}
 			r.step(tree.Tick{})

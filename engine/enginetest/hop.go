@@ -20,6 +20,7 @@ type transport Peer
 func (t *transport) peer() *Peer { return (*Peer)(t) }
 
 func (t *transport) Start(h engine.HopHandler, s engine.Signaller) { t.media, t.signal = h, s }
+func (t *transport) NewOutbox() engine.Outbox                      { return outbox{} }
 func (t *transport) Port() int                                     { return 1 }
 func (t *transport) Close() error                                  { return nil }
 
@@ -176,9 +177,22 @@ func (h *hop) PeerLoss(uint32) {}
 func (h *hop) Stats() engine.HopStats {
 	return engine.HopStats{
 		PacketsSent: h.sent.Load(), PacketsReceived: h.received.Load(), BytesSent: h.bytesOut.Load(), BytesReceived: h.bytesIn.Load(),
-		LastReceived: time.Unix(0, h.last.Load()),
 	}
 }
+
+func (h *hop) LastReceived() time.Time { return time.Unix(0, h.last.Load()) }
+
+// outbox sends at once.
+type outbox struct{}
+
+func (outbox) WritePackets(h engine.Hop, pkts [][]byte) error {
+	_, err := h.WritePackets(pkts)
+	return err
+}
+
+func (outbox) WriteControl(h engine.Hop, c *wire.HopControl) error { return h.WriteControl(c) }
+
+func (outbox) Flush() {}
 
 // Close ends this end; the other hears of it if the network still carries anything between the two.
 func (h *hop) Close() error {

@@ -24,10 +24,11 @@ type timings struct {
 	glare        time.Duration // how long a Dial that lost waits for the winner's hop
 }
 
-// defaultTimings: the ICE timeouts only clean up, since the tree hears of a silent parent far sooner by its pulses.
+// defaultTimings: the ICE timeouts only clean up, since the tree hears of a silent parent far sooner by its pulses. Checks as
+// keepalives prove consent (RFC 7675 section 5.1 has them every five seconds); what keeps a NAT's binding open is the pulses.
 func defaultTimings() timings {
 	return timings{
-		check: 20 * time.Millisecond, keepalive: 2 * time.Second, disconnected: 4 * time.Second, failed: 8 * time.Second,
+		check: 20 * time.Millisecond, keepalive: 5 * time.Second, disconnected: 6 * time.Second, failed: 9 * time.Second,
 		retransmit: 100 * time.Millisecond, connect: 10 * time.Second, glare: 5 * time.Second,
 	}
 }

@@ -41,7 +41,8 @@ type Hop struct {
 	dtls      *dtls.Conn
 	handshook chan struct{} // closed when the goroutine that watches dtls has ended
 	send      sender
-	receive   receiver // run's
+	way       way
+	receive   receiver
 	counters  counters
 }
 
@@ -260,6 +261,8 @@ func (h *Hop) serve() {
 		h.demux(b)
 	}
 	h.receive.early = nil
+	h.openWay()
+	defer h.closeWay()
 	buf := make([]byte, receiveSize)
 	for {
 		n, err := h.conn.Read(buf)
@@ -323,11 +326,16 @@ func (h *Hop) Stats() engine.HopStats {
 		BytesSent: c.bytesSent.Load(), BytesReceived: c.bytesReceived.Load(),
 		Recovered: c.recovered.Load(), Invalid: c.invalid.Load(), LossPermille: c.lossPermille.Load(),
 	}
-	if ns := c.lastReceived.Load(); ns != 0 {
-		s.LastReceived = time.Unix(0, ns)
-	}
 	s.Local, s.Remote = address(h.conn.LocalAddr()), address(h.conn.RemoteAddr())
 	return s
+}
+
+// LastReceived returns when something that authenticated came last.
+func (h *Hop) LastReceived() time.Time {
+	if ns := h.counters.lastReceived.Load(); ns != 0 {
+		return time.Unix(0, ns)
+	}
+	return time.Time{}
 }
 
 func address(a net.Addr) string {

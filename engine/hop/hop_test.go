@@ -55,7 +55,7 @@ func TestBothDirections(t *testing.T) {
 		}
 		s, r := ha.Stats(), hb.Stats()
 		if s.PacketsSent != uint64(len(want)) || r.PacketsReceived != s.PacketsSent || s.BytesSent != r.BytesReceived ||
-			r.Invalid != 0 || r.LastReceived.IsZero() || s.Local != r.Remote || s.Remote != r.Local {
+			r.Invalid != 0 || hb.LastReceived().IsZero() || s.Local != r.Remote || s.Remote != r.Local {
 			t.Errorf("statistics do not agree: %+v and %+v", s, r)
 		}
 	})

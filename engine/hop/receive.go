@@ -1,6 +1,7 @@
 package hop
 
 import (
+	"sync"
 	"time"
 
 	"github.com/pion/rtp"
@@ -18,8 +19,10 @@ const (
 	parityLease = 5 * time.Second
 )
 
-// receiver is a hop's way in. It belongs to the hop's goroutine.
+// receiver takes what comes in. Before the hop is up it belongs to the hop's goroutine.
 type receiver struct {
+	mu           sync.Mutex // held while a datagram is taken
+	over         bool       // nothing is taken any more
 	feed         *secure.Feed
 	srtp         *srtp.Context // nil before the keys are there
 	early        [][]byte
@@ -45,7 +48,10 @@ func (h *Hop) demux(b []byte) {
 			h.t.log.Error("panic on a hop packet", "peer", h.peer, "panic", r)
 		}
 	}()
+	h.receive.mu.Lock()
+	defer h.receive.mu.Unlock()
 	switch {
+	case h.receive.over:
 	case len(b) < 2:
 		h.counters.invalid.Add(1)
 	case b[0] >= 20 && b[0] <= 63: // RFC 7983

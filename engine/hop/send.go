@@ -25,6 +25,7 @@ const (
 const (
 	rtpHeader = 12 // octets; hop packets have neither extensions nor contributing sources
 	srtpTag   = 16
+	srtcpSize = 16 + 4 // tag and index (RFC 7714 section 9)
 
 	// lossy is the loss, in thousandths, beyond which a hop adds redundancy.
 	lossy = 10
@@ -64,7 +65,7 @@ type sender struct {
 	header  rtp.Header
 	buf     []byte     // one SRTP packet, encrypted in place
 	path    path       // where batch goes
-	batch   *udp.Batch // nil: packets go one at a time over the ICE connection
+	batch   *udp.Batch // during a call that sends; nil: packets go one at a time over the ICE connection
 	control []byte
 	tracks  [2]track
 
@@ -125,12 +126,17 @@ func (h *Hop) WritePackets(pkts [][]byte) (int, error) {
 		return 0, engine.ErrClosed
 	}
 	s.follow()
-	sent := 0
+	sent := s.packets(pkts)
+	return max(0, sent-s.flushBatch()), nil
+}
+
+// packets sends origin packets and returns how many.
+func (s *sender) packets(pkts [][]byte) (sent int) {
 	redundant := s.loss.Load() > lossy
 	for _, p := range pkts {
 		kind, ok := originKind(p)
 		if !ok {
-			h.counters.unsent.Add(1)
+			s.hop.counters.unsent.Add(1)
 			continue
 		}
 		sequence, ok := s.packet(kind, p)
@@ -144,7 +150,7 @@ func (h *Hop) WritePackets(pkts [][]byte) (int, error) {
 	if redundant {
 		s.arm()
 	}
-	return max(0, sent-s.flushBatch()), nil
+	return sent
 }
 
 // originKind looks at what a hop needs to know of an origin packet.
@@ -200,6 +206,7 @@ func (s *sender) rtp(t int, typ byte, marker bool, timestamp uint32, payload []b
 	switch {
 	case s.batch != nil:
 		s.batch.Add(s.path.remote, len(out))
+		s.hop.counters.bytesSent.Add(uint64(len(out)))
 	case !s.write(out):
 		return sequence, false
 	}
@@ -207,17 +214,18 @@ func (s *sender) rtp(t int, typ byte, marker bool, timestamp uint32, payload []b
 	return sequence, true
 }
 
-// follow makes the batch one of the path that ICE has selected now.
+// follow has what is sent next collected, for the path that ICE has selected now. flushBatch ends that.
 func (s *sender) follow() {
 	p := s.hop.path.Load()
 	if p == nil {
-		s.batch = nil
 		return
 	}
-	if s.batch == nil || s.batch.Socket() != p.socket {
-		s.batch = p.socket.NewBatch(batchSize)
-	}
 	s.path = *p
+	b, _ := s.hop.t.batches.Get().(*udp.Batch)
+	if b == nil || b.Socket() != p.socket {
+		b = p.socket.NewBatch(batchSize)
+	}
+	s.batch = b
 }
 
 // flushBatch sends what has been collected and returns how many datagrams the system refused.
@@ -227,11 +235,13 @@ func (s *sender) flushBatch() (failed int) {
 	}
 	r := s.batch.Flush()
 	c := &s.hop.counters
-	c.bytesSent.Add(uint64(r.Octets))
 	if r.Failed > 0 {
 		c.unsent.Add(uint64(r.Failed))
 		c.packetsSent.Add(-uint64(r.Failed))
+		c.bytesSent.Add(-uint64(r.Refused))
 	}
+	s.hop.t.batches.Put(s.batch)
+	s.batch = nil
 	return r.Failed
 }
 
@@ -352,18 +362,30 @@ func (h *Hop) WriteControl(c *wire.HopControl) error {
 	if s.hop == nil {
 		return engine.ErrClosed
 	}
+	return s.writeControl(c)
+}
+
+func (s *sender) writeControl(c *wire.HopControl) error {
 	parts, err := splitControl(c)
 	if err != nil {
 		return err
 	}
 	for _, p := range parts {
 		s.control = appendControl(s.control[:0], s.tracks[trackAudio].ssrc, p)
-		out, err := s.srtp.EncryptRTCP(nil, s.control, nil)
-		if err != nil {
-			h.counters.unsent.Add(1)
-			continue
+		space := s.buf
+		if s.batch != nil {
+			space = s.batch.Space(len(s.control) + srtcpSize)
 		}
-		s.write(out)
+		out, err := s.srtp.EncryptRTCP(space[:0], s.control, nil)
+		switch {
+		case err != nil:
+			s.hop.counters.unsent.Add(1)
+		case s.batch != nil:
+			s.batch.Add(s.path.remote, len(out))
+			s.hop.counters.bytesSent.Add(uint64(len(out)))
+		default:
+			s.write(out)
+		}
 	}
 	return nil
 }

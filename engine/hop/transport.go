@@ -51,6 +51,8 @@ type Transport struct {
 	cert     secure.Certificate
 	timings  timings
 
+	batches sync.Pool // of *udp.Batch, for sends outside an Outbox
+
 	// sent, where a test sets it before the first hop, sees each SRTP packet's rollover counter and sequence number.
 	sent func(h *Hop, ssrc, roc uint32, sequence uint16)
 

@@ -30,6 +30,7 @@ type Batch struct {
 	messages []message
 	system   systemBatch
 	result   Sent
+	refusal  func(to netip.AddrPort, datagrams, octets int)
 }
 
 // Sent counts datagrams since the last Flush.
@@ -37,12 +38,17 @@ type Sent struct {
 	Datagrams int // handed to the network
 	Octets    int // of them
 	Failed    int // refused by the system
+	Refused   int // octets of those
 }
 
 // NewBatch returns an empty Batch of the socket that collects up to so many octets.
 func (s *Socket) NewBatch(octets int) *Batch {
 	return &Batch{socket: s, memory: make([]byte, octets), messages: make([]message, 0, maxMessages)}
 }
+
+// OnRefusal has f told of what the system refuses, for a Batch whose datagrams are not all counted by one. f is called during
+// Space and Flush, and must not use the Batch.
+func (b *Batch) OnRefusal(f func(to netip.AddrPort, datagrams, octets int)) { b.refusal = f }
 
 // Socket returns the socket that the Batch writes to.
 func (b *Batch) Socket() *Socket { return b.socket }
@@ -95,13 +101,22 @@ func (b *Batch) singly(m *message) {
 	for len(rest) > 0 {
 		n := min(m.segment, len(rest))
 		if _, err := b.socket.WriteTo(rest[:n], m.to); err != nil {
-			b.result.Failed++
-			b.socket.port.count.unsent.Add(1)
+			b.fail(m.to, 1, n)
 		} else {
 			b.result.Datagrams++
 			b.result.Octets += n
 		}
 		rest = rest[n:]
+	}
+}
+
+// fail counts datagrams that the system did not take.
+func (b *Batch) fail(to netip.AddrPort, datagrams, octets int) {
+	b.result.Failed += datagrams
+	b.result.Refused += octets
+	b.socket.port.count.unsent.Add(uint64(datagrams))
+	if b.refusal != nil {
+		b.refusal(to, datagrams, octets)
 	}
 }
 

@@ -290,6 +290,17 @@ func (p *Port) named(s *Socket, ufrag []byte) Handler {
 	return nil
 }
 
+// Agent returns the connection of the ICE agent of that name on the socket, nil if there is none. A Handler that has claimed the
+// address of the agent's peer gives it the answers to the agent's checks.
+func (p *Port) Agent(ufrag string, s *Socket) Handler {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if c := p.conns[connKey{ufrag, s}]; c != nil {
+		return c
+	}
+	return nil
+}
+
 // buffer returns a buffer for a datagram.
 func (p *Port) buffer() *[]byte {
 	if b, ok := p.pool.Get().(*[]byte); ok {

@@ -138,8 +138,7 @@ func (b *Batch) refused(m *message, err error, errno syscall.Errno) {
 		b.singly(m)
 		return
 	}
-	b.result.Failed += m.segments
-	b.socket.port.count.unsent.Add(uint64(m.segments))
+	b.fail(m.to, m.segments, m.size)
 }
 
 // putControl writes a control message with a 16-bit value and returns its length.
