@@ -1,0 +1,2 @@
+// Package treesim simulates rooms.
+package treesim

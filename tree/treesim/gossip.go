@@ -1,0 +1,117 @@
+package treesim
+
+import (
+	"slices"
+
+	"github.com/castd/castd/tree"
+)
+
+const (
+	recent    = 512 // adverts that the directory draws from
+	sample    = 8   // of them for a newcomer
+	advertGap = second
+	meshHop   = 60 * milli // what a hop of the gossip mesh takes, mean
+)
+
+// adverts is what gossip has carried.
+type adverts struct {
+	ring  []tree.Candidate // distinct peers, the oldest is replaced
+	who   []int32          // of ring
+	at    map[int32]int    // place in ring; looked up only
+	next  int
+	times []int64 // of the last ones, to know how many there are
+	count int
+	subs  []int32 // who subscribes: peers that have slots, in the order they came
+	heard int64   // deliveries
+}
+
+// advertise tells those who subscribe. The mesh carries about one advert a second to each: where there are more, each
+// subscriber gets a random part of them, as from a mesh whose peers pass on no more than that.
+func (s *Sim) advertise(n int32, a tree.Advertise) {
+	v := &s.adverts
+	v.count++
+	if a.Candidate.Free > 0 {
+		v.remember(n, a.Candidate)
+	}
+	v.times = append(v.times, s.now)
+	for len(v.times) > 0 && s.now-v.times[0] > 5*second {
+		v.times = v.times[1:]
+	}
+	s.compact()
+	if len(v.subs) == 0 {
+		return
+	}
+	share := min(1, 5/float64(len(v.times)))
+	list := []tree.Candidate{a.Candidate}
+	expect := share * float64(len(v.subs))
+	k := int(expect)
+	if s.gossipRand.Float64() < expect-float64(k) {
+		k++
+	}
+	if k >= len(v.subs) {
+		for _, to := range v.subs {
+			s.gossip(n, to, list)
+		}
+		return
+	}
+	for range k {
+		s.gossip(n, v.subs[s.gossipRand.IntN(len(v.subs))], list)
+	}
+}
+
+func (s *Sim) gossip(n, to int32, list []tree.Candidate) {
+	if to == n || s.peers[to].state != up || s.cut(n, to) {
+		return
+	}
+	s.adverts.heard++
+	d := s.way(n, to) + int64(s.gossipRand.ExpFloat64()*float64(3*meshHop))
+	s.after(d, payload{kind: evCandidates, a: to, list: list})
+}
+
+// compact forgets subscribers that have gone, when half of them have.
+func (s *Sim) compact() {
+	v := &s.adverts
+	if v.count%256 == 0 {
+		v.subs = slices.DeleteFunc(v.subs, func(n int32) bool { return s.peers[n].state == departed })
+	}
+}
+
+func (v *adverts) remember(n int32, c tree.Candidate) {
+	if v.at == nil {
+		v.at = make(map[int32]int)
+	}
+	if i, ok := v.at[n]; ok {
+		v.ring[i] = c
+		return
+	}
+	if len(v.ring) < recent {
+		v.at[n] = len(v.ring)
+		v.ring, v.who = append(v.ring, c), append(v.who, n)
+		return
+	}
+	delete(v.at, v.who[v.next])
+	v.ring[v.next], v.who[v.next] = c, n
+	v.at[n] = v.next
+	v.next = (v.next + 1) % recent
+}
+
+// known returns what a peer in reach tells somebody who asks about the room: the origin, and some of whom it heard lately.
+func (s *Sim) known(n int32) []tree.Candidate {
+	list := []tree.Candidate{{Peer: s.peers[0].id, Free: 1}}
+	v := &s.adverts
+	for range min(sample, len(v.ring)) {
+		c := v.ring[s.gossipRand.IntN(len(v.ring))]
+		if c.Peer != s.peers[n].id && !slices.ContainsFunc(list, func(o tree.Candidate) bool { return o.Peer == c.Peer }) {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+func (s *Sim) ask(n int32) {
+	if p := &s.peers[n]; p.r != nil && p.state == up && !p.status.Placed && n != 0 {
+		s.m.asks++
+		s.step(n, tree.Candidates{List: s.known(n)})
+		s.after(second, payload{kind: evAsk, a: n}) // the origin's beacon, and others who have been met
+	}
+}

@@ -1,0 +1,159 @@
+package treesim
+
+import (
+	"github.com/castd/castd/tree"
+)
+
+// What control traffic weighs, in octets. The sizes of messages follow their protobuf encoding (a test compares them with the
+// real one); what comes on top is named here.
+const (
+	idSize       = 38     // of a libp2p peer id of an Ed25519 key
+	addrsSize    = 3 * 16 // multiaddrs of a candidate, two of IPv4 and one of IPv6, with their tags
+	envelope     = 340    // room, device, certificate, numbers and signature around a message
+	streamCost   = 80     // IP, UDP and QUIC headers and tag of a packet, and the stream's own frames
+	hopPacket    = 66     // IP, UDP, the hop's header and tag around what it carries
+	feedingPulse = 96     // a pulse with the marks of three streams
+	idlePulse    = 40
+	manifestRate = 31_000 / 8 // octets a second of the programme's manifests
+	audioRecords = 8_000 / 8  // of those for audio alone
+	nackRate     = 12         // octets a second: one packet in 500 is asked for again, several in a message
+	beaconSize   = 160
+	advertSize   = idSize + addrsSize + 60 // and the path, by its length
+	meshCopies   = 5                       // how often a message comes over a mesh of six neighbours
+	gossipIDs    = 3 * 40                  // octets a second of announced message ids, for each message a second
+)
+
+func varint(x uint64) int {
+	n := 1
+	for x >= 0x80 {
+		x >>= 7
+		n++
+	}
+	return n
+}
+
+// number is the size of a varint field, which is not there at all while it is 0.
+func number(x uint64) int {
+	if x == 0 {
+		return 0
+	}
+	return 1 + varint(x)
+}
+
+// bytesField is the size of a field of octets.
+func bytesField(n int) int { return 1 + varint(uint64(n)) + n }
+
+func pathSize(path []tree.ID) int { return len(path) * bytesField(idSize) }
+
+func candidatesSize(list []tree.Candidate) int {
+	n := 0
+	for i := range list {
+		c := &list[i]
+		size := bytesField(idSize) + addrsSize + number(uint64(c.Depth)) + number(uint64(c.Free)) + candidateMore(c)
+		n += bytesField(size)
+	}
+	return n
+}
+
+// size is what a message has on the wire as a TreeMessage, without what is around it.
+func size(m tree.Message) int {
+	n := 0
+	switch m := m.(type) {
+	case *tree.MsgProbe:
+		n = number(m.Nonce) + number(uint64(m.Slots)) + coordSize
+	case *tree.MsgProbeReply:
+		n = number(m.Nonce) + number(uint64(m.Free)) + number(uint64(m.Reserve)) + pathSize(m.Path) + candidatesSize(m.Candidates) + coordSize + 4
+	case *tree.MsgJoin:
+		n = number(m.Nonce) + number(uint64(m.Kind)) + number(uint64(m.Slots)) + pathSize(m.Avoid) + addrsSize + coordSize
+	case *tree.MsgAccept:
+		n = number(m.Nonce) + number(uint64(m.Kind)) + pathSize(m.Path) + number(m.PathSeq) + candidatesSize(m.Candidates) + 4 + liveSize
+	case *tree.MsgRefuse:
+		n = number(m.Nonce) + bytesField(len(m.Reason)) + candidatesSize(m.Candidates)
+	case *tree.MsgConfirm:
+		n = number(m.Nonce)
+	case *tree.MsgLeave:
+		n = bytesField(len(m.Reason)) + candidatesSize(m.Candidates)
+	case *tree.MsgPath:
+		n = pathSize(m.Path) + number(m.PathSeq) + candidatesSize(m.Candidates) + 4
+	default:
+		panic("treesim: internal error: unknown message")
+	}
+	return bytesField(n)
+}
+
+// liveSize is what an Accept tells of the streams: an announce in its envelope, and marks.
+const liveSize = 700
+
+// coordSize is that of a network coordinate with its tags.
+const coordSize = 30
+
+// onWire is what a message costs altogether.
+func onWire(m tree.Message) int {
+	n := envelope + size(m)
+	return n + streamCost*(1+n/1200)
+}
+
+// traffic counts the octets of control that peers of one kind have got and sent, and for how long they were there.
+type traffic struct {
+	in, out float64
+	seconds float64
+	steps   float64
+}
+
+func (s *Sim) kindOf(n int32) *traffic {
+	if s.peers[n].slots == 0 {
+		return &s.m.leaves
+	}
+	return &s.m.givers
+}
+
+func (s *Sim) sent(n int32, m tree.Message) {
+	if s.now >= s.faultAt {
+		s.kindOf(n).out += float64(onWire(m))
+		s.m.messages++
+	}
+}
+
+func (s *Sim) heard(n int32, m tree.Message) {
+	if s.now >= s.faultAt {
+		s.kindOf(n).in += float64(onWire(m))
+	}
+}
+
+// background adds a second of what goes on all the time: pulses, manifests, requests for lost packets, and gossip.
+func (s *Sim) background(n int32, p *peer) {
+	t := s.kindOf(n)
+	t.seconds++
+	const down, upward, idle = feedingPulse + hopPacket, feedingPulse/2 + hopPacket, idlePulse + hopPacket
+	fed, spare := 0, 0
+	for i := range p.children {
+		if p.children[i].Kind == tree.Backup {
+			spare++
+		} else {
+			fed++
+		}
+	}
+	if p.primary >= 0 {
+		t.in += 2*down + manifestRate + manifestRate/1200*hopPacket
+		t.out += 2*upward + nackRate
+	}
+	if p.backup >= 0 {
+		t.in += idle
+		t.out += idle
+		if backupAudio(p) {
+			t.in += audioRecords
+		}
+	}
+	t.in += float64(fed)*(2*upward+nackRate) + float64(spare)*idle
+	t.out += float64(fed)*(2*down+manifestRate+manifestRate/1200*hopPacket) + float64(spare)*idle
+	if p.slots > 0 || n == 0 {
+		// A beacon a second, and the adverts that this peer heard.
+		rate := 1 + min(1, s.advertRate())
+		each := float64(envelope + beaconSize + streamCost)
+		t.in += rate * (meshCopies*each + gossipIDs)
+		t.out += rate * (meshCopies*each + gossipIDs)
+	}
+}
+
+// advertRate is how many adverts there are in a second.
+func (s *Sim) advertRate() float64 { return float64(len(s.adverts.times)) / 5 }
