@@ -5,7 +5,6 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,44 +19,41 @@ func (c *chaos) explain(t *testing.T, at time.Duration, hit place) {
 		if p.at.Parent != hit.Peer {
 			continue
 		}
-		t.Logf("%s, whose backup is %s:\n%s", p.name, c.nameOf(p.at.Backup), strings.Join(c.named(p.logged(at, at+2*time.Second)), "\n"))
+		var story strings.Builder
+		for _, l := range p.logged(at, at+2*time.Second) {
+			fmt.Fprintf(&story, "%8.1f ms  %s\n", float64(l.at)/1e6, c.names().Replace(l.what))
+		}
+		t.Logf("%s, whose backup is %s:\n%s", p.name, c.names().Replace(p.at.Backup), story.String())
 	}
 }
 
-func (r *faultRoom) nameOf(id string) string {
-	if p := r.peer(id); p != nil {
-		return p.name
-	}
-	return id
-}
-
-// named replaces the ids of peers by their names.
-func (r *faultRoom) named(lines []string) []string {
+// names replaces the ids of peers by their names.
+func (r *faultRoom) names() *strings.Replacer {
 	var pairs []string
-	for _, p := range r.peers() {
+	for _, p := range append(append([]*faultPeer{r.origin}, r.inner...), r.leaves...) {
 		pairs = append(pairs, p.id(), p.name)
 	}
-	names := strings.NewReplacer(pairs...)
-	out := slices.Clone(lines)
-	for i := range out {
-		out[i] = names.Replace(out[i])
-	}
-	return out
+	return strings.NewReplacer(pairs...)
 }
 
-// logged returns what a peer's log says of its tree in a time, with milliseconds since its beginning.
-func (p *faultPeer) logged(from, to time.Duration) (lines []string) {
+// logLine is what a peer's tree did at a time.
+type logLine struct {
+	at   time.Duration
+	what string
+}
+
+// logged returns what a peer's log says of its tree in a time, with times since its beginning.
+func (p *faultPeer) logged(from, to time.Duration) (lines []logLine) {
 	for line := range strings.Lines(p.stderr()) {
-		var entry map[string]any
-		if json.Unmarshal([]byte(line), &entry) != nil || entry["msg"] != "tree" {
+		var entry struct {
+			Time      time.Time
+			Msg, What string
+		}
+		if json.Unmarshal([]byte(line), &entry) != nil || entry.Msg != "tree" {
 			continue
 		}
-		when, err := time.Parse(time.RFC3339Nano, fmt.Sprint(entry["time"]))
-		if err != nil {
-			continue
-		}
-		if d := when.Sub(began.Add(from)); d >= 0 && d < to-from {
-			lines = append(lines, fmt.Sprintf("%8.1f ms  %v", float64(d)/1e6, entry["what"]))
+		if d := entry.Time.Sub(began.Add(from)); d >= 0 && d < to-from {
+			lines = append(lines, logLine{d, entry.What})
 		}
 	}
 	return lines

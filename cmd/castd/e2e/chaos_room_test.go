@@ -30,7 +30,7 @@ type faultRoom struct {
 	origin *faultPeer
 	inner  []*faultPeer // those that can be hit, replaced when they are dead
 	leaves []*faultPeer // those that are measured
-	names  int          // of peers so far
+	begun  int          // peers so far
 }
 
 // faultPeer is one of its peers.
@@ -81,8 +81,8 @@ func (r *faultRoom) start(name string, at *faultSite, room string, flags ...stri
 	if r.origin != nil {
 		args = append(args, r.origin.bootstrap()...)
 	}
-	r.names++
-	p := spawnBy(r.t, fmt.Sprintf("%s%d", name, r.names), dir, by, args...)
+	r.begun++
+	p := spawnBy(r.t, fmt.Sprintf("%s%d", name, r.begun), dir, by, args...)
 	f := &faultPeer{node: &node{process: p, line: p.ready()}, site: at}
 	f.socket = http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -289,6 +289,7 @@ func (n *faultNet) site() *faultSite {
 	n.in(s, "ip", "addr", "add", s.addr+"/24", "dev", "eth0")
 	n.in(s, "ip", "link", "set", "eth0", "up")
 	n.in(s, "ip", "link", "set", "lo", "up")
+	n.in(s, "ip", "route", "add", "default", "via", n.here) // the other addresses of the machine are reached as well
 	return s
 }
 
