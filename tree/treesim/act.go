@@ -218,10 +218,3 @@ func (s *Sim) lie(n int32, m tree.Message) tree.Message {
 	}
 	return m
 }
-
-// broken hands on that a process has ended.
-func (s *Sim) broken(n, who int32) {
-	if h := s.peers[n].hop(who); h != nil {
-		s.hopDown(&payload{a: n, b: who, x: h.gen})
-	}
-}

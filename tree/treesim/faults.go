@@ -354,7 +354,6 @@ func (s *Sim) restartOrigin() {
 	p := &s.peers[0]
 	c := tree.DefaultConfig(p.id)
 	c.Slots, c.Seed = p.slots, s.cfg.Seed+1
-	s.configure(0, &c)
 	p.r, p.state = tree.New(c), up
 	p.primary, p.backup, p.previous = -1, -1, -1
 	s.running++

@@ -27,7 +27,6 @@ func (s *Sim) arrive(_ int32, life int64) {
 	c := tree.DefaultConfig(p.id)
 	c.Slots, c.Seed = p.slots, s.cfg.Seed
 	c.PulseSilence = s.silence(p)
-	s.configure(n, &c)
 	p.r = tree.New(c)
 	p.state = up
 	s.running++

@@ -107,8 +107,10 @@ func kinds(list []tree.Child, id tree.ID) streams {
 		return 0
 	case list[i].Kind != tree.Backup:
 		return all
+	case list[i].Audio:
+		return audio
 	}
-	return extra(list[i])
+	return 0
 }
 
 // overload deals with an uplink that cannot carry its children: beyond what it can with the discardable layer left out, the

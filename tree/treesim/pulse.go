@@ -35,7 +35,7 @@ func (s *Sim) tells(n, to int32) (said, bool) {
 	w := said{depth: uint8(min(st.Depth, 255)), repairing: st.Repairing, stale: p.live&video == 0 && n != 0}
 	uses := to == p.primary || to == p.backup
 	if to == p.primary {
-		w.below, w.freeBelow = below(st)
+		w.below, w.freeBelow = uint32(st.Below), uint32(st.FreeBelow)
 	}
 	if k, child := childKind(p.children, s.peers[to].id); child {
 		uses = true
@@ -87,11 +87,14 @@ func (s *Sim) pulsed(e *payload) {
 	if p.hop(e.b) == nil {
 		return
 	}
-	in := tree.Pulse{From: s.peers[e.b].id, Depth: int(e.x & 0xff), Repairing: e.x&(1<<8) != 0, Feeding: e.x&(1<<9) != 0}
+	in := tree.Pulse{
+		From: s.peers[e.b].id, Depth: int(e.x & 0xff), Repairing: e.x&(1<<8) != 0, Feeding: e.x&(1<<9) != 0,
+		RTT: time.Duration(2 * s.way(e.a, e.b)), Below: int(e.y >> 32), FreeBelow: int(uint32(e.y)),
+	}
 	if e.x&(1<<10) != 0 {
 		in.MediaAge = time.Duration(s.now - e.z)
+		in.OriginAge = in.MediaAge
 	}
-	fillPulse(&in, s, e)
 	s.step(e.a, in)
 }
 

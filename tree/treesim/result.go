@@ -244,7 +244,7 @@ func (s *Sim) shape(r *Result) {
 				if s.disjoint(p) {
 					disjoint++
 				}
-				if backupAudio(p) {
+				if p.feeds.Audio {
 					dual++
 				}
 			}

@@ -196,10 +196,10 @@ func (s *Sim) do(p *payload) {
 		s.alive(p)
 	case evBroken:
 		if s.peers[p.a].hop(p.b) != nil {
-			s.broken(p.a, p.b)
+			s.step(p.a, tree.Broken{Peer: s.peers[p.b].id})
 		}
 	case evCandidates:
-		s.step(p.a, tree.Candidates{List: p.list})
+		s.step(p.a, tree.Candidates{List: p.list, Advert: true})
 	case evAsk:
 		s.ask(p.a)
 	case evFirst:

@@ -1,7 +1,10 @@
 package treesim
 
 import (
+	"time"
+
 	"github.com/castd/castd/tree"
+	"github.com/castd/castd/tree/coord"
 )
 
 // What control traffic weighs, in octets. The sizes of messages follow their protobuf encoding (a test compares them with the
@@ -32,7 +35,8 @@ func varint(x uint64) int {
 	return n
 }
 
-// number is the size of a varint field, which is not there at all while it is 0.
+// number is the size of a varint field of a number below 16, which is not there at all while it is 0; newNumber that of one of a
+// greater number, whose tag has two octets.
 func number(x uint64) int {
 	if x == 0 {
 		return 0
@@ -40,16 +44,36 @@ func number(x uint64) int {
 	return 1 + varint(x)
 }
 
+func newNumber(x uint64) int {
+	if x == 0 {
+		return 0
+	}
+	return 2 + varint(x)
+}
+
 // bytesField is the size of a field of octets.
 func bytesField(n int) int { return 1 + varint(uint64(n)) + n }
 
 func pathSize(path []tree.ID) int { return len(path) * bytesField(idSize) }
 
+func delaySize(d time.Duration) int { return newNumber(uint64(d.Microseconds())) }
+
+func coordSize(c coord.Coord) int {
+	if !c.Known() {
+		return 0
+	}
+	return 3 + coord.Size
+}
+
 func candidatesSize(list []tree.Candidate) int {
 	n := 0
 	for i := range list {
 		c := &list[i]
-		size := bytesField(idSize) + addrsSize + number(uint64(c.Depth)) + number(uint64(c.Free)) + candidateMore(c)
+		size := bytesField(idSize) + addrsSize + number(uint64(c.Depth)) + number(uint64(c.Free)) + newNumber(uint64(c.Slots)) +
+			delaySize(c.Delay) + coordSize(c.Coord)
+		if c.Branch != 0 {
+			size += 2 + 4
+		}
 		n += bytesField(size)
 	}
 	return n
@@ -60,13 +84,17 @@ func size(m tree.Message) int {
 	n := 0
 	switch m := m.(type) {
 	case *tree.MsgProbe:
-		n = number(m.Nonce) + number(uint64(m.Slots)) + coordSize
+		n = number(m.Nonce) + number(uint64(m.Slots)) + coordSize(m.Coord)
 	case *tree.MsgProbeReply:
-		n = number(m.Nonce) + number(uint64(m.Free)) + number(uint64(m.Reserve)) + pathSize(m.Path) + candidatesSize(m.Candidates) + coordSize + 4
+		n = number(m.Nonce) + number(uint64(m.Free)) + number(uint64(m.Reserve)) + pathSize(m.Path) + candidatesSize(m.Candidates) +
+			delaySize(m.Delay) + coordSize(m.Coord)
 	case *tree.MsgJoin:
-		n = number(m.Nonce) + number(uint64(m.Kind)) + number(uint64(m.Slots)) + pathSize(m.Avoid) + addrsSize + coordSize
+		n = number(m.Nonce) + number(uint64(m.Kind)) + number(uint64(m.Slots)) + pathSize(m.Avoid) + addrsSize + coordSize(m.Coord)
 	case *tree.MsgAccept:
-		n = number(m.Nonce) + number(uint64(m.Kind)) + pathSize(m.Path) + number(m.PathSeq) + candidatesSize(m.Candidates) + 4 + liveSize
+		n = number(m.Nonce) + number(uint64(m.Kind)) + pathSize(m.Path) + number(m.PathSeq) + candidatesSize(m.Candidates) + delaySize(m.Delay)
+		if m.Audio {
+			n += 3
+		}
 	case *tree.MsgRefuse:
 		n = number(m.Nonce) + bytesField(len(m.Reason)) + candidatesSize(m.Candidates)
 	case *tree.MsgConfirm:
@@ -74,7 +102,7 @@ func size(m tree.Message) int {
 	case *tree.MsgLeave:
 		n = bytesField(len(m.Reason)) + candidatesSize(m.Candidates)
 	case *tree.MsgPath:
-		n = pathSize(m.Path) + number(m.PathSeq) + candidatesSize(m.Candidates) + 4
+		n = pathSize(m.Path) + number(m.PathSeq) + candidatesSize(m.Candidates) + delaySize(m.Delay)
 	default:
 		panic("treesim: internal error: unknown message")
 	}
@@ -84,12 +112,12 @@ func size(m tree.Message) int {
 // liveSize is what an Accept tells of the streams: an announce in its envelope, and marks.
 const liveSize = 700
 
-// coordSize is that of a network coordinate with its tags.
-const coordSize = 30
-
 // onWire is what a message costs altogether.
 func onWire(m tree.Message) int {
 	n := envelope + size(m)
+	if _, ok := m.(*tree.MsgAccept); ok {
+		n += liveSize
+	}
 	return n + streamCost*(1+n/1200)
 }
 
@@ -140,7 +168,7 @@ func (s *Sim) background(n int32, p *peer) {
 	if p.backup >= 0 {
 		t.in += idle
 		t.out += idle
-		if backupAudio(p) {
+		if p.feeds.Audio {
 			t.in += audioRecords
 		}
 	}

@@ -1,0 +1,107 @@
+package treesim
+
+import (
+	"crypto/ed25519"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree"
+	"github.com/castd/castd/tree/coord"
+)
+
+// The sizes that messages are taken to have are those that they have.
+func TestSizes(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	id := func() []byte { return make([]byte, idSize) }
+	addrs := [][]byte{make([]byte, 14), make([]byte, 14), make([]byte, 14)}
+	var state coord.State
+	state.Learn(50*time.Millisecond, coord.Coord{Vec: [4]float32{1, 2, 3, 4}, Height: 3, Err: 0.5}, r)
+	for range 300 {
+		place := coord.Coord{}
+		if r.IntN(2) == 0 {
+			place = state.Coord()
+		}
+		delay := time.Duration(r.IntN(3)) * time.Duration(r.IntN(500_000)) * time.Microsecond
+		us := uint32(delay.Microseconds())
+		nonce := r.Uint64() >> r.IntN(64)
+		slots, free := uint32(r.IntN(3)*r.IntN(300)), uint32(r.IntN(3)*r.IntN(300))
+		var path []tree.ID
+		var wirePath [][]byte
+		for range r.IntN(tree.MaxPath) {
+			path, wirePath = append(path, "12345678"), append(wirePath, id())
+		}
+		var list []tree.Candidate
+		var wireList []*wire.Candidate
+		for range r.IntN(9) {
+			c := tree.Candidate{Peer: "12345678", Depth: uint32(r.IntN(9)), Free: free, Slots: slots, Delay: delay, Coord: place, Branch: uint32(r.IntN(2))}
+			list = append(list, c)
+			wireList = append(wireList, &wire.Candidate{
+				Peer: id(), Addrs: addrs, Depth: c.Depth, Free: c.Free, Slots: c.Slots, DelayUs: us, Coord: place.Append(nil), Branch: c.Branch,
+			})
+		}
+		at := place.Append(nil)
+		for _, c := range []struct {
+			m tree.Message
+			w *wire.TreeMessage
+		}{
+			{
+				&tree.MsgProbe{Nonce: nonce, Slots: slots, Coord: place},
+				&wire.TreeMessage{Message: &wire.TreeMessage_Probe{Probe: &wire.Probe{Nonce: nonce, Slots: slots, Coord: at}}},
+			},
+			{
+				&tree.MsgProbeReply{Nonce: nonce, Free: free, Reserve: slots, Path: path, Candidates: list, Delay: delay, Coord: place},
+				&wire.TreeMessage{Message: &wire.TreeMessage_ProbeReply{ProbeReply: &wire.ProbeReply{
+					Nonce: nonce, Free: free, Reserve: slots, Path: wirePath, Candidates: wireList, DelayUs: us, Coord: at,
+				}}},
+			},
+			{
+				&tree.MsgJoin{Nonce: nonce, Kind: tree.Orphan, Slots: slots, Avoid: path, Coord: place},
+				&wire.TreeMessage{Message: &wire.TreeMessage_Join{Join: &wire.Join{
+					Nonce: nonce, Kind: wire.ChildKind_ORPHAN, Slots: slots, Avoid: wirePath, Addrs: addrs, Coord: at,
+				}}},
+			},
+			{
+				&tree.MsgAccept{Nonce: nonce, Path: path, PathSeq: nonce, Candidates: list, Delay: delay, Audio: true},
+				&wire.TreeMessage{Message: &wire.TreeMessage_Accept{Accept: &wire.Accept{
+					Nonce: nonce, Path: wirePath, PathSeq: nonce, Candidates: wireList, DelayUs: us, Audio: true,
+				}}},
+			},
+			{
+				&tree.MsgRefuse{Nonce: nonce, Reason: tree.RefuseFull, Candidates: list},
+				&wire.TreeMessage{Message: &wire.TreeMessage_Refuse{Refuse: &wire.Refuse{Nonce: nonce, Reason: tree.RefuseFull, Candidates: wireList}}},
+			},
+			{&tree.MsgConfirm{Nonce: nonce}, &wire.TreeMessage{Message: &wire.TreeMessage_Confirm{Confirm: &wire.Confirm{Nonce: nonce}}}},
+			{
+				&tree.MsgLeave{Reason: tree.LeaveMoved, Candidates: list},
+				&wire.TreeMessage{Message: &wire.TreeMessage_Leave{Leave: &wire.Leave{Reason: tree.LeaveMoved, Candidates: wireList}}},
+			},
+			{
+				&tree.MsgPath{Path: path, PathSeq: nonce, Candidates: list, Delay: delay},
+				&wire.TreeMessage{Message: &wire.TreeMessage_Path{Path: &wire.Path{Path: wirePath, PathSeq: nonce, Candidates: wireList, DelayUs: us}}},
+			},
+		} {
+			if got, want := size(c.m), proto.Size(c.w); got != want {
+				t.Fatalf("%T %+v: size %d, on the wire %d", c.m, c.m, got, want)
+			}
+		}
+	}
+}
+
+// What is around a message weighs about as much as it is taken to.
+func TestEnvelopeSize(t *testing.T) {
+	user, device := make([]byte, 32), ed25519.NewKeyFromSeed(make([]byte, 32))
+	cert := &wire.DeviceCertificate{User: user, Device: device.Public().(ed25519.PublicKey), IssuedMs: time.Now().UnixMilli(), Signature: make([]byte, 64)}
+	s := wire.Signer{Device: device, Certificate: cert, Sequence: func() uint64 { return uint64(time.Now().UnixNano()) }}
+	body := &wire.TreeMessage{Message: &wire.TreeMessage_Confirm{Confirm: &wire.Confirm{Nonce: 1 << 60}}}
+	b, err := s.Seal(wire.RoomID("abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrst"), wire.Type_TREE, 1, time.Now(), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(b) - proto.Size(body); got < envelope*9/10 || got > envelope*11/10 {
+		t.Errorf("an envelope has %d octets, it is taken to have %d", got, envelope)
+	}
+}
