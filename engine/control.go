@@ -76,6 +76,9 @@ func (e *Engine) HandleMessage(from peer.ID, env []byte) {
 	}
 	switch m.Type {
 	case wire.Type_TREE:
+	case wire.Type_LEASE, wire.Type_BID:
+		e.hubMessage(from, m)
+		return
 	case wire.Type_KEYS:
 		var k wire.Keys
 		if err := proto.Unmarshal(m.Body, &k); err != nil {
@@ -126,6 +129,16 @@ func (e *Engine) HandleRequest(ctx context.Context, from peer.ID, env []byte) ([
 			return nil, err
 		}
 		return e.seal(m.Room, wire.Type_REDEEM_ANSWER, e.answerRedeem(ctx, m, &q))
+	case wire.Type_HANDOVER:
+		var h wire.Handover
+		if err := proto.Unmarshal(m.Body, &h); err != nil {
+			return nil, err
+		}
+		r := e.roomByID(m.Room)
+		if r == nil {
+			return nil, ErrNoRoom
+		}
+		return e.seal(m.Room, wire.Type_HANDOVER_ANSWER, r.takeHandover(ctx, from, &h))
 	case wire.Type_STAGE_JOIN:
 		var j wire.StageJoin
 		if err := proto.Unmarshal(m.Body, &j); err != nil {

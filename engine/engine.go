@@ -64,8 +64,9 @@ type Config struct {
 	User      ed25519.PrivateKey // whom it acts for
 	Slots     int                // ordinary children; 0 relays for nobody
 	// Reach is how long a question about a room may take: 600 ms, or more where peers must be dialled first.
-	Reach time.Duration
-	Log   *slog.Logger // nil discards
+	Reach   time.Duration
+	Version string       // of castd, for the offers to others
+	Log     *slog.Logger // nil discards
 }
 
 // Engine is one peer. All methods are safe for concurrent use. Two engines in one process do not know of each other.
@@ -78,6 +79,7 @@ type Engine struct {
 	user      ed25519.PrivateKey
 	self      peer.ID
 	reach     time.Duration
+	version   string
 	log       *slog.Logger
 	events    *bus
 	repairer  *repairer
@@ -120,7 +122,7 @@ func New(c Config) (*Engine, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{
 		control: c.Control, transport: c.Transport, keeper: c.Keeper, signer: c.Signer, user: c.User, self: c.Control.Self().ID,
-		reach: c.Reach, log: c.Log, ctx: ctx, cancel: cancel, started: time.Now(),
+		reach: c.Reach, version: c.Version, log: c.Log, ctx: ctx, cancel: cancel, started: time.Now(),
 		rooms: make(map[wire.RoomID]*Room), slots: c.Slots, listed: make(chan struct{}, 1),
 		livened: make(chan struct{}, 1),
 	}

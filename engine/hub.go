@@ -1,14 +1,13 @@
 package engine
 
 import (
-	"crypto/ed25519"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/castd/castd/engine/wire"
 	"github.com/castd/castd/tree"
+	"github.com/castd/castd/tree/elect"
 )
 
 // quietBeacon is the least time between two beacons while nothing is live.
@@ -31,7 +30,12 @@ func (r *Room) sendBeaconLoop(now time.Time) {
 	}
 	b := &wire.Beacon{
 		Hub: []byte(r.e.self), Addrs: addrsOf(r.e.control.Self()), Audience: uint32(r.audience()),
-		Marks: r.marks(func(s *stream) bool { return s.kind != wire.KindRecord }), SinceMs: r.hubSince,
+		Marks: r.marks(func(s *stream) bool { return s.kind != wire.KindRecord }),
+	}
+	lease := r.elector.Lease()
+	b.Term, b.SinceMs = lease.Term.N, uint64(lease.Term.Since)
+	for _, id := range lease.Successors {
+		b.Successors = append(b.Successors, []byte(id))
 	}
 	if a := r.access.Load(); a != nil {
 		b.Access, b.AccessHash = a.Number, a.Hash()
@@ -62,16 +66,11 @@ func (r *Room) beaconLoop(m *wire.Message, env []byte, heard time.Time) {
 	if old := r.beacon.Load(); old != nil && old.hub == id && m.Sequence <= old.sequence {
 		return
 	}
-	if r.links.Load().place.Origin {
-		// Two hubs of one room, after a partition or because two of the owner's devices began at once: the older stays.
-		if b.SinceMs > r.hubSince || b.SinceMs == r.hubSince && id > r.e.self {
-			return
-		}
-		r.e.log.Info("another hub of this room is older: following it", "hub", id)
-		r.stagePeers = make(map[peer.ID]bool) // they follow as well
-		r.step(tree.Demote{})
+	r.electLoop(elect.Heard{Lease: leaseOf(id, b.Term, b.SinceMs, b.Successors), At: heard})
+	if term, holding := r.elector.Term(); holding || term.Holder != elect.ID(id) {
+		return // it is not the hub any more, or is about to learn that it is not
 	}
-	r.beacon.Store(&beacon{hub: id, env: env, at: heard, sequence: m.Sequence, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash)})
+	r.beacon.Store(&beacon{hub: id, addrs: b.Addrs, env: env, at: heard, sequence: m.Sequence, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash)})
 	if r.behindLoop() {
 		time.AfterFunc(pushTime, func() { // it may be on its way
 			if r.ctx.Err() == nil {
@@ -83,29 +82,4 @@ func (r *Room) beaconLoop(m *wire.Message, env []byte, heard time.Time) {
 	if len(r.pubs) > 0 && r.hub != id {
 		r.stageLoop()
 	}
-}
-
-// hubGone is how long nothing may be heard of the hub before another peer that may be it takes its place.
-const hubGone = 5 * time.Second
-
-// takeOverLoop makes this peer the hub where it may be, and the one that there was is gone: nobody tells of it, and no parent
-// leads to it. If several do so at once, the beacons decide.
-func (r *Room) takeOverLoop(now time.Time) {
-	l := r.links.Load()
-	if l.place.Placed || !r.inTree || r.leaving || !mayHost(r.record.Load(), r.e.user.Public().(ed25519.PublicKey)) {
-		r.lostAt = time.Time{}
-		return
-	}
-	if r.lostAt.IsZero() {
-		r.lostAt = now
-	}
-	if b := r.beacon.Load(); now.Sub(r.lostAt) < hubGone || b != nil && now.Sub(b.at) < hubGone {
-		return
-	}
-	r.e.log.Info("the hub of this room is gone: taking over", "room", r.id)
-	r.hubSince = uint64(now.UnixMilli())
-	r.step(tree.Promote{})
-	r.setHubLoop("")
-	r.hostKeysLoop(now)
-	r.e.list()
 }

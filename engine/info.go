@@ -15,6 +15,7 @@ import (
 type beacon struct {
 	hub      peer.ID
 	env      []byte
+	addrs    [][]byte  // of the hub
 	at       time.Time // when it was heard
 	sequence uint64
 	audience int

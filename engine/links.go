@@ -15,6 +15,8 @@ type links struct {
 	previous        peer.ID // primary before: what it sent last is still on its way until then
 	previousUntil   time.Time
 	hub             peer.ID // where this peer's own publications go, if it is not the hub itself
+	formerHub       peer.ID // where they went before, while the new hub does not have them yet
+	inherits        bool    // this peer is about to be the hub: publishers come to it, and the tree still feeds it
 	children        map[peer.ID]tree.ChildKind
 	stage           map[peer.ID]bool // publishers that this hub has taken
 	place           tree.Status
@@ -34,14 +36,14 @@ func (l *links) fed(to peer.ID) bool {
 // uses reports whether the room needs a hop to the peer.
 func (l *links) uses(id peer.ID) bool {
 	_, child := l.children[id]
-	return child || id == l.primary || id == l.backup || id == l.hub || l.stage[id]
+	return child || id == l.primary || id == l.backup || id == l.hub || id == l.formerHub || l.stage[id]
 }
 
 // serves reports whether the peer may ask this one for packets and key frames.
 func (r *Room) serves(id peer.ID) bool {
 	l := r.links.Load()
 	_, child := l.children[id]
-	return child || id == l.hub
+	return child || id == l.hub || id == l.formerHub
 }
 
 // expects reports whether a hop offered by the peer is wanted.
@@ -69,7 +71,7 @@ func (r *Room) expect(id peer.ID) {
 // with each other here.
 func (r *Room) pulsePace(to peer.ID) int {
 	l := r.links.Load()
-	feeds := l.fed(to) || to == l.hub
+	feeds := l.fed(to) || to == l.hub || to == l.formerHub
 	switch {
 	case !l.uses(to):
 		return 0
@@ -106,7 +108,7 @@ func (r *Room) pulseFor(to peer.ID) *wire.RoomPulse {
 		p.Audience = uint32(r.audience())
 		p.Below, p.FreeBelow = uint32(l.place.Below), uint32(l.place.FreeBelow)
 	}
-	if to == l.hub {
+	if to == l.hub || to == l.formerHub {
 		p.Feeding = true
 		p.Marks = r.marks(func(s *stream) bool { return s.local })
 	}

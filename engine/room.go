@@ -12,6 +12,7 @@ import (
 	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
 	"github.com/castd/castd/tree"
+	"github.com/castd/castd/tree/elect"
 )
 
 // Room is a room that this peer is in. Its exported methods are safe for concurrent use; methods that end in Loop belong to
@@ -49,6 +50,7 @@ type Room struct {
 	beacon   atomic.Pointer[beacon]         // newest
 	liveAt   atomic.Int64                   // Unix nanoseconds: when something was live last
 	sending  atomic.Int32                   // messages of the tree that are on their way out
+	quiet    atomic.Int32                   // others that nothing follows from
 	blamedAt atomic.Int64                   // Unix nanoseconds
 	expected sync.Map                       // peer.ID -> time.Time
 
@@ -69,12 +71,22 @@ type Room struct {
 	slots      map[wire.StreamID]*slot // by record stream
 	endedAt    map[wire.StreamID]time.Time
 	stagePeers map[peer.ID]bool
+	staged     map[peer.ID]time.Time   // since when they are there
 	stageIdle  map[peer.ID]time.Time   // since when they have had no hop, or nothing live
 	pubs       map[string]*publication // by slot and participant
-	hubSince   uint64                  // Unix milliseconds since when this peer is the hub
-	hub        peer.ID                 // where this peer's publications go
-	hubUsed    time.Time               // when there was one last
-	rejoining  bool                    // they are being brought there
+	elector    *elect.Elector          // who is the hub
+	electTimer *time.Timer             // for its deadline
+	stands     standing                // what it was told last
+	bidAt      time.Time               // when the hub is told next that this peer may follow it
+	inherits   peer.ID                 // the hub that is handing over to this peer; "" else
+	heir       peer.ID                 // the peer that this hub has handed over to; "" else
+	acquainted map[peer.ID]*acquaintance
+	healAt     time.Time // when to look for another part of the room
+	formerHub  peer.ID   // where they went before, until the new hub has them
+	formerTo   time.Time // but no longer than that
+	hub        peer.ID   // where this peer's publications go
+	hubUsed    time.Time // when there was one last
+	rejoining  bool      // they are being brought there
 	inTree     bool
 	leaving    bool
 	places     map[peer.ID]*placeReport
@@ -82,7 +94,6 @@ type Room struct {
 	reportDue  time.Time
 	reported   time.Time
 	silence    time.Duration      // that the router allows the parent
-	lostAt     time.Time          // since when there is no way to a hub, for one who may be it
 	asked      map[peer.ID]uint64 // nonces of the last Joins
 	answered   time.Time          // when a stranger's pulse was answered last
 	grants     map[peer.ID]*grant // of those who asked for a place, gave one, or publish here
@@ -125,9 +136,11 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), feeder: newFeeder(e.transport), have: make(map[peer.ID][]*wire.StreamMark),
 		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
-		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
+		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), staged: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
 		pubs: make(map[string]*publication), places: make(map[peer.ID]*placeReport), grants: make(map[peer.ID]*grant),
+		acquainted: make(map[peer.ID]*acquaintance), elector: elect.New(elect.HubConfig(elect.ID(e.self), string(rec.ID)+" hub")),
 	}
+	r.electTimer = time.NewTimer(time.Hour)
 	r.record.Store(rec)
 	access, ring := restore(kept, rec, time.Now())
 	r.access.Store(access)
@@ -158,14 +171,10 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 	}
 	r.tell(func() {
 		if origin {
-			r.hubSince = uint64(time.Now().UnixMilli())
-			r.hostKeysLoop(time.Now())
+			r.electLoop(elect.Take{})
 		}
 		if inTree {
 			r.enterTreeLoop(origin)
-		}
-		if origin {
-			e.list()
 		}
 	})
 	return r, nil
@@ -176,12 +185,17 @@ func (r *Room) enterTreeLoop(origin bool) {
 	if !r.inTree && !r.leaving {
 		r.inTree = true
 		r.step(tree.Start{Origin: origin})
+		r.standLoop()
+		if origin {
+			r.sendBeaconLoop(time.Now())
+		}
 	}
 }
 
 func (r *Room) loop() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	defer r.electTimer.Stop()
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
 	defer r.closeLoop()
@@ -212,6 +226,9 @@ func (r *Room) loop() {
 				}
 			}
 			r.step(tree.Tick{})
+		case <-r.electTimer.C:
+			r.standLoop()
+			r.electLoop(elect.Tick{})
 		case now := <-second.C:
 			r.secondLoop(now)
 		}
@@ -233,10 +250,12 @@ func (r *Room) closeLoop() {
 
 // secondLoop does what is due once a second.
 func (r *Room) secondLoop(now time.Time) {
-	if r.links.Load().place.Origin {
+	r.standLoop()
+	if _, holding := r.elector.Term(); holding {
 		r.sendBeaconLoop(now)
 		r.sendRecordLoop(now)
 	}
+	r.bidLoop(now)
 	r.forgetEndedLoop(now)
 	r.rightsLoop(now)
 	r.reportLoop(now)
@@ -247,7 +266,7 @@ func (r *Room) secondLoop(now time.Time) {
 		}
 	}
 	r.watchStageLoop(now)
-	r.takeOverLoop(now)
+	r.dropFormerHubLoop(now)
 }
 
 // paceLoop lets the room be quiet while nothing is live.
@@ -274,9 +293,11 @@ const lastWords = 250 * time.Millisecond
 
 // leave says goodbye: publications end, children learn where else to go and are fed until they have moved.
 func (r *Room) leave(ctx context.Context) {
+	r.handOver(ctx)
 	published := false
 	_ = r.call(ctx, func() {
 		r.leaving = true
+		r.standLoop()
 		published = len(r.pubs)+len(r.endedAt) > 0
 		for _, p := range r.pubs {
 			p.end(nil)
@@ -305,7 +326,7 @@ func (r *Room) leave(ctx context.Context) {
 		// What got lost of the end can be asked for: the marks of two pulses show that it is missing.
 		settle(lastWords, func() bool { return false })
 	}
-	_ = r.call(ctx, func() { r.step(tree.Leave{}) })
+	_ = r.call(ctx, r.goodbyeLoop)
 	settle(time.Second, func() bool { return r.sending.Load() == 0 && len(r.fan.Load().children) == 0 })
 	_ = r.e.control.Leave(r.topic)
 	r.e.mu.Lock()

@@ -30,6 +30,7 @@ func (r *Room) step(in tree.Input) {
 		}
 		r.relinkLoop(nil)
 	}
+	r.standLoop()
 }
 
 // relinkLoop publishes what changed of the links. change may set what the router does not know.
@@ -38,7 +39,8 @@ func (r *Room) relinkLoop(change func(*links)) {
 	next := *old
 	next.place = r.router.Status()
 	next.stage = r.stagePeers
-	next.hub = r.hub
+	next.hub, next.formerHub = r.hub, r.formerHub
+	next.inherits = r.inherits != ""
 	if change != nil {
 		change(&next)
 	}
@@ -214,10 +216,12 @@ func (r *Room) feedLoop() {
 			want[id] = h.Hop
 		} // else the hop is still to come, or the router hears of its end by itself
 	}
-	if h := r.e.hop(r.hub); h != nil && !l.place.Origin {
-		want[r.hub] = h.Hop
+	for _, id := range []peer.ID{r.hub, r.formerHub} {
+		if h := r.e.hop(id); h != nil && !l.place.Origin {
+			want[id] = h.Hop
+		}
 	}
-	own := func(id peer.ID) bool { return id == r.hub && !l.fed(id) } // sent this peer's own streams only
+	own := func(id peer.ID) bool { return (id == r.hub || id == r.formerHub) && !l.fed(id) } // sent this peer's own streams only
 	changed := false
 	for id, c := range r.feeding {
 		if want[id] != c.hop || own(id) != (c.only != nil) {

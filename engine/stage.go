@@ -30,19 +30,27 @@ func (r *Room) joinStage(ctx context.Context, p *publication) error {
 	for {
 		hub := r.hubNow()
 		if hub != "" {
-			reason, err := r.askStage(ctx, hub, p)
+			try, stop := r.whileHub(ctx, hub)
+			reason, err := r.askStage(try, hub, p)
 			switch {
 			case err != nil:
 				r.e.log.Debug("hub does not answer", "peer", hub, "err", err)
 			case reason == "":
 				_ = r.call(ctx, func() { r.setHubLoop(hub) })
-				if _, err := r.e.transport.Dial(ctx, hub); err == nil {
+				if _, err := r.e.transport.Dial(try, hub); err == nil {
+					stop()
 					return nil
 				}
 			case reason == "not_allowed":
+				stop()
 				return NewUserError(CodeNotAllowed, fmt.Sprintf("the owner of room %q does not let you send: ask for an invite made with `castd invite %s --speak`", r.Name(), r.Name()))
 			case reason == "full":
+				stop()
 				return NewUserError(CodeFull, fmt.Sprintf("the stage of room %q is full: try again when somebody has left it", r.Name()))
+			}
+			stop()
+			if now := r.hubNow(); now != hub && now != "" {
+				continue // another one took its place meanwhile
 			}
 		} else {
 			r.askAgain()
@@ -55,12 +63,40 @@ func (r *Room) joinStage(ctx context.Context, p *publication) error {
 	}
 }
 
+// whileHub returns a context that ends when the hub is another one: who has just died answers nobody.
+func (r *Room) whileHub(ctx context.Context, hub peer.ID) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	r.done.Go(func() {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if now := r.hubNow(); now != "" && now != hub {
+					cancel()
+					return
+				}
+			}
+		}
+	})
+	return ctx, cancel
+}
+
+// hubFresh is how long a beacon says more than the path to the tree's origin.
+const hubFresh = 3 * time.Second
+
 // hubNow returns the room's hub as far as this peer knows it.
 func (r *Room) hubNow() peer.ID {
+	b := r.beacon.Load()
+	if b != nil && time.Since(b.at) < hubFresh {
+		return b.hub // also of a hub that is about to be the tree's origin
+	}
 	if path := r.links.Load().place.Path; len(path) > 1 {
 		return peer.ID(path[0])
 	}
-	if b := r.beacon.Load(); b != nil {
+	if b != nil {
 		return b.hub
 	}
 	return ""
@@ -82,7 +118,7 @@ func (r *Room) askStage(ctx context.Context, hub peer.ID, p *publication) (reaso
 
 // stageJoinLoop answers a publisher that asks this hub.
 func (r *Room) stageJoinLoop(from peer.ID, j *wire.StageJoin) *wire.StageAnswer {
-	if !r.links.Load().place.Origin {
+	if !r.links.Load().place.Origin && r.inherits == "" {
 		a := &wire.StageAnswer{Reason: "not_hub"}
 		if b := r.beacon.Load(); b != nil {
 			a.Hub = &wire.Candidate{Peer: []byte(b.hub)}
@@ -160,18 +196,48 @@ func (r *Room) setStageLoop(id peer.ID, on bool) {
 	if on {
 		next[id] = true
 	}
+	switch _, since := r.staged[id]; {
+	case !on:
+		delete(r.staged, id)
+	case !since || !r.stagePeers[id]:
+		r.staged[id] = time.Now()
+	}
 	r.stagePeers = next
 	r.relinkLoop(nil)
 }
 
-// setHubLoop notes where this peer's own streams go. They go there as soon as there is a hop.
+// setHubLoop notes where this peer's own streams go. They go there as soon as there is a hop; where another hub had them, they go
+// to both for a while, so that nobody misses any.
 func (r *Room) setHubLoop(hub peer.ID) {
-	old := r.hub
+	old, former := r.hub, r.formerHub
 	r.hub = hub
+	switch {
+	case old == hub:
+	case old != "" && hub != "":
+		r.formerHub, r.formerTo = old, time.Now().Add(hubOverlap)
+	case hub == r.formerHub:
+		r.formerHub = ""
+	}
 	r.relinkLoop(nil)
 	r.feedLoop()
-	if old != "" && old != hub {
-		r.e.releaseHop(old)
+	for _, id := range []peer.ID{old, former} {
+		if id != "" && id != r.hub && id != r.formerHub {
+			r.e.releaseHop(id)
+		}
+	}
+}
+
+// hubOverlap is how long a publisher sends to the former hub as well.
+const hubOverlap = 3 * time.Second
+
+// dropFormerHubLoop lets go of the former hub when its time is over.
+func (r *Room) dropFormerHubLoop(now time.Time) {
+	if r.formerHub != "" && (now.After(r.formerTo) || r.links.Load().place.Origin) {
+		former := r.formerHub
+		r.formerHub = ""
+		r.relinkLoop(nil)
+		r.feedLoop()
+		r.e.releaseHop(former)
 	}
 }
 

@@ -52,7 +52,7 @@ func (s *stream) feeder(l *links) peer.ID {
 // takes reports whether packets of the stream are taken from the peer.
 func (s *stream) takes(l *links, from peer.ID) bool {
 	if l.stage[s.author] {
-		return from == s.author
+		return from == s.author || l.inherits && l.feeds(from)
 	}
 	return l.feeds(from)
 }

@@ -139,8 +139,9 @@ type (
 		Peer   ID
 		Reason string
 	}
-	// Leave says goodbye to children and parent. Afterwards the router only refuses those who ask.
-	Leave struct{}
+	// Leave says goodbye to children and parent. Afterwards the router only refuses those who ask. Heir, where its Peer is set, is the
+	// peer to ask first: who takes the origin's place.
+	Leave struct{ Heir Candidate }
 	// Tick is given when NextDeadline has come; more often does no harm.
 	Tick struct{}
 )

@@ -203,7 +203,7 @@ func (r *Router) handle(in Input) {
 			r.seek = &search{kind: Orphan, reason: ReasonRepair, urgent: true, width: 1}
 		}
 	case Leave:
-		r.leave()
+		r.leave(in.Heir)
 	}
 }
 
@@ -234,7 +234,7 @@ func (r *Router) promote() {
 }
 
 // leave says goodbye: to the children first, naming the own parent as the one to ask, since a slot becomes free there.
-func (r *Router) leave() {
+func (r *Router) leave(heir Candidate) {
 	list := r.candidates("", MaxCandidates)
 	if p := r.parent; p != nil {
 		c := Candidate{Peer: p.peer, Depth: uint32(max(0, len(p.path)-1)), Free: 1}
@@ -242,6 +242,9 @@ func (r *Router) leave() {
 			c.Addrs = e.Addrs
 		}
 		list = first(c, list)
+	}
+	if heir.Peer != "" {
+		list = first(heir, list)
 	}
 	for _, c := range r.children {
 		mine := slices.DeleteFunc(slices.Clone(list), func(o Candidate) bool { return o.Peer == c.peer })

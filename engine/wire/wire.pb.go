@@ -43,6 +43,10 @@ const (
 	Type_KEYS             Type = 13 // Keys: direct, from a peer of a private room to those it feeds, and to the hub
 	Type_REDEEM           Type = 14 // Redeem: request, to the peer that counts an invite's uses, or to one that passes it on
 	Type_REDEEM_ANSWER    Type = 15 // RedeemAnswer: its response
+	Type_LEASE            Type = 60 // Lease: direct, from the hub to its successors several times a second, and to whoever takes another for the hub
+	Type_BID              Type = 61 // Bid: direct, to the hub, every few seconds, from a peer that may be the next one
+	Type_HANDOVER         Type = 62 // Handover: request, from a hub that leaves to one of its successors
+	Type_HANDOVER_ANSWER  Type = 63 // HandoverAnswer: its response, once the successor can feed the tree
 )
 
 // Enum value maps for Type.
@@ -64,6 +68,10 @@ var (
 		13: "KEYS",
 		14: "REDEEM",
 		15: "REDEEM_ANSWER",
+		60: "LEASE",
+		61: "BID",
+		62: "HANDOVER",
+		63: "HANDOVER_ANSWER",
 	}
 	Type_value = map[string]int32{
 		"TYPE_UNSPECIFIED": 0,
@@ -82,6 +90,10 @@ var (
 		"KEYS":             13,
 		"REDEEM":           14,
 		"REDEEM_ANSWER":    15,
+		"LEASE":            60,
+		"BID":              61,
+		"HANDOVER":         62,
+		"HANDOVER_ANSWER":  63,
 	}
 )
 
@@ -1013,6 +1025,7 @@ type Advert struct {
 	Path          [][]byte               `protobuf:"bytes,2,rep,name=path,proto3" json:"path,omitempty"` // peer ids, origin first, self last
 	Backup        []byte                 `protobuf:"bytes,3,opt,name=backup,proto3" json:"backup,omitempty"`
 	Children      []*PlacedChild         `protobuf:"bytes,4,rep,name=children,proto3" json:"children,omitempty"`
+	Offer         *Offer                 `protobuf:"bytes,60,opt,name=offer,proto3" json:"offer,omitempty"` // what the sender could carry
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1071,6 +1084,13 @@ func (x *Advert) GetBackup() []byte {
 func (x *Advert) GetChildren() []*PlacedChild {
 	if x != nil {
 		return x.Children
+	}
+	return nil
+}
+
+func (x *Advert) GetOffer() *Offer {
+	if x != nil {
+		return x.Offer
 	}
 	return nil
 }
@@ -1146,6 +1166,8 @@ type Beacon struct {
 	SinceMs       uint64                 `protobuf:"varint,5,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`         // Unix time at which the sender became the hub: of two hubs the older stays
 	Access        uint64                 `protobuf:"varint,6,opt,name=access,proto3" json:"access,omitempty"`                          // number of the newest Access that the hub knows
 	AccessHash    []byte                 `protobuf:"bytes,7,opt,name=access_hash,json=accessHash,proto3" json:"access_hash,omitempty"` // first 16 octets of SHA-256 of its envelope
+	Term          uint64                 `protobuf:"varint,60,opt,name=term,proto3" json:"term,omitempty"`                             // grows with each hub of the room: the newer one stays, and since_ms decides within a term
+	Successors    [][]byte               `protobuf:"bytes,61,rep,name=successors,proto3" json:"successors,omitempty"`                  // peer ids, at most 4: who takes the hub's place when it is silent, the first one first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1225,6 +1247,20 @@ func (x *Beacon) GetAccess() uint64 {
 func (x *Beacon) GetAccessHash() []byte {
 	if x != nil {
 		return x.AccessHash
+	}
+	return nil
+}
+
+func (x *Beacon) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *Beacon) GetSuccessors() [][]byte {
+	if x != nil {
+		return x.Successors
 	}
 	return nil
 }
@@ -3640,6 +3676,312 @@ func (x *RedeemAnswer) GetEnvelope() []byte {
 	return nil
 }
 
+// Lease says that the hub lives, and who follows it.
+type Lease struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          uint64                 `protobuf:"varint,60,opt,name=term,proto3" json:"term,omitempty"`
+	SinceMs       uint64                 `protobuf:"varint,61,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
+	Successors    [][]byte               `protobuf:"bytes,63,rep,name=successors,proto3" json:"successors,omitempty"` // as in Beacon
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lease) Reset() {
+	*x = Lease{}
+	mi := &file_wire_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lease) ProtoMessage() {}
+
+func (x *Lease) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lease.ProtoReflect.Descriptor instead.
+func (*Lease) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *Lease) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *Lease) GetSinceMs() uint64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *Lease) GetSuccessors() [][]byte {
+	if x != nil {
+		return x.Successors
+	}
+	return nil
+}
+
+// Offer is what a peer says of itself to those who choose who carries a role. All of it is the sender's claim; a reader counts no more
+// uptime than it has known the peer for, with a small head start.
+type Offer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Slots         uint32                 `protobuf:"varint,60,opt,name=slots,proto3" json:"slots,omitempty"`                                   // ordinary children
+	UptimeS       uint32                 `protobuf:"varint,61,opt,name=uptime_s,json=uptimeS,proto3" json:"uptime_s,omitempty"`                // since it was started
+	Reach         uint32                 `protobuf:"varint,62,opt,name=reach,proto3" json:"reach,omitempty"`                                   // 0 unknown, 1 behind a NAT, 2 behind a mapped port, 3 public
+	Version       string                 `protobuf:"bytes,63,opt,name=version,proto3" json:"version,omitempty"`                                // of castd; at most 32 octets
+	LoadPermille  uint32                 `protobuf:"varint,64,opt,name=load_permille,json=loadPermille,proto3" json:"load_permille,omitempty"` // of what it can carry
+	Constrained   bool                   `protobuf:"varint,65,opt,name=constrained,proto3" json:"constrained,omitempty"`                       // on battery, or a metered line
+	Crashes       uint32                 `protobuf:"varint,66,opt,name=crashes,proto3" json:"crashes,omitempty"`                               // in the last ten minutes
+	LossPermille  uint32                 `protobuf:"varint,67,opt,name=loss_permille,json=lossPermille,proto3" json:"loss_permille,omitempty"` // of what it receives
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Offer) Reset() {
+	*x = Offer{}
+	mi := &file_wire_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Offer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Offer) ProtoMessage() {}
+
+func (x *Offer) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Offer.ProtoReflect.Descriptor instead.
+func (*Offer) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *Offer) GetSlots() uint32 {
+	if x != nil {
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Offer) GetUptimeS() uint32 {
+	if x != nil {
+		return x.UptimeS
+	}
+	return 0
+}
+
+func (x *Offer) GetReach() uint32 {
+	if x != nil {
+		return x.Reach
+	}
+	return 0
+}
+
+func (x *Offer) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Offer) GetLoadPermille() uint32 {
+	if x != nil {
+		return x.LoadPermille
+	}
+	return 0
+}
+
+func (x *Offer) GetConstrained() bool {
+	if x != nil {
+		return x.Constrained
+	}
+	return false
+}
+
+func (x *Offer) GetCrashes() uint32 {
+	if x != nil {
+		return x.Crashes
+	}
+	return 0
+}
+
+func (x *Offer) GetLossPermille() uint32 {
+	if x != nil {
+		return x.LossPermille
+	}
+	return 0
+}
+
+// Bid tells the hub of a peer that may follow it.
+type Bid struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Offer         *Offer                 `protobuf:"bytes,60,opt,name=offer,proto3" json:"offer,omitempty"`
+	Addrs         [][]byte               `protobuf:"bytes,61,rep,name=addrs,proto3" json:"addrs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Bid) Reset() {
+	*x = Bid{}
+	mi := &file_wire_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Bid) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Bid) ProtoMessage() {}
+
+func (x *Bid) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Bid.ProtoReflect.Descriptor instead.
+func (*Bid) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *Bid) GetOffer() *Offer {
+	if x != nil {
+		return x.Offer
+	}
+	return nil
+}
+
+func (x *Bid) GetAddrs() [][]byte {
+	if x != nil {
+		return x.Addrs
+	}
+	return nil
+}
+
+// Handover asks a successor to be the hub from now on.
+type Handover struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          uint64                 `protobuf:"varint,60,opt,name=term,proto3" json:"term,omitempty"` // of the hub that leaves
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Handover) Reset() {
+	*x = Handover{}
+	mi := &file_wire_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Handover) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Handover) ProtoMessage() {}
+
+func (x *Handover) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Handover.ProtoReflect.Descriptor instead.
+func (*Handover) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Handover) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+// HandoverAnswer: done when reason is empty.
+type HandoverAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,60,opt,name=reason,proto3" json:"reason,omitempty"` // "not_allowed", "not_hub", "leaving"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HandoverAnswer) Reset() {
+	*x = HandoverAnswer{}
+	mi := &file_wire_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HandoverAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HandoverAnswer) ProtoMessage() {}
+
+func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HandoverAnswer.ProtoReflect.Descriptor instead.
+func (*HandoverAnswer) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *HandoverAnswer) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_wire_proto protoreflect.FileDescriptor
 
 const file_wire_proto_rawDesc = "" +
@@ -3720,16 +4062,17 @@ const file_wire_proto_rawDesc = "" +
 	"\x05slots\x18\x14 \x01(\rR\x05slots\x12\x19\n" +
 	"\bdelay_us\x18\x15 \x01(\rR\adelayUs\x12\x14\n" +
 	"\x05coord\x18\x16 \x01(\fR\x05coord\x12\x16\n" +
-	"\x06branch\x18\x17 \x01(\aR\x06branch\"\x9a\x01\n" +
+	"\x06branch\x18\x17 \x01(\aR\x06branch\"\xc6\x01\n" +
 	"\x06Advert\x12,\n" +
 	"\x04self\x18\x01 \x01(\v2\x18.castd.wire.v1.CandidateR\x04self\x12\x12\n" +
 	"\x04path\x18\x02 \x03(\fR\x04path\x12\x16\n" +
 	"\x06backup\x18\x03 \x01(\fR\x06backup\x126\n" +
-	"\bchildren\x18\x04 \x03(\v2\x1a.castd.wire.v1.PlacedChildR\bchildren\"e\n" +
+	"\bchildren\x18\x04 \x03(\v2\x1a.castd.wire.v1.PlacedChildR\bchildren\x12*\n" +
+	"\x05offer\x18< \x01(\v2\x14.castd.wire.v1.OfferR\x05offer\"e\n" +
 	"\vPlacedChild\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\fR\x04peer\x12,\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x14\n" +
-	"\x05audio\x18\x14 \x01(\bR\x05audio\"\xd1\x01\n" +
+	"\x05audio\x18\x14 \x01(\bR\x05audio\"\x85\x02\n" +
 	"\x06Beacon\x12\x10\n" +
 	"\x03hub\x18\x01 \x01(\fR\x03hub\x12\x14\n" +
 	"\x05addrs\x18\x02 \x03(\fR\x05addrs\x12/\n" +
@@ -3738,7 +4081,11 @@ const file_wire_proto_rawDesc = "" +
 	"\bsince_ms\x18\x05 \x01(\x04R\asinceMs\x12\x16\n" +
 	"\x06access\x18\x06 \x01(\x04R\x06access\x12\x1f\n" +
 	"\vaccess_hash\x18\a \x01(\fR\n" +
-	"accessHash\"\x9e\x03\n" +
+	"accessHash\x12\x12\n" +
+	"\x04term\x18< \x01(\x04R\x04term\x12\x1e\n" +
+	"\n" +
+	"successors\x18= \x03(\fR\n" +
+	"successors\"\x9e\x03\n" +
 	"\vTreeMessage\x12,\n" +
 	"\x05probe\x18\x01 \x01(\v2\x14.castd.wire.v1.ProbeH\x00R\x05probe\x12<\n" +
 	"\vprobe_reply\x18\x02 \x01(\v2\x19.castd.wire.v1.ProbeReplyH\x00R\n" +
@@ -3951,7 +4298,29 @@ const file_wire_proto_rawDesc = "" +
 	"\fRedeemAnswer\x12\x16\n" +
 	"\x06denied\x18\x01 \x01(\tR\x06denied\x12*\n" +
 	"\x05chain\x18\x02 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x1a\n" +
-	"\benvelope\x18\x03 \x01(\fR\benvelope*\xf4\x01\n" +
+	"\benvelope\x18\x03 \x01(\fR\benvelope\"V\n" +
+	"\x05Lease\x12\x12\n" +
+	"\x04term\x18< \x01(\x04R\x04term\x12\x19\n" +
+	"\bsince_ms\x18= \x01(\x04R\asinceMs\x12\x1e\n" +
+	"\n" +
+	"successors\x18? \x03(\fR\n" +
+	"successors\"\xee\x01\n" +
+	"\x05Offer\x12\x14\n" +
+	"\x05slots\x18< \x01(\rR\x05slots\x12\x19\n" +
+	"\buptime_s\x18= \x01(\rR\auptimeS\x12\x14\n" +
+	"\x05reach\x18> \x01(\rR\x05reach\x12\x18\n" +
+	"\aversion\x18? \x01(\tR\aversion\x12#\n" +
+	"\rload_permille\x18@ \x01(\rR\floadPermille\x12 \n" +
+	"\vconstrained\x18A \x01(\bR\vconstrained\x12\x18\n" +
+	"\acrashes\x18B \x01(\rR\acrashes\x12#\n" +
+	"\rloss_permille\x18C \x01(\rR\flossPermille\"G\n" +
+	"\x03Bid\x12*\n" +
+	"\x05offer\x18< \x01(\v2\x14.castd.wire.v1.OfferR\x05offer\x12\x14\n" +
+	"\x05addrs\x18= \x03(\fR\x05addrs\"\x1e\n" +
+	"\bHandover\x12\x12\n" +
+	"\x04term\x18< \x01(\x04R\x04term\"(\n" +
+	"\x0eHandoverAnswer\x12\x16\n" +
+	"\x06reason\x18< \x01(\tR\x06reason*\xab\x02\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROOM_RECORD\x10\x01\x12\x0e\n" +
@@ -3976,7 +4345,11 @@ const file_wire_proto_rawDesc = "" +
 	"\x04KEYS\x10\r\x12\n" +
 	"\n" +
 	"\x06REDEEM\x10\x0e\x12\x11\n" +
-	"\rREDEEM_ANSWER\x10\x0f*1\n" +
+	"\rREDEEM_ANSWER\x10\x0f\x12\t\n" +
+	"\x05LEASE\x10<\x12\a\n" +
+	"\x03BID\x10=\x12\f\n" +
+	"\bHANDOVER\x10>\x12\x13\n" +
+	"\x0fHANDOVER_ANSWER\x10?*1\n" +
 	"\tChildKind\x12\f\n" +
 	"\bORDINARY\x10\x00\x12\n" +
 	"\n" +
@@ -3997,7 +4370,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_wire_proto_goTypes = []any{
 	(Type)(0),                 // 0: castd.wire.v1.Type
 	(ChildKind)(0),            // 1: castd.wire.v1.ChildKind
@@ -4047,6 +4420,11 @@ var file_wire_proto_goTypes = []any{
 	(*MediaKey)(nil),          // 45: castd.wire.v1.MediaKey
 	(*Redeem)(nil),            // 46: castd.wire.v1.Redeem
 	(*RedeemAnswer)(nil),      // 47: castd.wire.v1.RedeemAnswer
+	(*Lease)(nil),             // 48: castd.wire.v1.Lease
+	(*Offer)(nil),             // 49: castd.wire.v1.Offer
+	(*Bid)(nil),               // 50: castd.wire.v1.Bid
+	(*Handover)(nil),          // 51: castd.wire.v1.Handover
+	(*HandoverAnswer)(nil),    // 52: castd.wire.v1.HandoverAnswer
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: castd.wire.v1.Signed.type:type_name -> castd.wire.v1.Type
@@ -4058,49 +4436,51 @@ var file_wire_proto_depIdxs = []int32{
 	44, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
 	12, // 7: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
 	14, // 8: castd.wire.v1.Advert.children:type_name -> castd.wire.v1.PlacedChild
-	1,  // 9: castd.wire.v1.PlacedChild.kind:type_name -> castd.wire.v1.ChildKind
-	25, // 10: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
-	17, // 11: castd.wire.v1.TreeMessage.probe:type_name -> castd.wire.v1.Probe
-	18, // 12: castd.wire.v1.TreeMessage.probe_reply:type_name -> castd.wire.v1.ProbeReply
-	19, // 13: castd.wire.v1.TreeMessage.join:type_name -> castd.wire.v1.Join
-	20, // 14: castd.wire.v1.TreeMessage.accept:type_name -> castd.wire.v1.Accept
-	21, // 15: castd.wire.v1.TreeMessage.refuse:type_name -> castd.wire.v1.Refuse
-	22, // 16: castd.wire.v1.TreeMessage.confirm:type_name -> castd.wire.v1.Confirm
-	23, // 17: castd.wire.v1.TreeMessage.leave:type_name -> castd.wire.v1.Leave
-	24, // 18: castd.wire.v1.TreeMessage.path:type_name -> castd.wire.v1.Path
-	7,  // 19: castd.wire.v1.Probe.chain:type_name -> castd.wire.v1.Chain
-	12, // 20: castd.wire.v1.ProbeReply.candidates:type_name -> castd.wire.v1.Candidate
-	1,  // 21: castd.wire.v1.Join.kind:type_name -> castd.wire.v1.ChildKind
-	25, // 22: castd.wire.v1.Join.have:type_name -> castd.wire.v1.StreamMark
-	7,  // 23: castd.wire.v1.Join.chain:type_name -> castd.wire.v1.Chain
-	1,  // 24: castd.wire.v1.Accept.kind:type_name -> castd.wire.v1.ChildKind
-	12, // 25: castd.wire.v1.Accept.candidates:type_name -> castd.wire.v1.Candidate
-	25, // 26: castd.wire.v1.Accept.marks:type_name -> castd.wire.v1.StreamMark
-	7,  // 27: castd.wire.v1.Accept.chain:type_name -> castd.wire.v1.Chain
-	12, // 28: castd.wire.v1.Refuse.candidates:type_name -> castd.wire.v1.Candidate
-	12, // 29: castd.wire.v1.Leave.candidates:type_name -> castd.wire.v1.Candidate
-	12, // 30: castd.wire.v1.Path.candidates:type_name -> castd.wire.v1.Candidate
-	27, // 31: castd.wire.v1.StreamInfo.rekeys:type_name -> castd.wire.v1.Rekey
-	26, // 32: castd.wire.v1.Announce.streams:type_name -> castd.wire.v1.StreamInfo
-	7,  // 33: castd.wire.v1.Announce.chain:type_name -> castd.wire.v1.Chain
-	30, // 34: castd.wire.v1.Manifest.runs:type_name -> castd.wire.v1.Run
-	31, // 35: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
-	32, // 36: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
-	12, // 37: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
-	38, // 38: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
-	40, // 39: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
-	41, // 40: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
-	39, // 41: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
-	25, // 42: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	43, // 43: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
-	45, // 44: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
-	7,  // 45: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
-	7,  // 46: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
-	47, // [47:47] is the sub-list for method output_type
-	47, // [47:47] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	49, // 9: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
+	1,  // 10: castd.wire.v1.PlacedChild.kind:type_name -> castd.wire.v1.ChildKind
+	25, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
+	17, // 12: castd.wire.v1.TreeMessage.probe:type_name -> castd.wire.v1.Probe
+	18, // 13: castd.wire.v1.TreeMessage.probe_reply:type_name -> castd.wire.v1.ProbeReply
+	19, // 14: castd.wire.v1.TreeMessage.join:type_name -> castd.wire.v1.Join
+	20, // 15: castd.wire.v1.TreeMessage.accept:type_name -> castd.wire.v1.Accept
+	21, // 16: castd.wire.v1.TreeMessage.refuse:type_name -> castd.wire.v1.Refuse
+	22, // 17: castd.wire.v1.TreeMessage.confirm:type_name -> castd.wire.v1.Confirm
+	23, // 18: castd.wire.v1.TreeMessage.leave:type_name -> castd.wire.v1.Leave
+	24, // 19: castd.wire.v1.TreeMessage.path:type_name -> castd.wire.v1.Path
+	7,  // 20: castd.wire.v1.Probe.chain:type_name -> castd.wire.v1.Chain
+	12, // 21: castd.wire.v1.ProbeReply.candidates:type_name -> castd.wire.v1.Candidate
+	1,  // 22: castd.wire.v1.Join.kind:type_name -> castd.wire.v1.ChildKind
+	25, // 23: castd.wire.v1.Join.have:type_name -> castd.wire.v1.StreamMark
+	7,  // 24: castd.wire.v1.Join.chain:type_name -> castd.wire.v1.Chain
+	1,  // 25: castd.wire.v1.Accept.kind:type_name -> castd.wire.v1.ChildKind
+	12, // 26: castd.wire.v1.Accept.candidates:type_name -> castd.wire.v1.Candidate
+	25, // 27: castd.wire.v1.Accept.marks:type_name -> castd.wire.v1.StreamMark
+	7,  // 28: castd.wire.v1.Accept.chain:type_name -> castd.wire.v1.Chain
+	12, // 29: castd.wire.v1.Refuse.candidates:type_name -> castd.wire.v1.Candidate
+	12, // 30: castd.wire.v1.Leave.candidates:type_name -> castd.wire.v1.Candidate
+	12, // 31: castd.wire.v1.Path.candidates:type_name -> castd.wire.v1.Candidate
+	27, // 32: castd.wire.v1.StreamInfo.rekeys:type_name -> castd.wire.v1.Rekey
+	26, // 33: castd.wire.v1.Announce.streams:type_name -> castd.wire.v1.StreamInfo
+	7,  // 34: castd.wire.v1.Announce.chain:type_name -> castd.wire.v1.Chain
+	30, // 35: castd.wire.v1.Manifest.runs:type_name -> castd.wire.v1.Run
+	31, // 36: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
+	32, // 37: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
+	12, // 38: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
+	38, // 39: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
+	40, // 40: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
+	41, // 41: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
+	39, // 42: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
+	25, // 43: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
+	43, // 44: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
+	45, // 45: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
+	7,  // 46: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
+	7,  // 47: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
+	49, // 48: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
+	49, // [49:49] is the sub-list for method output_type
+	49, // [49:49] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -4124,7 +4504,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   46,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
