@@ -144,7 +144,7 @@ func (e *Engine) answerQuery(m *wire.Message, q *wire.RoomQuery) *wire.RoomAnswe
 			f.Keys.Record = nil
 		}
 		l := r.links.Load()
-		if b := r.beacon.Load(); b != nil && time.Since(b.at) < messageLife {
+		if b := r.beacon.Load(); b != nil && b.env != nil && time.Since(b.at) < messageLife {
 			f.Beacon, f.BeaconAgeMs = b.env, uint32(time.Since(b.at).Milliseconds())
 		}
 		var list []tree.Candidate

@@ -14,7 +14,7 @@ import (
 // beacon is the newest sign of life of a room's hub. Values are immutable.
 type beacon struct {
 	hub      peer.ID
-	env      []byte
+	env      []byte    // nil where only its lease was heard
 	addrs    [][]byte  // of the hub
 	at       time.Time // when it was heard
 	sequence uint64

@@ -252,15 +252,19 @@ func (r *Room) fetchLoop(now time.Time) {
 	}
 	l := r.links.Load()
 	a, b := r.access.Load(), r.beacon.Load()
-	if b != nil && a != nil && b.hub != r.e.self && b.access < a.Number && !l.place.Origin && mayHost(r.record.Load(), r.e.userKey()) {
-		r.fetched = now
-		r.sendKeysLoop(b.hub, r.keysMessage()) // the hub is behind, and this peer's user may tell it
-		return
+	hubBehind := b != nil && a != nil && b.hub != r.e.self && b.access < a.Number && !l.place.Origin && mayHost(r.record.Load(), r.e.userKey())
+	if hubBehind {
+		r.sendKeysLoop(b.hub, r.keysMessage()) // this peer's user may tell it
+		if !r.unread.Load() {
+			r.fetched = now
+			return
+		}
 	}
 	switch {
 	case r.behindLoop():
-	case now.Sub(r.fetched) >= unreadGap && r.unread.Swap(false):
-		r.fetches |= 1 // ask everybody
+	case (hubBehind || now.Sub(r.fetched) >= unreadGap) && r.unread.Swap(false):
+		// Ask everybody. Where the hub seems to be behind, its beacons since may be sealed under a key that this peer has not got.
+		r.fetches |= 1
 	default:
 		return
 	}

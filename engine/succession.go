@@ -107,7 +107,11 @@ func (r *Room) lostHubLoop(to peer.ID) {
 	}
 	r.e.log.Info("another peer is the hub of this room: following it", "room", r.id, "hub", to)
 	r.stagePeers = make(map[peer.ID]bool) // they follow as well
+	// Its beacons come, but may be sealed under a key that this peer has yet to get.
 	r.beacon.Store(nil)
+	if to != "" {
+		r.beacon.Store(&beacon{hub: to, at: time.Now()})
+	}
 	r.step(tree.Demote{})
 }
 
