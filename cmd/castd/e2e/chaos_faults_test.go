@@ -22,6 +22,14 @@ type fault struct {
 	netns bool
 }
 
+// watched is shorter in the short form.
+func (f fault) watched() time.Duration {
+	if long() {
+		return f.watch
+	}
+	return f.watch / 2
+}
+
 // faults are those of the chaos tests: a crash, a process that hangs, a network that is gone, a network that comes and goes, and a
 // goodbye.
 var faults = []fault{

@@ -69,6 +69,7 @@ type chaosFigures struct {
 	name     string
 	events   int
 	repeated int // because this process was late
+	late     int // events that count although it was
 	samples  []chaosSample
 }
 
@@ -101,9 +102,9 @@ func sum(all []int) (n int) {
 // printChaos prints a row for the leaves below the peers that were hit, and one for the others.
 func printChaos(t *testing.T, figures []*chaosFigures) {
 	t.Helper()
-	tab := newTable("fault", "leaves", "events", "repeated", "samples", "video gap p50/p95/p99/max ms", "audio gap p50/p95/p99/max ms", "lost v/a", "delay moved p50/p95/p99/max ms")
+	tab := newTable("fault", "leaves", "events", "repeated", "late", "samples", "video gap p50/p95/p99/max ms", "audio gap p50/p95/p99/max ms", "lost v/a", "delay moved p50/p95/p99/max ms")
 	for _, f := range figures {
-		for who, fits := range map[string]func(chaosSample) bool{"below": isBelow, "beside": isBeside} {
+		for i, fits := range []func(chaosSample) bool{isBelow, isBeside} {
 			video := of(f.samples, fits, func(s chaosSample) time.Duration { return s.gap[videoTrack] })
 			audio := of(f.samples, fits, func(s chaosSample) time.Duration { return s.gap[audioTrack] })
 			moved := of(f.samples, fits, func(s chaosSample) time.Duration { return s.moved })
@@ -111,7 +112,7 @@ func printChaos(t *testing.T, figures []*chaosFigures) {
 			for track := range lost {
 				lost[track] = sum(of(f.samples, fits, func(s chaosSample) int { return s.lost[track] }))
 			}
-			tab.row(f.name, who, f.events, f.repeated, len(video), three(video), three(audio), fmt.Sprintf("%d/%d", lost[videoTrack], lost[audioTrack]), three(moved))
+			tab.row(f.name, []string{"below", "beside"}[i], f.events, f.repeated, f.late, len(video), three(video), three(audio), fmt.Sprintf("%d/%d", lost[videoTrack], lost[audioTrack]), three(moved))
 		}
 	}
 	tab.print(t)

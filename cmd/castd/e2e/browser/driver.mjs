@@ -184,6 +184,22 @@ const commands = {
 
   async stats({ as }) { return stats(pages.get(as)); },
 
+  // hurt tells what a viewer has suffered so far, by its own statistics, and the longest time between two pictures that it has
+  // shown in the last seconds, all in milliseconds.
+  async hurt({ as, seconds }) {
+    const page = pages.get(as);
+    const { video, audio } = await stats(page);
+    return {
+      freezes: video.freezeCount, frozen: round(1000 * video.totalFreezesDuration), pictures: video.framesDecoded,
+      concealed: round(1000 * (audio.concealedSamples - audio.silentConcealedSamples) / 48000), silent: round(audio.silentConcealedSamples / 48),
+      longest: await page.evaluate((ms) => {
+        const now = performance.now();
+        const { shown } = probe;
+        return shown.reduce((most, at, i) => (i && now - at < ms ? Math.max(most, at - shown[i - 1]) : most), now - shown.at(-1));
+      }, 1000 * seconds),
+    };
+  },
+
   // flow looks for some seconds at what a viewer gets.
   async flow({ as, seconds }) {
     const page = pages.get(as);

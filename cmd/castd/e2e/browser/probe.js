@@ -6,6 +6,7 @@
     offers: [], answers: [], // times of POST /whep/ and of its answer
     connects: [], // times at which connections were there
     firsts: [], // times at which the first picture after an offer was shown
+    shown: [], // times at which the last pictures were shown
     pictures: [], // {at, clock}: the clock of clock.js that is shown at a time
     tones: [], // times at which the sound of clock.js began a second
     chunks: 0, loudest: 0, // of the sound
@@ -69,6 +70,8 @@
     const next = (now, shown) => {
       player.requestVideoFrameCallback(next);
       if (probe.firsts.length < probe.offers.length) probe.firsts.push(now);
+      probe.shown.push(now);
+      if (probe.shown.length > 600) probe.shown.splice(0, 300);
       const scale = player.videoWidth / 640;
       g.drawImage(player, left * scale, top * scale, bits * block * scale, block * scale, 0, 0, canvas.width, canvas.height);
       const { data } = g.getImageData(0, 0, canvas.width, canvas.height);
