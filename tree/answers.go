@@ -28,7 +28,10 @@ func (r *Router) recvProbeReply(from ID, m *MsgProbeReply) {
 				a.quality = spareQuality(r.cfg.Self, r.parent.peer, r.path, path)
 			}
 			a.depth = uint32(len(path) - 1)
-			a.cost, a.usable = offer{path, m.Free, m.Reserve, rtt}.cost(s.kind, r.slots, a.quality)
+			a.cost, a.usable = offer{path, m.Free, m.Reserve, rtt, clampDelay(m.Delay)}.cost(s.kind, r.slots, a.quality)
+			if s.look && !better(a.cost, r.cost()) {
+				a.usable = false
+			}
 			if s.spare() && r.backup != nil && a.quality <= r.backup.quality {
 				a.usable = false
 			}
@@ -66,7 +69,7 @@ func (r *Router) learn(s *search, list []Candidate) {
 // merge puts candidates into the cache and wakes a search for a parent that pauses.
 func (r *Router) merge(list []Candidate) {
 	for _, c := range list {
-		if r.cache.add(r.now, c) {
+		if r.cache.add(r.now, r.rng, c) {
 			r.heard(r.seek)
 		}
 	}
@@ -126,6 +129,13 @@ func (r *Router) recvAccept(from ID, m *MsgAccept) {
 		return
 	}
 	a.deadline = r.now.Add(r.cfg.JoinTimeout)
+	if !s.urgent || !s.direct { // the first to answer has it; only a repair opens several hops
+		for j := len(s.attempts) - 1; j >= 0; j-- {
+			if s.attempts[j].peer != from {
+				r.fail(s, j, LeaveMoved)
+			}
+		}
+	}
 	r.act(OpenHop{To: from})
 }
 
@@ -144,6 +154,7 @@ func (r *Router) acceptedAgain(from ID, m *MsgAccept) {
 		r.recvPath(from, &MsgPath{Path: m.Path, PathSeq: m.PathSeq, Delay: m.Delay})
 	case r.backup != nil && r.backup.peer == from:
 		if r.backup.nonce == m.Nonce {
+			r.backup.audio = m.Audio
 			r.recvPath(from, &MsgPath{Path: m.Path, PathSeq: m.PathSeq, Delay: m.Delay})
 		}
 	default:
@@ -156,7 +167,7 @@ func (r *Router) take(s *search, i int) {
 	a := s.attempts[i]
 	s.attempts = slices.Delete(s.attempts, i, i+1)
 	r.send(a.peer, &MsgConfirm{Nonce: a.nonce})
-	l := &link{peer: a.peer, nonce: a.nonce, kind: a.accepted.Kind, path: a.accepted.Path, seq: a.accepted.PathSeq, since: r.now, alive: r.now, delay: clampDelay(a.accepted.Delay), rtt: a.rtt}
+	l := &link{peer: a.peer, nonce: a.nonce, kind: a.accepted.Kind, path: a.accepted.Path, seq: a.accepted.PathSeq, since: r.now, alive: r.now, delay: clampDelay(a.accepted.Delay), rtt: a.rtt, audio: a.accepted.Audio}
 	if s.spare() {
 		r.takeBackup(s, l)
 	} else {

@@ -1,10 +1,13 @@
 package tree
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/castd/castd/tree/coord"
 )
 
 // cacheSize bounds the peers remembered. A random sample of 64 parents with free slots places a peer within a few per cent of
@@ -35,13 +38,16 @@ func (c *cache) search(id ID) (int, bool) {
 }
 
 // add merges a description and reports whether it is of a peer unknown before, or one that has got room.
-func (c *cache) add(now time.Time, d Candidate) bool {
+func (c *cache) add(now time.Time, rng *rand.Rand, d Candidate) bool {
 	i, ok := c.search(d.Peer)
 	if ok {
 		e := c.list[i]
 		news := e.Free == 0 && d.Free > 0
 		if len(d.Addrs) == 0 {
 			d.Addrs = e.Addrs
+		}
+		if !d.Coord.Known() {
+			d.Coord = e.Coord
 		}
 		e.Candidate, e.seen = d, now
 		return news
@@ -51,11 +57,11 @@ func (c *cache) add(now time.Time, d Candidate) bool {
 	if len(c.list) <= cacheSize {
 		return true
 	}
-	worst := 0
+	worst, most := 0, -2
 	for i, e := range c.list {
 		w := c.list[worst]
-		if d := e.value(now) - w.value(now); d > 0 || d == 0 && e.seen.Before(w.seen) {
-			worst = i
+		if v := e.value(now, rng); v > most || v == most && e.seen.Before(w.seen) {
+			worst, most = i, v
 		}
 	}
 	gone := c.list[worst]
@@ -85,45 +91,98 @@ func (c *cache) answered(id ID) {
 	}
 }
 
-// value orders entries for eviction, larger is worse: each failure weighs like eight levels, age like one per ten seconds, want of a
-// free slot like two.
-func (e *entry) value(now time.Time) int {
-	return e.rank() + 8*e.failures + int(now.Sub(e.seen)/(10*time.Second))
-}
-
-// rank orders entries for asking, smaller first. Who is full is asked later than who is one level deeper and is not.
-func (e *entry) rank() int {
-	v := int(min(e.Depth, MaxPath))
+// value orders entries for eviction, larger is worse: each failure weighs like eight levels, age like one per ten seconds, want of
+// a free slot like two. What is not much worse than another may go instead of it, so that those kept are a sample.
+func (e *entry) value(now time.Time, rng *rand.Rand) int {
+	if e.Depth == 0 && e.failures == 0 {
+		return -1 // the origin: whoever knows it finds the others
+	}
+	v := 8*e.failures + int(now.Sub(e.seen)/(10*time.Second)) + rng.IntN(4)
 	if e.Free == 0 {
 		v += 2
 	}
 	return v
 }
 
-// order returns the entries that skip does not exclude, best first, equals in random order so that not everybody asks the same.
-// Those that failed lately come last. Where flat is set depth does not count.
-func (c *cache) order(now time.Time, rng *rand.Rand, flat bool, skip func(ID) bool) []*entry {
-	out := make([]*entry, 0, len(c.list))
-	for _, e := range c.list {
-		if !skip(e.Peer) {
-			out = append(out, e)
+// estimate foretells the cost of a place below a candidate (placeCost) for a peer with the coordinate c.
+func (e *entry) estimate(c coord.Coord) time.Duration {
+	rtt := e.rtt
+	if rtt == 0 {
+		rtt = foretold(c, e.Coord)
+	}
+	return placeCost(int(min(e.Depth, MaxPath)), e.Delay, rtt)
+}
+
+// foretold is the round trip to expect.
+func foretold(a, b coord.Coord) time.Duration {
+	if d, ok := coord.Distance(a, b); ok {
+		return d
+	}
+	return 2 * farCost
+}
+
+// asker is the peer that candidates are ordered for.
+type asker struct {
+	coord  coord.Coord
+	slots  int
+	branch uint32 // for a backup: where the primary path runs
+	spare  bool   // looks for a backup
+}
+
+// fullCost orders those without a free slot behind others: far behind for a peer that gives nothing, as it has no chance there.
+const fullCost = 20 * time.Millisecond
+
+// rank orders entries for asking, smaller first. For a backup only the way to it counts, and that its path is another: if depth
+// counted too, all would ask the same few.
+func (e *entry) rank(a asker) time.Duration {
+	if a.spare {
+		rtt := e.rtt
+		if rtt == 0 {
+			rtt = foretold(a.coord, e.Coord)
+		}
+		switch {
+		case a.branch == 0 || e.Branch == 0:
+			rtt += spareCost / 2
+		case a.branch == e.Branch:
+			rtt += spareCost
+		}
+		return rtt
+	}
+	v := e.estimate(a.coord)
+	if e.Free == 0 {
+		v += fullCost
+		if a.slots == 0 {
+			v += blindCost
 		}
 	}
-	rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
-	slices.SortStableFunc(out, func(a, b *entry) int {
-		fa, fb := now.Before(a.retry), now.Before(b.retry)
-		switch {
-		case fa && fb:
-			return a.retry.Compare(b.retry)
-		case fa:
-			return 1
-		case fb:
-			return -1
+	return v
+}
+
+// order returns the entries that skip does not exclude, best first; ranks are taken +-10 %, so that not everybody asks the same.
+// Those that failed lately come last.
+func (c *cache) order(now time.Time, rng *rand.Rand, a asker, skip func(ID) bool) []*entry {
+	type ranked struct {
+		e *entry
+		v time.Duration
+	}
+	all := make([]ranked, 0, len(c.list))
+	for _, e := range c.list {
+		if skip(e.Peer) {
+			continue
 		}
-		if flat {
-			return int(min(b.Free, 1)) - int(min(a.Free, 1))
+		v := e.rank(a)
+		v += time.Duration((rng.Float64() - 0.5) * 0.2 * float64(v))
+		if now.Before(e.retry) {
+			v += time.Hour + e.retry.Sub(now)
 		}
-		return a.rank() - b.rank()
+		all = append(all, ranked{e, v})
+	}
+	slices.SortFunc(all, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(a.v, b.v), strings.Compare(string(a.e.Peer), string(b.e.Peer)))
 	})
+	out := make([]*entry, len(all))
+	for i, r := range all {
+		out[i] = r.e
+	}
 	return out
 }

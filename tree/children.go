@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/castd/castd/tree/coord"
 )
 
 // child is a peer that has a place here or was promised one.
@@ -23,6 +25,9 @@ type child struct {
 	pathAt    time.Time
 	below     int // peers below it, and free slots of it and of them, as it says
 	freeBelow int
+	coord     coord.Coord
+	rtt       time.Duration // of the hop; 0: not measured
+	audio     bool          // a backup child: it is sent audio
 }
 
 // shown tells whether a child counts among those to feed, or to keep a hop to.
@@ -66,62 +71,26 @@ func (r *Router) free() int {
 	if r.path == nil || r.moving() || len(r.path) > r.cfg.MaxDepth {
 		return 0
 	}
-	return max(0, r.slots-r.used(Ordinary, nil))
+	return max(0, min(r.offered()-r.used(Ordinary, nil), r.room(nil)))
+}
+
+// room is how many more children can be fed, on slots and reserve together, c not counted.
+func (r *Router) room(c *child) int {
+	return r.slots + r.cfg.reserve(r.slots) - r.used(Ordinary, c) - r.onReserve(c)
 }
 
 // moving tells whether this peer has asked for another place than it has.
 func (r *Router) moving() bool { return r.seek != nil && len(r.seek.attempts) > 0 }
 
-// leaf finds the child that makes room for one that gives slots: one that gives none, the newest, as the oldest has shown that it
-// stays. An ordinary one moves to the reserve until it has found another place. Where the reserve is taken, one that sits
-// there has to go at once: leaves would else hold every place for good, with those who could feed them outside.
-func (r *Router) leaf() *child {
-	if !r.displacedAt.IsZero() && r.now.Sub(r.displacedAt) < r.cfg.DisplaceGap {
-		return nil
-	}
-	kind := Ordinary
-	if r.onReserve(nil) >= r.cfg.reserve(r.slots) {
-		kind = Orphan
-	}
-	var best *child
-	for _, c := range r.children {
-		if c.kind != kind || c.slots > 0 || !c.confirmed || !c.until.IsZero() || r.promised(c) {
-			continue
-		}
-		if best == nil || c.since.After(best.since) {
-			best = c
-		}
-	}
-	return best
-}
-
-// promised tells whether a child's place is promised to another.
-func (r *Router) promised(c *child) bool {
-	return slices.ContainsFunc(r.children, func(o *child) bool { return o.victim == c.peer })
-}
-
-// displace makes v, which gives nothing, leave its place to c, which has just taken it.
-func (r *Router) displace(v, c *child) {
-	r.displacedAt = r.now
-	list := first(Candidate{Peer: c.peer, Addrs: c.addrs, Depth: uint32(len(r.path)), Free: c.slots}, r.candidates(v.peer, maxProbes))
-	if v.kind == Ordinary {
-		v.kind, v.until = Orphan, r.now.Add(r.cfg.DisplaceTimeout)
-		r.send(v.peer, &MsgLeave{Reason: LeaveDisplaced, Candidates: list})
-		return
-	}
-	r.send(v.peer, &MsgLeave{Reason: LeaveUnknown, Candidates: list})
-	r.removeChild(v, "")
-}
-
 func (r *Router) recvProbe(from ID, m *MsgProbe) {
 	a := &MsgProbeReply{Nonce: m.Nonce, Path: r.path, Free: uint32(r.free()), Delay: r.delay(), Coord: r.coord.Coord()}
 	if r.path != nil && !r.moving() && len(r.path) <= r.cfg.MaxDepth {
-		if a.Free == 0 && m.Slots > 0 && r.leaf() != nil {
+		if a.Free == 0 && r.weaker(r.child(from), m.Slots, m.Coord.Clamp()) != nil {
 			a.Free = 1
 		}
-		a.Reserve = uint32(max(0, r.cfg.reserve(r.slots)-r.onReserve(nil)))
+		a.Reserve = uint32(max(0, r.room(nil)-r.free()))
 	}
-	a.Candidates = r.candidates(from, maxProbes)
+	a.Candidates = r.candidates(asking{peer: from, coord: m.Coord.Clamp(), slots: m.Slots}, maxProbes)
 	r.send(from, a)
 }
 
@@ -137,17 +106,17 @@ func (r *Router) recvJoin(from ID, m *MsgJoin) {
 		return
 	}
 	if why := r.objection(from, m); why != "" {
-		r.refuse(from, m.Nonce, why)
+		r.refuse(from, m, why)
 		return
 	}
-	kind, victim, ok := r.room(c, m)
+	kind, victim, ok := r.place(c, m)
 	if !ok {
-		r.refuse(from, m.Nonce, RefuseFull)
+		r.refuse(from, m, RefuseFull)
 		return
 	}
 	if c == nil {
 		i, _ := r.childIndex(from)
-		c = &child{peer: from, since: r.now, alive: r.now}
+		c = &child{peer: from, since: r.now, alive: r.now, freeBelow: int(min(m.Slots, MaxSlots))}
 		r.children = slices.Insert(r.children, i, c)
 	}
 	if c.confirmed && c.kind == Backup && kind != Backup {
@@ -159,7 +128,7 @@ func (r *Router) recvJoin(from ID, m *MsgJoin) {
 		c.since = r.now
 	}
 	c.kind, c.nonce, c.victim, c.until = kind, m.Nonce, victim, time.Time{}
-	c.slots, c.addrs = min(m.Slots, MaxSlots), clampAddrs(m.Addrs)
+	c.slots, c.addrs, c.coord = min(m.Slots, MaxSlots), clampAddrs(m.Addrs), m.Coord.Clamp()
 	r.accept(c)
 }
 
@@ -176,35 +145,35 @@ func (r *Router) objection(from ID, m *MsgJoin) string {
 	return ""
 }
 
-// room decides which place a peer gets, c being the one it has.
-func (r *Router) room(c *child, m *MsgJoin) (kind ChildKind, victim ID, ok bool) {
+// place decides which place a peer gets, c being the one it has.
+func (r *Router) place(c *child, m *MsgJoin) (kind ChildKind, victim ID, ok bool) {
 	if c != nil && c.confirmed && c.kind != Backup && m.Kind != Backup {
 		return c.kind, "", true // it has forgotten its place
 	}
 	if m.Kind == Backup {
 		return Backup, "", c != nil && c.shown() || r.used(Backup, c) < r.cfg.backups(r.slots)
 	}
-	if r.used(Ordinary, c) < r.slots {
+	room := r.room(c)
+	if r.used(Ordinary, c) < r.offered() && room > 0 {
 		return Ordinary, "", true
 	}
-	if m.Kind == Orphan && r.onReserve(c) < r.cfg.reserve(r.slots) {
+	if m.Kind == Orphan && room > 0 {
 		return Orphan, "", true
 	}
-	if m.Slots > 0 {
-		if l := r.leaf(); l != nil && l != c {
-			return l.kind, l.peer, true
-		}
+	if v := r.weaker(c, m.Slots, m.Coord.Clamp()); v != nil {
+		return v.kind, v.peer, true
 	}
 	return 0, "", false
 }
 
 func (r *Router) accept(c *child) {
 	c.pathSeq, c.pathAt = r.pathSeq, r.now
-	r.send(c.peer, &MsgAccept{Nonce: c.nonce, Kind: c.kind, Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.peer, maxProbes), Delay: r.delay()})
+	r.send(c.peer, &MsgAccept{Nonce: c.nonce, Kind: c.kind, Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.asking(), maxProbes), Delay: r.delay(), Audio: c.audio})
 }
 
-func (r *Router) refuse(to ID, nonce uint64, why string) {
-	r.send(to, &MsgRefuse{Nonce: nonce, Reason: why, Candidates: r.candidates(to, maxProbes)})
+func (r *Router) refuse(to ID, m *MsgJoin, why string) {
+	a := asking{peer: to, coord: m.Coord.Clamp(), slots: m.Slots, spare: m.Kind == Backup}
+	r.send(to, &MsgRefuse{Nonce: m.Nonce, Reason: why, Candidates: r.candidates(a, maxProbes)})
 }
 
 func (r *Router) recvConfirm(from ID, m *MsgConfirm) {
@@ -227,7 +196,7 @@ func (r *Router) recvConfirm(from ID, m *MsgConfirm) {
 	if c.pathSeq != r.pathSeq {
 		r.sendPath(c)
 	}
-	if v := r.child(c.victim); v != nil && v.kind == c.kind && v.slots == 0 {
+	if v := r.child(c.victim); v != nil && v.kind == c.kind {
 		r.displace(v, c)
 	}
 	c.victim = ""
@@ -239,7 +208,7 @@ func (r *Router) removeChild(c *child, reason string) {
 		r.children = slices.Delete(r.children, i, i+1)
 	}
 	if reason != "" {
-		r.send(c.peer, &MsgLeave{Reason: reason, Candidates: r.candidates(c.peer, maxProbes)})
+		r.send(c.peer, &MsgLeave{Reason: reason, Candidates: r.candidates(c.asking(), maxProbes)})
 	}
 	if c.shown() {
 		r.notify(ChildLeft{Peer: c.peer})
@@ -257,6 +226,8 @@ func (r *Router) childTimers() {
 				continue
 			}
 			r.removeChild(c, LeaveUnknown)
+		case !c.until.IsZero() && !r.now.Before(c.until) && r.roomy():
+			r.goOn(c)
 		case c.confirmed && r.now.Sub(c.alive) >= r.cfg.ChildSilence,
 			!c.until.IsZero() && !r.now.Before(c.until):
 			r.removeChild(c, LeaveUnknown)
@@ -266,90 +237,7 @@ func (r *Router) childTimers() {
 	}
 }
 
-// settle gives free ordinary slots to those who sit on the reserve, the longest first. One of them that gives slots
-// changes places with a leaf.
-func (r *Router) settle() {
-	r.swap()
-	for r.path != nil && r.used(Ordinary, nil) < r.slots {
-		var first *child
-		for _, c := range r.children {
-			if c.kind == Orphan && c.confirmed && (first == nil || c.since.Before(first.since)) {
-				first = c
-			}
-		}
-		if first == nil {
-			return
-		}
-		first.kind, first.until = Ordinary, time.Time{}
-		r.accept(first)
-	}
-}
-
-// swap gives the slot of a leaf to a peer on the reserve that gives slots, at most once per DisplaceGap.
-func (r *Router) swap() {
-	if r.path == nil || !r.displacedAt.IsZero() && r.now.Sub(r.displacedAt) < r.cfg.DisplaceGap {
-		return
-	}
-	// Somebody to bring up is rare, and looking for one to go down takes time.
-	var up, down *child
-	for _, c := range r.children {
-		if c.kind == Orphan && c.slots > 0 && c.confirmed && c.until.IsZero() && (up == nil || c.since.Before(up.since)) {
-			up = c
-		}
-	}
-	if up == nil || r.used(Ordinary, nil) < r.slots {
-		return
-	}
-	for _, c := range r.children {
-		if c.kind == Ordinary && c.slots == 0 && c.confirmed && c.until.IsZero() && (down == nil || c.since.After(down.since)) && !r.promised(c) {
-			down = c
-		}
-	}
-	if down == nil {
-		return
-	}
-	up.kind = Ordinary
-	r.displace(down, up)
-	r.accept(up)
-}
-
 func (r *Router) sendPath(c *child) {
 	c.pathSeq, c.pathAt = r.pathSeq, r.now
-	r.send(c.peer, &MsgPath{Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.peer, maxProbes), Delay: r.delay()})
-}
-
-// candidates names up to n peers for another to ask: first the children that give slots, as they are near and have room while
-// this peer is full, then the best of the cache.
-func (r *Router) candidates(without ID, n int) []Candidate {
-	var out []Candidate
-	for _, c := range r.children {
-		if c.slots == 0 || c.kind == Backup || !c.confirmed || c.peer == without {
-			continue
-		}
-		d := Candidate{Peer: c.peer, Addrs: c.addrs, Depth: uint32(len(r.path)), Free: c.slots}
-		if e := r.cache.find(c.peer); e != nil && e.seen.After(c.since) {
-			d.Free = e.Free
-		}
-		out = append(out, d)
-	}
-	r.rng.Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
-	slices.SortStableFunc(out, func(a, b Candidate) int { return int(min(b.Free, 1)) - int(min(a.Free, 1)) })
-	near := len(out)
-	skip := func(id ID) bool {
-		return id == without || r.distrusted(id) || slices.ContainsFunc(out[:near], func(c Candidate) bool { return c.Peer == id })
-	}
-	if len(out) < n {
-		for _, e := range r.cache.order(r.now, r.rng, false, skip) {
-			if len(out) == n || r.now.Before(e.retry) {
-				break
-			}
-			out = append(out, e.Candidate)
-		}
-	}
-	return out[:min(len(out), n)]
-}
-
-// first puts c at the head of a list.
-func first(c Candidate, list []Candidate) []Candidate {
-	return append([]Candidate{c}, slices.DeleteFunc(list, func(o Candidate) bool { return o.Peer == c.Peer })...)
+	r.send(c.peer, &MsgPath{Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.asking(), maxProbes), Delay: r.delay()})
 }

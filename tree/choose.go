@@ -6,10 +6,13 @@ import (
 	"time"
 )
 
-// The choice among parents that answered. A level costs about what a hop across a continent does, so that depth and round
-// trip add up to the delay to expect; the penalties are guesses, far enough apart to order the cases.
+// The choice among parents. It goes by the delay from the origin that a place will have: what the parent says of its own, and half
+// the round trip to it. To that comes for each level what its failure costs, 200 ms of trouble times the chance of one in the
+// next five minutes, at a turnover of 1 % a minute. The other penalties are guesses, far enough apart to order the cases.
 const (
-	levelCost   = 50 * time.Millisecond
+	riskCost    = 10 * time.Millisecond // of a level
+	levelCost   = 50 * time.Millisecond // of one whose delay is not known: about a hop across a continent
+	farCost     = 40 * time.Millisecond // half the round trip to a peer whose coordinate is not known
 	reserveCost = 20 * time.Millisecond // an orphan that must move again
 	blindCost   = 10 * time.Second      // full; only worth a try for one that may displace a leaf
 	spareCost   = time.Second           // each step down in a backup's quality
@@ -20,12 +23,26 @@ type offer struct {
 	path          []ID // ends with the candidate
 	free, reserve uint32
 	rtt           time.Duration
+	delay         time.Duration // 0: not known
+}
+
+// placeCost returns how good a place is, smaller being better, below a peer at this depth with this delay from the origin.
+func placeCost(depth int, delay, rtt time.Duration) time.Duration {
+	if delay == 0 {
+		delay = time.Duration(depth) * levelCost
+	}
+	return delay + rtt/2 + time.Duration(depth)*riskCost
+}
+
+// better tells whether a place is worth a move: it must be better by a fifth and by 20 ms, or moves would never end.
+func better(cost, now time.Duration) bool {
+	return cost < now-now/5 && cost < now-20*time.Millisecond
 }
 
 // cost returns how much an offer is worth to one that asks for a place of this kind and itself gives slots; smaller is better,
 // and false means unusable. quality is spareQuality, for backups.
 func (o offer) cost(kind ChildKind, slots, quality int) (time.Duration, bool) {
-	c := time.Duration(len(o.path)-1)*levelCost + o.rtt
+	c := placeCost(len(o.path)-1, o.delay, o.rtt)
 	switch kind {
 	case Backup: // how deep does not matter, and if it did all would ask the same few
 		return o.rtt + time.Duration(3-quality)*spareCost, quality > 0 && o.free+o.reserve > 0

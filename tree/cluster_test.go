@@ -33,13 +33,14 @@ func TestBuild(t *testing.T) {
 		{2, 10 * time.Millisecond, 2 * time.Second, 1},
 		{10, 50 * time.Millisecond, 10 * time.Second, 3},
 		{100, 500 * time.Millisecond, 15 * time.Second, 6},
-		{1000, 4 * time.Second, 14 * time.Second, 9},
+		{1000, 4 * time.Second, 25 * time.Second, 9},
 	} {
 		t.Run(fmt.Sprint(c.n), func(t *testing.T) {
 			if c.n == 1000 && testing.Short() {
 				t.Skip("takes seconds")
 			}
 			s := newSim(t, 1)
+			s.calm = c.n > 100
 			build(s, c.n, c.within)
 			s.run(c.run)
 			s.check()
@@ -161,6 +162,7 @@ func TestMassFailure(t *testing.T) {
 func TestRepair(t *testing.T) {
 	for _, noise := range []bool{true, false} {
 		s := newSim(t, 9)
+		s.config = func(c *Config) { c.LookEvery = time.Hour } // who moves, moves because of the failure
 		build(s, 60, time.Second)
 		s.run(15 * time.Second)
 		var dead *simNode
@@ -191,7 +193,7 @@ func TestRepair(t *testing.T) {
 				t.Errorf("noise %v: %s has no place after %v", noise, n.id, s.now-at)
 			}
 			if !orphans[n.id] && n.feeds.Primary != parents[n.id] {
-				t.Errorf("noise %v: %s moved from %s to %s", noise, n.id, parents[n.id], n.feeds.Primary)
+				t.Errorf("noise %v: %s (%d slots) moved from %s to %s: %v", noise, n.id, n.slots, parents[n.id], n.feeds.Primary, n.events[len(n.events)-1])
 			}
 		}
 		s.run(at + 40*time.Second)

@@ -53,6 +53,11 @@ type Config struct {
 	Settle time.Duration
 	// Dwell is how long an orphan sits on a reserve before it looks for an ordinary place.
 	Dwell time.Duration
+	// LookEvery is the mean time between two looks for a better place of a peer that has an ordinary one, +-50 %; it doubles while
+	// none is found, up to eight times that. It keeps a place for at least half of it.
+	LookEvery time.Duration
+	// Heads is how many children the origin feeds once they can feed the others; 0: as many as it has slots.
+	Heads int
 	// Patience is how long a child waits for its parent to repair before it looks elsewhere itself.
 	Patience time.Duration
 	// DisplaceTimeout is how long a displaced child is fed on; DisplaceGap the least time between two displacements: shorter
@@ -60,7 +65,8 @@ type Config struct {
 	DisplaceTimeout, DisplaceGap time.Duration
 	// DistrustFor is how long a peer that sent forged media is not chosen.
 	DistrustFor time.Duration
-	// AdvertEvery is the mean time between adverts of free slots, +-50 %; AdvertGap the least.
+	// AdvertEvery is the time between adverts of free slots while few advertise; AdvertGap the least, and the mean of all adverts
+	// of a large room together. Longer saves traffic at everybody, shorter lets newcomers know of free slots sooner.
 	AdvertEvery, AdvertGap time.Duration
 	// PathEvery is how often a path is repeated to the children, against lost messages.
 	PathEvery time.Duration
@@ -77,7 +83,7 @@ func DefaultConfig(self ID) Config {
 		PulseSilence: 300 * time.Millisecond, BackupSilence: 4 * time.Second, ChildSilence: 5 * time.Second,
 		ConfirmTimeout: 2 * time.Second, JoinTimeout: 1500 * time.Millisecond, ProbeWindow: 50 * time.Millisecond,
 		BackoffMin: 50 * time.Millisecond, BackoffMax: 5 * time.Second,
-		Settle: time.Second, Dwell: 5 * time.Second, Patience: 1500 * time.Millisecond,
+		Settle: time.Second, Dwell: 5 * time.Second, LookEvery: 45 * time.Second, Heads: 2, Patience: 1500 * time.Millisecond,
 		DisplaceTimeout: 5 * time.Second, DisplaceGap: time.Second, DistrustFor: 10 * time.Minute,
 		AdvertEvery: 10 * time.Second, AdvertGap: time.Second, PathEvery: 10 * time.Second,
 		AudioShare: 0.05, MaxDepth: MaxPath - 1,
@@ -112,6 +118,7 @@ func (c Config) Validate() error {
 		{"BackoffMax", c.BackoffMax},
 		{"Settle", c.Settle},
 		{"Dwell", c.Dwell},
+		{"LookEvery", c.LookEvery},
 		{"Patience", c.Patience},
 		{"DisplaceTimeout", c.DisplaceTimeout},
 		{"DisplaceGap", c.DisplaceGap},

@@ -16,7 +16,6 @@ type said struct {
 	advertised bool
 	free       int // of the last advert
 	advert     time.Time
-	next       time.Time // of the next advert
 }
 
 func (r *Router) finish() {
@@ -25,7 +24,7 @@ func (r *Router) finish() {
 		f.Primary = r.parent.peer
 	}
 	if r.backup != nil {
-		f.Backup = r.backup.peer
+		f.Backup, f.Audio = r.backup.peer, r.backup.audio
 	}
 	if f != r.said.feeds {
 		r.said.feeds = f
@@ -68,7 +67,7 @@ func (r *Router) shownChildren() []Child {
 	var out []Child
 	for _, c := range r.children {
 		if c.shown() {
-			out = append(out, Child{Peer: c.peer, Kind: c.kind, Depth: r.childDepth()})
+			out = append(out, Child{Peer: c.peer, Kind: c.kind, Depth: r.childDepth(), Audio: c.audio})
 		}
 	}
 	return out
@@ -80,7 +79,7 @@ func (r *Router) sameChildren() bool {
 		if !c.shown() {
 			continue
 		}
-		if i == len(r.said.children) || r.said.children[i] != (Child{Peer: c.peer, Kind: c.kind, Depth: r.childDepth()}) {
+		if i == len(r.said.children) || r.said.children[i] != (Child{Peer: c.peer, Kind: c.kind, Depth: r.childDepth(), Audio: c.audio}) {
 			return false
 		}
 		i++
@@ -125,35 +124,4 @@ func (r *Router) closeHops() {
 		}
 	}
 	r.said.hops = append(r.said.hops[:0], need...)
-}
-
-// advertAt returns when the next advert is due: at once where free slots have come or gone, but for a gap, else from time to
-// time; who is full says so more seldom, for orphans that look for a reserve.
-func (r *Router) advertAt() (time.Time, bool) {
-	if r.slots == 0 || r.path == nil || r.moving() {
-		return time.Time{}, false
-	}
-	s := &r.said
-	if had := s.advertised && s.free > 0; had != (r.free() > 0) {
-		return later(r.now, s.advert.Add(r.cfg.AdvertGap)), true
-	}
-	if s.next.IsZero() {
-		return r.now, true
-	}
-	return s.next, true
-}
-
-func (r *Router) advertise() {
-	at, ok := r.advertAt()
-	if !ok || r.phase != running || r.now.Before(at) {
-		return
-	}
-	s := &r.said
-	s.advertised, s.free, s.advert = true, r.free(), r.now
-	every := r.cfg.AdvertEvery
-	if s.free == 0 {
-		every *= 3
-	}
-	s.next = r.now.Add(max(r.cfg.AdvertGap, spread(every, r.rng)))
-	r.act(Advertise{Candidate: r.self(), Path: r.path})
 }

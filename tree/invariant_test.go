@@ -16,7 +16,7 @@ func (s *sim) checkSlots(n *simNode) {
 		k[c.Kind]++
 	}
 	c := n.r.cfg
-	if k[Ordinary] > n.slots || k[Orphan] > c.reserve(n.slots) || k[Backup] > c.backups(n.slots)+1 {
+	if k[Ordinary] > n.slots || k[Ordinary]+k[Orphan] > n.slots+c.reserve(n.slots) || k[Backup] > c.backups(n.slots)+1 {
 		s.t.Fatalf("%v %s: %d slots, children %v", s.now, n.id, n.slots, n.children)
 	}
 }

@@ -18,6 +18,7 @@ type link struct {
 	rtt   time.Duration // 0: not measured
 
 	quality   int       // of a backup
+	audio     bool      // a backup sends audio
 	suspect   bool      // silent; still fed from should it come back
 	displaced bool      // it asked to find another place
 	pathless  time.Time // since when path is nil
@@ -75,7 +76,11 @@ func (r *Router) takeParent(s *search, l *link) {
 	r.recheckBackup()
 	r.spareAt = r.now.Add(spread(r.cfg.Settle, r.rng))
 	r.spareTries = 0
-	r.improveAt = r.now.Add(r.cfg.Dwell + spread(r.cfg.Dwell, r.rng)/2)
+	if l.kind == Ordinary {
+		r.improveAt = r.now.Add(r.cfg.Dwell + spread(r.cfg.LookEvery/2, r.rng))
+	} else {
+		r.improveAt = r.now.Add(r.cfg.Dwell + spread(r.cfg.Dwell, r.rng)/2)
+	}
 	r.improveTries = 0
 }
 
@@ -99,6 +104,7 @@ func (r *Router) repair(reason string, lost ID, prefer []ID) {
 		s.reason = reason
 		return
 	}
+	s.look = false
 	s.kind, s.reason, s.urgent, s.direct, s.prefer, s.rounds = Orphan, reason, true, true, prefer, 0
 	s.avoid, s.retryAt, s.asks, s.window = []ID{lost}, time.Time{}, nil, time.Time{}
 	s.width = 1 + hedges
@@ -128,6 +134,10 @@ func (r *Router) searchEnded(s *search) {
 		return
 	}
 	r.improveTries++
+	if s.look {
+		r.improveAt = r.now.Add(backoff(r.improveTries, r.cfg.LookEvery, 8*r.cfg.LookEvery, r.rng))
+		return
+	}
 	r.improveAt = r.now.Add(backoff(r.improveTries, r.cfg.Dwell, maxSpareGap, r.rng))
 }
 
@@ -165,6 +175,9 @@ func (r *Router) recvPulse(p Pulse) {
 	c := r.child(p.From)
 	if c != nil {
 		c.aggregate(p)
+		if p.RTT > 0 {
+			c.rtt = clampDelay(p.RTT)
+		}
 	}
 	if c != nil && c.confirmed && p.Depth != len(r.path) && c.kind != Backup && r.now.Sub(c.pathAt) >= r.cfg.AdvertGap {
 		r.sendPath(c)

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"hash/fnv"
+	"math"
 	"time"
 
 	"github.com/castd/castd/tree/coord"
@@ -30,6 +31,40 @@ func (r *Router) delay() time.Duration {
 		return 0
 	}
 	return clampDelay(p.delay + p.rtt/2 + hopCost)
+}
+
+// cost is that of the place this peer has (placeCost).
+func (r *Router) cost() time.Duration {
+	p := r.parent
+	if p == nil {
+		return math.MaxInt64 // anything is better than no place
+	}
+	return placeCost(max(0, len(p.path)-1), p.delay, p.rtt)
+}
+
+// improve looks for a better place: on a reserve for an ordinary one, else for one that is better by far, where there is hope.
+func (r *Router) improve() {
+	if r.parent.kind == Orphan {
+		r.seekPlace(Ordinary, ReasonOptimize, nil)
+		return
+	}
+	s := &search{kind: Ordinary, reason: ReasonOptimize, width: 1, look: true}
+	if !r.hope(s) {
+		r.searchEnded(s)
+		return
+	}
+	r.seek = s
+}
+
+// hope tells whether a candidate may be better by far than the place there is, as coordinates foretell.
+func (r *Router) hope(s *search) bool {
+	now, c := r.cost(), r.coord.Coord()
+	for _, e := range r.cache.list {
+		if (e.Free > 0 || r.slots > 0) && !r.now.Before(e.retry) && better(e.estimate(c), now) && !r.barred(s, e.Peer) {
+			return true
+		}
+	}
+	return false
 }
 
 // measured takes a round trip to a peer that said where it stands.

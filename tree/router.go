@@ -56,8 +56,10 @@ type Router struct {
 
 	children    []*child // sorted by id
 	displacedAt time.Time
+	headed      bool // the origin: it feeds heads only
 
-	said said
+	said   said
+	advert advertTimer
 }
 
 // shun is a peer that is not chosen until then.
@@ -158,6 +160,9 @@ func (r *Router) handle(in Input) {
 		}
 		return
 	case Candidates:
+		if in.Advert {
+			r.advert.heard++
+		}
 		r.merge(clampAll(r.cfg.Self, in.List))
 		return
 	case Start:
@@ -173,7 +178,7 @@ func (r *Router) handle(in Input) {
 			delete(r.hops, in.Peer)
 		case Recv:
 			if j, ok := in.Msg.(*MsgJoin); ok && r.phase == left {
-				r.refuse(in.From, j.Nonce, RefuseLeaving)
+				r.refuse(in.From, j, RefuseLeaving)
 			}
 		}
 		return
@@ -212,8 +217,11 @@ func (r *Router) start(origin bool) {
 		return
 	}
 	r.phase, r.origin, r.joined, r.alone = running, origin, false, false
-	if !origin {
-		r.seek = &search{kind: Ordinary, reason: ReasonJoin, urgent: true, width: 1}
+	r.advert.start = r.now
+	if origin {
+		r.coord.Anchor()
+	} else {
+		r.seek = &search{kind: Ordinary, reason: ReasonJoin, urgent: true, width: hedges}
 	}
 	r.updatePath()
 }
@@ -235,7 +243,7 @@ func (r *Router) promote() {
 
 // leave says goodbye: to the children first, naming the own parent as the one to ask, since a slot becomes free there.
 func (r *Router) leave(heir Candidate) {
-	list := r.candidates("", MaxCandidates)
+	list := r.candidates(asking{}, MaxCandidates)
 	if p := r.parent; p != nil {
 		c := Candidate{Peer: p.peer, Depth: uint32(max(0, len(p.path)-1)), Free: 1}
 		if e := r.cache.find(p.peer); e != nil {

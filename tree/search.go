@@ -25,6 +25,7 @@ type search struct {
 	kind   ChildKind
 	reason string // for ParentChanged
 	urgent bool   // there is no path: go on until one is found
+	look   bool   // only for what is better by far (better)
 	direct bool   // the backup and the best candidates were asked without a probe
 	width  int    // attempts at a time
 	prefer []ID   // to be asked first, in this order
@@ -76,6 +77,9 @@ func (s *search) spare() bool { return s.kind == Backup }
 func (s *search) maxAsked() int {
 	if s.spare() {
 		return 2 * maxProbes
+	}
+	if s.look {
+		return maxProbes
 	}
 	return maxAsked
 }
@@ -252,7 +256,7 @@ func (r *Router) next(s *search, n int) []Candidate {
 			out = append(out, e.Candidate)
 		}
 	}
-	for _, e := range r.cache.order(r.now, r.rng, s.spare(), skip) {
+	for _, e := range r.cache.order(r.now, r.rng, r.asker(s), skip) {
 		if len(out) >= n {
 			break
 		}
@@ -261,6 +265,11 @@ func (r *Router) next(s *search, n int) []Candidate {
 		}
 	}
 	return out
+}
+
+// asker describes this peer to the cache.
+func (r *Router) asker(s *search) asker {
+	return asker{coord: r.coord.Coord(), slots: r.slots, branch: BranchOf(r.path), spare: s.spare()}
 }
 
 // barred tells whether a search has no business with a peer.
@@ -286,7 +295,7 @@ func (r *Router) barred(s *search, id ID) bool {
 func (r *Router) roundFailed(s *search) {
 	s.rounds++
 	s.prefer, s.avoid = nil, nil
-	if s.spare() || !s.urgent && s.rounds >= maxRounds && s.reason != ReasonDisplaced {
+	if s.spare() || s.look || !s.urgent && s.rounds >= maxRounds && s.reason != ReasonDisplaced {
 		r.drop(s)
 		r.searchEnded(s)
 		return

@@ -52,30 +52,35 @@ type simNode struct {
 	slots    int
 	muted    map[int]bool // who does not hear this node on the hop
 	placedAt time.Duration
+	born     time.Duration
+	last     ID // parent
 	events   []Event
 }
 
 type simHop struct{ closed [2]bool }
 
 type sim struct {
-	t       testing.TB
-	now     time.Duration
-	q       simQueue
-	seq     uint64
-	nodes   []*simNode
-	byID    map[ID]*simNode
-	rng     *rand.Rand
-	seed    uint64
-	hops    map[[2]int]*simHop
-	pos     [][2]float64
-	trace   hash.Hash
-	loss    float64 // of messages
-	mute    bool    // probes do not tell slots
-	loops   map[int]time.Duration
-	looped  int // seen at all
-	msgs    int
-	refused int
-	config  func(c *Config)
+	t                         testing.TB
+	now                       time.Duration
+	q                         simQueue
+	seq                       uint64
+	nodes                     []*simNode
+	byID                      map[ID]*simNode
+	rng                       *rand.Rand
+	seed                      uint64
+	hops                      map[[2]int]*simHop
+	pos                       [][2]float64
+	trace                     hash.Hash
+	loss                      float64 // of messages
+	mute                      bool    // probes do not tell slots
+	loops                     map[int]time.Duration
+	looped                    int // seen at all
+	msgs                      int
+	refused                   int
+	config                    func(c *Config)
+	world                     *world // nil: a square of 80 ms
+	calm                      bool   // few pulses, no trace: for large rooms
+	moves, displaced, adverts int
 }
 
 func newSim(t testing.TB, seed uint64) *sim {
@@ -101,6 +106,9 @@ func (s *sim) run(until time.Duration) {
 
 // latency is 2 to 80 ms, by distance.
 func (s *sim) latency(a, b int) time.Duration {
+	if s.world != nil {
+		return s.world.latency(a, b)
+	}
 	dx, dy := s.pos[a][0]-s.pos[b][0], s.pos[a][1]-s.pos[b][1]
 	return 2*time.Millisecond + time.Duration((dx*dx+dy*dy)*39*float64(time.Millisecond))
 }
@@ -110,12 +118,18 @@ func (s *sim) add(slots int) *simNode {
 	i := len(s.nodes)
 	c := DefaultConfig(ID(fmt.Sprintf("n%04d", i)))
 	c.Slots, c.Seed = slots, s.seed
+	if s.calm {
+		c.PulseSilence, c.BackupSilence, c.ChildSilence = 10*time.Second, 10*time.Second, 10*time.Second
+	}
 	if s.config != nil {
 		s.config(&c)
 	}
-	n := &simNode{i: i, id: c.Self, r: New(c), alive: true, heard: map[ID]time.Duration{}, slots: slots, muted: map[int]bool{}}
+	n := &simNode{i: i, id: c.Self, r: New(c), alive: true, heard: map[ID]time.Duration{}, slots: slots, born: s.now, muted: map[int]bool{}}
 	s.nodes = append(s.nodes, n)
 	s.byID[n.id] = n
+	if s.world != nil {
+		s.world.add(s)
+	}
 	s.pos = append(s.pos, [2]float64{s.rng.Float64(), s.rng.Float64()})
 	if i > 0 {
 		list := []Candidate{{Peer: "n0000", Depth: 0, Free: 1}}
@@ -175,7 +189,9 @@ func (h *simHop) side(a, b int) *bool {
 
 func (s *sim) apply(n *simNode, acts []Action) {
 	for _, a := range slices.Clone(acts) {
-		fmt.Fprintf(s.trace, "%d %s %s\n", s.now, n.id, describe(a, func(n uint64) string { return fmt.Sprint(n) }))
+		if !s.calm {
+			fmt.Fprintf(s.trace, "%d %s %s\n", s.now, n.id, describe(a, func(n uint64) string { return fmt.Sprint(n) }))
+		}
 		switch a := a.(type) {
 		case Send:
 			s.msgs++
@@ -206,11 +222,21 @@ func (s *sim) apply(n *simNode, acts []Action) {
 			}
 			s.checkSlots(n)
 		case Advertise:
+			s.adverts++
 			s.advertise(n, a.Candidate)
 		case Notify:
 			n.events = append(n.events, a.Event)
-			if _, ok := a.Event.(Joined); ok {
+			switch ev := a.Event.(type) {
+			case Joined:
 				n.placedAt = s.now
+			case ParentChanged:
+				if ev.Reason == ReasonOptimize && ev.Peer != n.last {
+					s.moves++
+				}
+				if ev.Reason == ReasonDisplaced {
+					s.displaced++
+				}
+				n.last = ev.Peer
 			}
 		}
 	}
@@ -266,15 +292,15 @@ func (s *sim) cut(n, m *simNode) {
 // advertise tells everybody in a small room, a sample in a large one.
 func (s *sim) advertise(n *simNode, c Candidate) {
 	tell := s.nodes
-	if len(tell) > 100 {
+	if len(tell) > 400 { // those who hear each other often enough to thin theirs, and no more
 		tell = nil
-		for range 40 {
+		for range 200 {
 			tell = append(tell, s.nodes[s.rng.IntN(len(s.nodes))])
 		}
 	}
 	for _, m := range tell {
 		if m != n && m.alive {
-			s.after(s.latency(n.i, m.i), func() { s.step(m, Candidates{List: []Candidate{c}}) })
+			s.after(s.latency(n.i, m.i), func() { s.step(m, Candidates{List: []Candidate{c}, Advert: true}) })
 		}
 	}
 }
@@ -291,7 +317,7 @@ func (s *sim) pulse(n *simNode) {
 			return
 		}
 		to[p] = true
-		in := Pulse{From: n.id, Depth: st.Depth, Repairing: st.Repairing, Feeding: feeding}
+		in := Pulse{From: n.id, Depth: st.Depth, Repairing: st.Repairing, Feeding: feeding, Below: st.Below, FreeBelow: st.FreeBelow}
 		s.after(s.latency(n.i, m.i), func() {
 			m.heard[n.id] = s.now
 			s.step(m, in)
@@ -302,7 +328,11 @@ func (s *sim) pulse(n *simNode) {
 	}
 	say(n.feeds.Primary, false)
 	say(n.feeds.Backup, false)
-	s.after(100*time.Millisecond, func() { s.pulse(n) })
+	every := 100 * time.Millisecond
+	if s.calm {
+		every = 2 * time.Second
+	}
+	s.after(every, func() { s.pulse(n) })
 }
 
 // kill stops a node. With noise its hops go down at once, as when a process dies; else there is only silence.

@@ -19,8 +19,8 @@ func (r *Router) timers(tick bool) {
 			r.seek = &search{kind: Orphan, reason: ReasonRepair, urgent: true, width: 1, avoid: []ID{p.peer}}
 		case p.path != nil && p.displaced && r.seek == nil:
 			r.seekPlace(Ordinary, ReasonDisplaced, nil)
-		case p.path != nil && p.kind == Orphan && r.seek == nil && !r.now.Before(r.improveAt):
-			r.seekPlace(Ordinary, ReasonOptimize, nil)
+		case p.path != nil && r.seek == nil && !r.now.Before(r.improveAt):
+			r.improve()
 		}
 	} else if !r.origin && r.seek == nil {
 		r.seek = &search{kind: Orphan, reason: ReasonRepair, urgent: true, width: 1}
@@ -81,7 +81,7 @@ func (r *Router) NextDeadline() (time.Time, bool) {
 			if p.path == nil && r.seek == nil {
 				d.at(p.pathless.Add(p.patience))
 			}
-			if p.path != nil && p.kind == Orphan && r.seek == nil {
+			if p.path != nil && r.seek == nil {
 				d.at(r.improveAt)
 			}
 		}

@@ -41,6 +41,13 @@ const (
 // Coord returns the present coordinate; the zero Coord before the first measurement.
 func (s *State) Coord() Coord { return s.c }
 
+// Anchor gives a peer that measures nobody a place to begin with, so that others find theirs around it.
+func (s *State) Anchor() {
+	if !s.c.Known() {
+		s.c.Height, s.c.Err = minHeight, 1
+	}
+}
+
 // Learn takes a measured round trip to a peer with the coordinate other. Where that peer has none, it only notes that it is there.
 func (s *State) Learn(rtt time.Duration, other Coord, rng *rand.Rand) {
 	if rtt <= 0 || rtt > maxRTT {

@@ -1,0 +1,140 @@
+package tree
+
+import (
+	"time"
+
+	"github.com/castd/castd/tree/coord"
+)
+
+// Whom a peer names to another. Who is refused must find a place elsewhere: first come the children, as they are near, have room
+// while this peer is full, and their own lists lead on down to where a slot is free; then what the cache has, one half the
+// best for the other, one half any, so that what everybody knows stays a sample of the room.
+
+// asking is the peer that candidates are named to.
+type asking struct {
+	peer  ID
+	coord coord.Coord
+	slots uint32
+	spare bool // looks for a backup
+}
+
+// asking describes a child.
+func (c *child) asking() asking {
+	return asking{peer: c.peer, coord: c.coord, slots: c.slots, spare: c.kind == Backup}
+}
+
+// first puts c at the head of a list.
+func first(c Candidate, list []Candidate) []Candidate {
+	out := make([]Candidate, 1, len(list)+1)
+	out[0] = c
+	for _, o := range list {
+		if o.Peer != c.Peer {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// pick is one of those to name.
+type pick struct {
+	entry *entry
+	child *child
+	v     time.Duration
+}
+
+// picks keeps the best of what it is given, best first; its room is on the stack.
+type picks struct {
+	list [MaxCandidates]pick
+	n    int
+}
+
+func (p *picks) add(k pick, most int) {
+	if p.n == most && (most == 0 || k.v >= p.list[most-1].v) {
+		return
+	}
+	if p.n < most {
+		p.n++
+	}
+	i := p.n - 1
+	for ; i > 0 && p.list[i-1].v > k.v; i-- {
+		p.list[i] = p.list[i-1]
+	}
+	p.list[i] = k
+}
+
+// candidates names up to n peers to one that asks.
+func (r *Router) candidates(to asking, n int) []Candidate {
+	n = min(n, MaxCandidates)
+	var near, far picks
+	half := n
+	if len(r.cache.list) > 0 {
+		half = (n + 1) / 2
+	}
+	for _, c := range r.children {
+		if c.slots == 0 || c.kind == Backup || !c.confirmed || c.peer == to.peer {
+			continue
+		}
+		v := foretold(to.coord, c.coord) / 2
+		if r.freeOf(c) == 0 {
+			v += blindCost
+			if c.freeBelow > 0 {
+				v -= blindCost / 2
+			}
+		}
+		near.add(pick{child: c, v: v + time.Duration(r.rng.Int64N(int64(5*time.Millisecond)))}, half)
+	}
+	out := make([]Candidate, 0, n)
+	for _, k := range near.list[:near.n] {
+		c := k.child
+		out = append(out, Candidate{
+			Peer: c.peer, Addrs: c.addrs, Depth: uint32(len(r.path)), Free: r.freeOf(c), Slots: c.slots, Coord: c.coord,
+			Delay: r.delay() + foretold(r.coord.Coord(), c.coord)/2, Branch: r.branchBelow(c.peer),
+		})
+	}
+	if len(r.cache.list) == 0 || len(out) == n {
+		return out
+	}
+	rest := n - len(out)
+	a := asker{coord: to.coord, slots: int(to.slots), spare: to.spare, branch: BranchOf(r.path)}
+	best := (rest + 1) / 2
+	for _, e := range r.cache.list {
+		if r.nameable(e, to.peer, out) {
+			far.add(pick{entry: e, v: e.rank(a)}, best)
+		}
+	}
+	for _, k := range far.list[:far.n] {
+		out = append(out, k.entry.Candidate)
+	}
+	from := r.rng.IntN(len(r.cache.list))
+	for i := range r.cache.list {
+		if len(out) == n {
+			break
+		}
+		e := r.cache.list[(from+i)%len(r.cache.list)]
+		if r.nameable(e, to.peer, out) {
+			out = append(out, e.Candidate)
+		}
+	}
+	return out
+}
+
+// nameable tells whether a candidate is fit to be named besides those that are.
+func (r *Router) nameable(e *entry, to ID, named []Candidate) bool {
+	if e.Peer == to || r.now.Before(e.retry) || r.distrusted(e.Peer) {
+		return false
+	}
+	for i := range named {
+		if named[i].Peer == e.Peer {
+			return false
+		}
+	}
+	return true
+}
+
+// freeOf is how many free slots a child seems to have: what it said of itself, if that is newer than its place.
+func (r *Router) freeOf(c *child) uint32 {
+	if e := r.cache.find(c.peer); e != nil && e.seen.After(c.since) {
+		return min(e.Free, uint32(c.freeBelow))
+	}
+	return min(c.slots, uint32(c.freeBelow))
+}
