@@ -106,7 +106,7 @@ func (r *Room) pulseFor(to peer.ID) *wire.RoomPulse {
 	}
 	if to == l.primary {
 		p.Audience = uint32(r.audience())
-		p.Below, p.FreeBelow = uint32(l.place.Below), uint32(l.place.FreeBelow)
+		p.Below, p.FreeBelow, p.Free = uint32(l.place.Below), uint32(l.place.FreeBelow), uint32(l.place.Free)
 	}
 	if to == l.hub || to == l.formerHub {
 		p.Feeding = true
@@ -150,7 +150,7 @@ func (r *Room) pulse(from peer.ID, p *wire.RoomPulse, now time.Time) {
 	}
 	in := tree.Pulse{
 		From: tree.ID(from), Depth: int(min(p.Depth, 64)), MediaAge: time.Duration(p.MediaAgeMs) * time.Millisecond,
-		Repairing: p.Repairing, Feeding: p.Feeding, Below: int(min(p.Below, 1<<20)), FreeBelow: int(min(p.FreeBelow, 1<<20)),
+		Repairing: p.Repairing, Feeding: p.Feeding, Below: int(min(p.Below, 1<<20)), FreeBelow: int(min(p.FreeBelow, 1<<20)), Free: int(min(p.Free, tree.MaxSlots)),
 	}
 	if h := r.e.hop(from); h != nil {
 		in.RTT = time.Duration(h.rtt.Load())

@@ -27,7 +27,6 @@ func (r *Router) recvProbeReply(from ID, m *MsgProbeReply) {
 			if s.spare() {
 				a.quality = spareQuality(r.cfg.Self, r.parent.peer, r.path, path)
 			}
-			a.depth = uint32(len(path) - 1)
 			a.cost, a.usable = offer{path, m.Free, m.Reserve, rtt, clampDelay(m.Delay)}.cost(s.kind, r.slots, a.quality)
 			if s.look && !better(a.cost, r.cost()) {
 				a.usable = false

@@ -121,8 +121,9 @@ type (
 		Feeding   bool          // the sender counts this peer among those it sends media to
 		RTT       time.Duration // of the hop, as the caller measures it; 0 where it does not
 		OriginAge time.Duration // since the sender got news of the origin's clock: grows where it is cut off; 0 from a child
-		Below     int           // Status.Below and Status.FreeBelow of the sender
+		Below     int           // Status.Below, FreeBelow and Free of the sender
 		FreeBelow int
+		Free      int
 	}
 	// Alive tells when the last packet of any kind came from a parent, backup or child. The caller gives it before each Tick. A
 	// caller that knows a hop to be well may name a time to come, once; where the hop fails before, it names an earlier one, and

@@ -24,7 +24,10 @@ type entry struct {
 }
 
 // cache holds candidates, sorted by id so that nothing depends on the order of a map. When it is full the worst goes.
-type cache struct{ list []*entry }
+type cache struct {
+	list []*entry
+	keep ID // the origin: whoever knows it finds the others
+}
 
 func (c *cache) find(id ID) *entry {
 	if i, ok := c.search(id); ok {
@@ -57,12 +60,15 @@ func (c *cache) add(now time.Time, rng *rand.Rand, d Candidate) bool {
 	if len(c.list) <= cacheSize {
 		return true
 	}
-	worst, most := 0, -2
-	for i, e := range c.list {
-		w := c.list[worst]
-		if v := e.value(now, rng); v > most || v == most && e.seen.Before(w.seen) {
-			worst, most = i, v
+	worst, most := -1, 0
+	for range evictAmong {
+		k := rng.IntN(len(c.list))
+		if v := c.list[k].value(now); c.list[k].Peer != c.keep && (worst < 0 || v > most) {
+			worst, most = k, v
 		}
+	}
+	if worst < 0 {
+		worst = i // nothing but the origin was drawn
 	}
 	gone := c.list[worst]
 	c.list = slices.Delete(c.list, worst, worst+1)
@@ -91,13 +97,13 @@ func (c *cache) answered(id ID) {
 	}
 }
 
-// value orders entries for eviction, larger is worse: each failure weighs like eight levels, age like one per ten seconds, want of
-// a free slot like two. What is not much worse than another may go instead of it, so that those kept are a sample.
-func (e *entry) value(now time.Time, rng *rand.Rand) int {
-	if e.Depth == 0 && e.failures == 0 {
-		return -1 // the origin: whoever knows it finds the others
-	}
-	v := 8*e.failures + int(now.Sub(e.seen)/(10*time.Second)) + rng.IntN(4)
+// evictAmong is how many entries, drawn at random, the one to go is the worst of: so those that are kept are a sample rather than
+// the few that everybody would keep.
+const evictAmong = 6
+
+// value orders entries for eviction, larger is worse: a failure weighs like 80 s of age, want of a free slot like 20 s.
+func (e *entry) value(now time.Time) int {
+	v := 8*e.failures + int(now.Sub(e.seen)/(10*time.Second))
 	if e.Free == 0 {
 		v += 2
 	}
@@ -127,7 +133,12 @@ type asker struct {
 	slots  int
 	branch uint32 // for a backup: where the primary path runs
 	spare  bool   // looks for a backup
+	urgent bool   // has lost its place
 }
+
+// urgentCost orders them behind others for an orphan, who may find room on a reserve there, but not in most cases; the origin
+// is sure to live.
+const urgentCost = 300 * time.Millisecond
 
 // fullCost orders those without a free slot behind others: far behind for a peer that gives nothing, as it has no chance there.
 const fullCost = 20 * time.Millisecond
@@ -151,7 +162,9 @@ func (e *entry) rank(a asker) time.Duration {
 	v := e.estimate(a.coord)
 	if e.Free == 0 {
 		v += fullCost
-		if a.slots == 0 {
+		if a.urgent && e.Depth > 0 {
+			v += urgentCost
+		} else if !a.urgent && a.slots == 0 {
 			v += blindCost
 		}
 	}

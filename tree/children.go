@@ -25,6 +25,7 @@ type child struct {
 	pathAt    time.Time
 	below     int // peers below it, and free slots of it and of them, as it says
 	freeBelow int
+	free      uint32
 	coord     coord.Coord
 	rtt       time.Duration // of the hop; 0: not measured
 	audio     bool          // a backup child: it is sent audio
@@ -59,6 +60,9 @@ func (r *Router) used(k ChildKind, without *child) int {
 func (r *Router) onReserve(without *child) int {
 	n := r.used(Orphan, without)
 	for _, c := range r.children {
+		if c.victim == "" || c == without {
+			continue
+		}
 		if v := r.child(c.victim); v != nil && v.kind == Ordinary {
 			n++
 		}
@@ -90,8 +94,21 @@ func (r *Router) recvProbe(from ID, m *MsgProbe) {
 		}
 		a.Reserve = uint32(max(0, r.room(nil)-r.free()))
 	}
-	a.Candidates = r.candidates(asking{peer: from, coord: m.Coord.Clamp(), slots: m.Slots}, maxProbes)
+	if names := named(m.Terse, a.Free); names > 0 {
+		a.Candidates = r.candidates(asking{peer: from, coord: m.Coord.Clamp(), slots: m.Slots}, names)
+	}
 	r.send(from, a)
+}
+
+// named is how many others a reply to a probe names: those who may stay here need few.
+func named(terse bool, free uint32) int {
+	switch {
+	case terse:
+		return 1
+	case free > 0:
+		return 2
+	}
+	return maxProbes
 }
 
 func (r *Router) recvJoin(from ID, m *MsgJoin) {
@@ -116,7 +133,7 @@ func (r *Router) recvJoin(from ID, m *MsgJoin) {
 	}
 	if c == nil {
 		i, _ := r.childIndex(from)
-		c = &child{peer: from, since: r.now, alive: r.now, freeBelow: int(min(m.Slots, MaxSlots))}
+		c = &child{peer: from, since: r.now, alive: r.now, freeBelow: int(min(m.Slots, MaxSlots)), free: min(m.Slots, MaxSlots)}
 		r.children = slices.Insert(r.children, i, c)
 	}
 	if c.confirmed && c.kind == Backup && kind != Backup {
@@ -145,6 +162,18 @@ func (r *Router) objection(from ID, m *MsgJoin) string {
 	return ""
 }
 
+// fed tells whether a child is among those last set that are fed.
+func (r *Router) fed(c *child) bool { return c.fallback && c.kind != Backup }
+
+// roomWithout is the room for a promised child once it is there, and whoever goes at once for it has gone.
+func (r *Router) roomWithout(c *child) int {
+	room := r.room(c)
+	if v := r.child(c.victim); v != nil && v.kind == Orphan {
+		room++
+	}
+	return room
+}
+
 // place decides which place a peer gets, c being the one it has.
 func (r *Router) place(c *child, m *MsgJoin) (kind ChildKind, victim ID, ok bool) {
 	if c != nil && c.confirmed && c.kind != Backup && m.Kind != Backup {
@@ -157,7 +186,7 @@ func (r *Router) place(c *child, m *MsgJoin) (kind ChildKind, victim ID, ok bool
 	if r.used(Ordinary, c) < r.offered() && room > 0 {
 		return Ordinary, "", true
 	}
-	if m.Kind == Orphan && room > 0 {
+	if m.Kind == Orphan && room > 0 && (!r.headed || r.headless(m)) {
 		return Orphan, "", true
 	}
 	if v := r.weaker(c, m.Slots, m.Coord.Clamp()); v != nil {
@@ -189,6 +218,10 @@ func (r *Router) recvConfirm(from ID, m *MsgConfirm) {
 	}
 	if r.path == nil || slices.Contains(r.path, from) {
 		r.removeChild(c, LeaveNoPath)
+		return
+	}
+	if c.kind != Backup && !r.fed(c) && r.roomWithout(c) <= 0 { // slots have become fewer since it was accepted
+		r.removeChild(c, LeaveUnknown)
 		return
 	}
 	c.confirmed, c.fallback, c.since, c.alive = true, false, r.now, r.now

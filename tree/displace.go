@@ -126,10 +126,10 @@ func (r *Router) goOn(c *child) {
 // settle brings the children in order: free slots go to those who sit on the reserve, the longest first; one of them that gives more
 // than an ordinary one changes places with it, though not at once, for a failure shall move nobody but those whom it has hit; and where slots have become fewer, the weakest is asked to go.
 func (r *Router) settle() {
+	r.head()
 	if r.path == nil || len(r.children) == 0 {
 		return
 	}
-	r.head()
 	var up *child // on the reserve the longest
 	var best *child
 	used, fed := 0, 0
@@ -157,7 +157,7 @@ func (r *Router) settle() {
 	offered := r.offered()
 	switch {
 	case used > offered:
-		if r.now.Sub(r.displacedAt) >= r.shedGap() {
+		if r.now.Sub(r.displacedAt) >= r.shedGap() && (!r.headed || r.now.Sub(r.headedAt) >= r.cfg.Dwell) {
 			if v := r.weakest(Ordinary, nil); v != nil {
 				r.shed(v)
 			}

@@ -120,7 +120,7 @@ func (s *source) input(r *Router, now time.Time) Input {
 	case 9:
 		return Pulse{
 			From: p, Depth: s.n(20) - 2, MediaAge: time.Duration(s.n(200)) * 20 * time.Millisecond, Repairing: s.n(2) > 0, Feeding: s.n(2) > 0,
-			OriginAge: time.Duration(s.n(100)) * 50 * time.Millisecond, RTT: s.delay(), Below: s.n(256) - 3, FreeBelow: s.n(256) - 3,
+			OriginAge: time.Duration(s.n(100)) * 50 * time.Millisecond, RTT: s.delay(), Below: s.n(256) - 3, FreeBelow: s.n(256) - 3, Free: s.n(256) - 3,
 		}
 	case 10:
 		return Alive{p, now.Add(time.Duration(s.n(256)-200) * 10 * time.Millisecond)}

@@ -1,5 +1,7 @@
 package tree
 
+import "slices"
+
 // The origin feeds a constant number of children, the heads, however many listen: its upload bounds nothing, and who takes over its
 // part has but these to feed. Their subtrees share no peer, so that a backup in the other one survives whatever breaks the
 // primary path.
@@ -36,7 +38,16 @@ func (r *Router) head() {
 			room += c.freeBelow
 		}
 	}
-	r.headed = heads >= r.cfg.Heads && below > r.cfg.small() && room > 0
+	headed := heads >= r.cfg.Heads && below > r.cfg.small() && room > 0
+	if headed && !r.headed {
+		r.headedAt = r.now
+	}
+	r.headed = headed
+}
+
+// headless tells whether an orphan says that it has lost one of the heads, which this peer may not know to be dead yet.
+func (r *Router) headless(m *MsgJoin) bool {
+	return slices.ContainsFunc(clampIDs(m.Avoid), func(id ID) bool { return r.child(id) != nil })
 }
 
 // branchBelow is the branch of a child of this peer, and of all below it.

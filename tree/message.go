@@ -17,6 +17,7 @@ type (
 		Nonce uint64
 		Slots uint32
 		Coord coord.Coord
+		Terse bool // names of others are of little use
 	}
 	// MsgProbeReply is its answer. Free is what the asker could have: where a smaller child would make room for it, that
 	// counts. Path ends with the sender and is nil where the sender has no place.

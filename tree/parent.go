@@ -45,6 +45,9 @@ func (r *Router) updatePath() {
 		return
 	}
 	r.path = path
+	if path != nil {
+		r.cache.keep = path[0]
+	}
 	r.pathSeq++
 	if path == nil {
 		r.cancel(r.spareSeek)
@@ -130,7 +133,11 @@ func (r *Router) seekPlace(kind ChildKind, reason string, prefer []ID) {
 func (r *Router) searchEnded(s *search) {
 	if s.spare() {
 		r.spareTries++
-		r.spareAt = r.now.Add(backoff(r.spareTries, r.cfg.Settle, maxSpareGap, r.rng))
+		longest := maxSpareGap
+		if r.backup != nil { // only a better one is wanted
+			longest *= 4
+		}
+		r.spareAt = r.now.Add(backoff(r.spareTries, r.cfg.Settle, longest, r.rng))
 		return
 	}
 	r.improveTries++

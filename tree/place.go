@@ -60,11 +60,16 @@ func (r *Router) improve() {
 func (r *Router) hope(s *search) bool {
 	now, c := r.cost(), r.coord.Coord()
 	for _, e := range r.cache.list {
-		if (e.Free > 0 || r.slots > 0) && !r.now.Before(e.retry) && better(e.estimate(c), now) && !r.barred(s, e.Peer) {
+		if r.promising(e, now, c) && !r.barred(s, e.Peer) {
 			return true
 		}
 	}
 	return false
+}
+
+// promising tells whether a place below a candidate may be better by far than one of this cost, for a peer at c.
+func (r *Router) promising(e *entry, cost time.Duration, c coord.Coord) bool {
+	return (e.Free > 0 || r.slots > 0) && !r.now.Before(e.retry) && better(e.estimate(c), cost)
 }
 
 // measured takes a round trip to a peer that said where it stands.
@@ -108,6 +113,7 @@ const maxBelow = 1 << 20
 // aggregate takes what a child says of those below it.
 func (c *child) aggregate(p Pulse) {
 	c.below, c.freeBelow = min(max(p.Below, 0), maxBelow), min(max(p.FreeBelow, 0), maxBelow)
+	c.free = uint32(min(max(p.Free, 0), MaxSlots))
 }
 
 // Candidate describes the peer that the status is of, without its name and addresses.

@@ -75,7 +75,7 @@ func (r *Router) candidates(to asking, n int) []Candidate {
 			continue
 		}
 		v := foretold(to.coord, c.coord) / 2
-		if r.freeOf(c) == 0 {
+		if c.free == 0 {
 			v += blindCost
 			if c.freeBelow > 0 {
 				v -= blindCost / 2
@@ -87,7 +87,7 @@ func (r *Router) candidates(to asking, n int) []Candidate {
 	for _, k := range near.list[:near.n] {
 		c := k.child
 		out = append(out, Candidate{
-			Peer: c.peer, Addrs: c.addrs, Depth: uint32(len(r.path)), Free: r.freeOf(c), Slots: c.slots, Coord: c.coord,
+			Peer: c.peer, Addrs: c.addrs, Depth: uint32(len(r.path)), Free: c.free, Slots: c.slots, Coord: c.coord,
 			Delay: r.delay() + foretold(r.coord.Coord(), c.coord)/2, Branch: r.branchBelow(c.peer),
 		})
 	}
@@ -129,12 +129,4 @@ func (r *Router) nameable(e *entry, to ID, named []Candidate) bool {
 		}
 	}
 	return true
-}
-
-// freeOf is how many free slots a child seems to have: what it said of itself, if that is newer than its place.
-func (r *Router) freeOf(c *child) uint32 {
-	if e := r.cache.find(c.peer); e != nil && e.seen.After(c.since) {
-		return min(e.Free, uint32(c.freeBelow))
-	}
-	return min(c.slots, uint32(c.freeBelow))
 }

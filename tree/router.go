@@ -57,6 +57,7 @@ type Router struct {
 	children    []*child // sorted by id
 	displacedAt time.Time
 	headed      bool // the origin: it feeds heads only
+	headedAt    time.Time
 
 	said   said
 	advert advertTimer

@@ -33,6 +33,7 @@ type search struct {
 
 	asks     []ask
 	attempts []attempt
+	second   bool      // those whom the answers named were asked
 	window   time.Time // when the best answer so far is taken; zero before the first
 	retryAt  time.Time // zero while a round runs
 	rounds   int       // failed
@@ -41,14 +42,14 @@ type search struct {
 
 // ask is a probe of a round. Peers that were asked for a place without a probe have one too, already used.
 type ask struct {
-	peer    ID
-	nonce   uint64
-	sent    time.Time
-	depth   uint32 // by hearsay
-	waiting bool
-	usable  bool
-	cost    time.Duration
-	quality int
+	peer     ID
+	nonce    uint64
+	sent     time.Time
+	estimate time.Duration // of cost, by hearsay
+	waiting  bool
+	usable   bool
+	cost     time.Duration
+	quality  int
 }
 
 // attempt is a join on its way.
@@ -132,11 +133,14 @@ func (r *Router) advance(s *search) {
 		if r.now.Before(s.retryAt) {
 			return
 		}
-		s.retryAt, s.asks, s.window = time.Time{}, nil, time.Time{}
+		s.retryAt, s.asks, s.window, s.second = time.Time{}, nil, time.Time{}, false
+	}
+	if !s.direct && s.accepted() {
+		return // it has a place, and the hop is being opened
 	}
 	for len(s.attempts) < s.width && !s.spent() && !r.frozen(s) {
 		i := r.best(s)
-		if i < 0 || !s.ready(r.now, s.asks[i].depth) {
+		if i < 0 || !s.ready(r.now, s.asks[i].cost) || r.probeBetter(s, s.asks[i].cost) {
 			break
 		}
 		if s.asks[i].cost >= blindCost && (s.waiting() > 0 || r.probe(s) > 0) {
@@ -145,7 +149,7 @@ func (r *Router) advance(s *search) {
 		s.asks[i].usable = false
 		r.join(s, s.asks[i].peer, s.asks[i].quality)
 	}
-	if len(s.attempts) >= s.width {
+	if len(s.attempts) >= s.width || len(s.attempts) > 0 && !s.direct {
 		return // of those that were asked without a probe one may be dead: it must not keep the others waiting
 	}
 	if !s.spent() && (r.best(s) >= 0 || r.probe(s) > 0 || s.waiting() > 0) || len(s.attempts) > 0 {
@@ -206,14 +210,49 @@ func (r *Router) best(s *search) int {
 	return best
 }
 
-// ready tells whether to stop waiting for further answers: all came, the window is over, or none could be less deep. A backup
+// accepted tells whether a peer has given a place.
+func (s *search) accepted() bool {
+	return slices.ContainsFunc(s.attempts, func(a attempt) bool { return a.accepted != nil })
+}
+
+// probeBetter asks those whom the answers named and who seem better than the best answer, as long as the window is open, and
+// reports whether there are any. They get another window, once.
+func (r *Router) probeBetter(s *search, cost time.Duration) bool {
+	if s.spare() || s.direct || len(s.attempts) > 0 || s.second || s.window.IsZero() || !r.now.Before(s.window) {
+		return false
+	}
+	for _, id := range s.prefer {
+		e := r.cache.find(id)
+		if e == nil || e.Free == 0 || e.estimate(r.coord.Coord()) >= cost || s.asked(id) >= 0 || r.barred(s, id) || r.hopeless(s, id) {
+			continue
+		}
+		if s.waiting() >= maxProbes || len(s.asks) >= s.maxAsked() {
+			break
+		}
+		r.ask(s, e)
+		s.second = true
+	}
+	if s.second {
+		s.window = later(s.window, r.now.Add(r.cfg.ProbeWindow+r.cfg.ProbeWindow/4))
+	}
+	return s.second
+}
+
+// ask probes a candidate.
+func (r *Router) ask(s *search, e *entry) {
+	a := ask{peer: e.Peer, nonce: r.rng.Uint64(), sent: r.now, estimate: e.estimate(r.coord.Coord()), waiting: true}
+	s.asks = append(s.asks, a)
+	r.send(a.peer, &MsgProbe{Nonce: a.nonce, Slots: uint32(r.slots), Coord: r.coord.Coord(), Terse: s.spare() || s.look})
+}
+
+// ready tells whether to stop waiting for further answers: all came, the window is over, or none is likely to be better. A backup
 // is in no haste.
-func (s *search) ready(now time.Time, depth uint32) bool {
+func (s *search) ready(now time.Time, cost time.Duration) bool {
 	if !s.window.IsZero() && !now.Before(s.window) {
 		return true
 	}
 	for _, a := range s.asks {
-		if a.waiting && (a.depth < depth || s.spare()) {
+		if a.waiting && (a.estimate < cost || s.spare()) {
 			return false
 		}
 	}
@@ -237,39 +276,54 @@ func (r *Router) probe(s *search) int {
 		return 0
 	}
 	next := r.next(s, room)
-	for _, c := range next {
-		a := ask{peer: c.Peer, nonce: r.rng.Uint64(), sent: r.now, depth: c.Depth, waiting: true}
-		s.asks = append(s.asks, a)
-		r.send(a.peer, &MsgProbe{Nonce: a.nonce, Slots: uint32(r.slots), Coord: r.coord.Coord()})
+	for _, e := range next {
+		r.ask(s, e)
 	}
 	return len(next)
 }
 
 // next returns up to n candidates that were not asked in this round, preferred ones first.
-func (r *Router) next(s *search, n int) []Candidate {
+func (r *Router) next(s *search, n int) []*entry {
 	skip := func(id ID) bool {
-		return s.asked(id) >= 0 || r.barred(s, id)
+		return s.asked(id) >= 0 || r.barred(s, id) || r.hopeless(s, id)
 	}
-	var out []Candidate
+	var out []*entry
 	for _, id := range s.prefer {
 		if e := r.cache.find(id); len(out) < n && e != nil && !skip(id) {
-			out = append(out, e.Candidate)
+			out = append(out, e)
 		}
 	}
 	for _, e := range r.cache.order(r.now, r.rng, r.asker(s), skip) {
 		if len(out) >= n {
 			break
 		}
-		if !slices.ContainsFunc(out, func(c Candidate) bool { return c.Peer == e.Peer }) {
-			out = append(out, e.Candidate)
+		if !slices.ContainsFunc(out, func(o *entry) bool { return o == e }) {
+			out = append(out, e)
 		}
 	}
 	return out
 }
 
+// hopeless tells whether a candidate is not worth a probe of a search that is not needed: one that is not better by far, or a
+// backup in the branch where the primary path runs already.
+func (r *Router) hopeless(s *search, id ID) bool {
+	if !s.look && (!s.spare() || r.backup == nil) {
+		return false
+	}
+	e := r.cache.find(id)
+	if e == nil {
+		return true
+	}
+	if s.look {
+		return !r.promising(e, r.cost(), r.coord.Coord())
+	}
+	branch := BranchOf(r.path)
+	return r.backup.quality >= bestQuality-1 && branch != 0 && e.Branch == branch
+}
+
 // asker describes this peer to the cache.
 func (r *Router) asker(s *search) asker {
-	return asker{coord: r.coord.Coord(), slots: r.slots, branch: BranchOf(r.path), spare: s.spare()}
+	return asker{coord: r.coord.Coord(), slots: r.slots, branch: BranchOf(r.path), spare: s.spare(), urgent: s.urgent && r.joined}
 }
 
 // barred tells whether a search has no business with a peer.

@@ -317,7 +317,7 @@ func (s *sim) pulse(n *simNode) {
 			return
 		}
 		to[p] = true
-		in := Pulse{From: n.id, Depth: st.Depth, Repairing: st.Repairing, Feeding: feeding, Below: st.Below, FreeBelow: st.FreeBelow}
+		in := Pulse{From: n.id, Depth: st.Depth, Repairing: st.Repairing, Feeding: feeding, Below: st.Below, FreeBelow: st.FreeBelow, Free: st.Free}
 		s.after(s.latency(n.i, m.i), func() {
 			m.heard[n.id] = s.now
 			s.step(m, in)

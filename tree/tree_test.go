@@ -104,7 +104,7 @@ func TestClamp(t *testing.T) {
 }
 
 func TestCacheBound(t *testing.T) {
-	var c cache
+	c := cache{keep: "origin"}
 	rng := rand.New(rand.NewPCG(3, 4))
 	now := simStart
 	c.add(now, rng, Candidate{Peer: "origin", Free: 1})

@@ -1448,9 +1448,10 @@ func (*TreeMessage_Path) isTreeMessage_Message() {}
 type Probe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nonce         uint64                 `protobuf:"varint,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
-	Slots         uint32                 `protobuf:"varint,2,opt,name=slots,proto3" json:"slots,omitempty"` // what the sender itself can give
-	Chain         *Chain                 `protobuf:"bytes,3,opt,name=chain,proto3" json:"chain,omitempty"`  // right to listen, for private rooms
-	Coord         []byte                 `protobuf:"bytes,20,opt,name=coord,proto3" json:"coord,omitempty"` // of the sender
+	Slots         uint32                 `protobuf:"varint,2,opt,name=slots,proto3" json:"slots,omitempty"`  // what the sender itself can give
+	Chain         *Chain                 `protobuf:"bytes,3,opt,name=chain,proto3" json:"chain,omitempty"`   // right to listen, for private rooms
+	Coord         []byte                 `protobuf:"bytes,20,opt,name=coord,proto3" json:"coord,omitempty"`  // of the sender
+	Terse         bool                   `protobuf:"varint,21,opt,name=terse,proto3" json:"terse,omitempty"` // names of others are of little use
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1511,6 +1512,13 @@ func (x *Probe) GetCoord() []byte {
 		return x.Coord
 	}
 	return nil
+}
+
+func (x *Probe) GetTerse() bool {
+	if x != nil {
+		return x.Terse
+	}
+	return false
 }
 
 // ProbeReply: its answer.
@@ -3081,6 +3089,7 @@ type RoomPulse struct {
 	Feeding       bool                   `protobuf:"varint,7,opt,name=feeding,proto3" json:"feeding,omitempty"`                             // downward: the parent counts this peer among those it sends media to
 	Below         uint32                 `protobuf:"varint,20,opt,name=below,proto3" json:"below,omitempty"`                                // upward: peers below the child
 	FreeBelow     uint32                 `protobuf:"varint,21,opt,name=free_below,json=freeBelow,proto3" json:"free_below,omitempty"`       // upward: free slots of the child and of those below
+	Free          uint32                 `protobuf:"varint,22,opt,name=free,proto3" json:"free,omitempty"`                                  // upward: free slots of the child
 	OriginClock   uint32                 `protobuf:"varint,40,opt,name=origin_clock,json=originClock,proto3" json:"origin_clock,omitempty"` // downward: milliseconds since the origin became it, as far as the sender has heard
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3175,6 +3184,13 @@ func (x *RoomPulse) GetBelow() uint32 {
 func (x *RoomPulse) GetFreeBelow() uint32 {
 	if x != nil {
 		return x.FreeBelow
+	}
+	return 0
+}
+
+func (x *RoomPulse) GetFree() uint32 {
+	if x != nil {
+		return x.Free
 	}
 	return 0
 }
@@ -4096,12 +4112,13 @@ const file_wire_proto_rawDesc = "" +
 	"\aconfirm\x18\x06 \x01(\v2\x16.castd.wire.v1.ConfirmH\x00R\aconfirm\x12,\n" +
 	"\x05leave\x18\a \x01(\v2\x14.castd.wire.v1.LeaveH\x00R\x05leave\x12)\n" +
 	"\x04path\x18\b \x01(\v2\x13.castd.wire.v1.PathH\x00R\x04pathB\t\n" +
-	"\amessage\"u\n" +
+	"\amessage\"\x8b\x01\n" +
 	"\x05Probe\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x14\n" +
 	"\x05slots\x18\x02 \x01(\rR\x05slots\x12*\n" +
 	"\x05chain\x18\x03 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x14\n" +
-	"\x05coord\x18\x14 \x01(\fR\x05coord\"\xcf\x01\n" +
+	"\x05coord\x18\x14 \x01(\fR\x05coord\x12\x14\n" +
+	"\x05terse\x18\x15 \x01(\bR\x05terse\"\xcf\x01\n" +
 	"\n" +
 	"ProbeReply\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x12\n" +
@@ -4245,7 +4262,7 @@ const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"echo_delay\x18\x03 \x01(\rR\techoDelay\x12.\n" +
 	"\x05rooms\x18\x04 \x03(\v2\x18.castd.wire.v1.RoomPulseR\x05rooms\x12#\n" +
-	"\rloss_permille\x18\x05 \x01(\rR\flossPermille\"\xb4\x02\n" +
+	"\rloss_permille\x18\x05 \x01(\rR\flossPermille\"\xc8\x02\n" +
 	"\tRoomPulse\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\x06R\x04room\x12\x14\n" +
 	"\x05depth\x18\x02 \x01(\rR\x05depth\x12 \n" +
@@ -4257,7 +4274,8 @@ const file_wire_proto_rawDesc = "" +
 	"\afeeding\x18\a \x01(\bR\afeeding\x12\x14\n" +
 	"\x05below\x18\x14 \x01(\rR\x05below\x12\x1d\n" +
 	"\n" +
-	"free_below\x18\x15 \x01(\rR\tfreeBelow\x12!\n" +
+	"free_below\x18\x15 \x01(\rR\tfreeBelow\x12\x12\n" +
+	"\x04free\x18\x16 \x01(\rR\x04free\x12!\n" +
 	"\forigin_clock\x18( \x01(\rR\voriginClock\"8\n" +
 	"\x04Nack\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\x12\x18\n" +

@@ -89,6 +89,7 @@ type said struct {
 	stale     bool // media has stopped coming
 	below     uint32
 	freeBelow uint32
+	free      uint16
 }
 
 func (p *peer) hop(to int32) *hop {
@@ -188,7 +189,7 @@ func (s *Sim) follow(n int32, do followUp) {
 		s.setLive(n, -1)
 	}
 	st := &p.status
-	if do.feeds || do.children || st.Depth != before.Depth || st.Repairing != before.Repairing || st.Below != before.Below || st.FreeBelow != before.FreeBelow {
+	if do.feeds || do.children || st.Depth != before.Depth || st.Repairing != before.Repairing || st.Below != before.Below || st.FreeBelow != before.FreeBelow || st.Free != before.Free {
 		s.duePulses(n)
 	}
 	if !before.Placed && st.Placed && !p.asked {

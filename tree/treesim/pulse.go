@@ -35,7 +35,7 @@ func (s *Sim) tells(n, to int32) (said, bool) {
 	w := said{depth: uint8(min(st.Depth, 255)), repairing: st.Repairing, stale: p.live&video == 0 && n != 0}
 	uses := to == p.primary || to == p.backup
 	if to == p.primary {
-		w.below, w.freeBelow = uint32(st.Below), uint32(st.FreeBelow)
+		w.below, w.freeBelow, w.free = uint32(st.Below), uint32(st.FreeBelow), uint16(st.Free)
 	}
 	if k, child := childKind(p.children, s.peers[to].id); child {
 		uses = true
@@ -79,7 +79,7 @@ func (s *Sim) sendPulse(n, to int32, w said) {
 		x |= 1 << 10
 		since = p.streams[0].offAt
 	}
-	s.after(s.way(n, to)+s.jitter(n, to), payload{kind: evPulse, a: to, b: n, x: x, y: int64(w.below)<<32 | int64(w.freeBelow), z: since})
+	s.after(s.way(n, to)+s.jitter(n, to), payload{kind: evPulse, a: to, b: n, x: x, y: int64(w.below)<<40 | int64(w.freeBelow&0xffffff)<<16 | int64(w.free), z: since})
 }
 
 func (s *Sim) pulsed(e *payload) {
@@ -89,7 +89,7 @@ func (s *Sim) pulsed(e *payload) {
 	}
 	in := tree.Pulse{
 		From: s.peers[e.b].id, Depth: int(e.x & 0xff), Repairing: e.x&(1<<8) != 0, Feeding: e.x&(1<<9) != 0,
-		RTT: time.Duration(2 * s.way(e.a, e.b)), Below: int(e.y >> 32), FreeBelow: int(uint32(e.y)),
+		RTT: time.Duration(2 * s.way(e.a, e.b)), Below: int(e.y >> 40), FreeBelow: int(e.y >> 16 & 0xffffff), Free: int(e.y & 0xffff),
 	}
 	if e.x&(1<<10) != 0 {
 		in.MediaAge = time.Duration(s.now - e.z)
