@@ -22,14 +22,15 @@ type timings struct {
 	retransmit   time.Duration // first retransmission of a DTLS flight
 	connect      time.Duration // bound on the whole set-up, offer included
 	glare        time.Duration // how long a Dial that lost waits for the winner's hop
+	retire       time.Duration // how long after a hop is up its agent is closed: what it has read must have been taken by then
 }
 
-// defaultTimings: the ICE timeouts only clean up, since the tree hears of a silent parent far sooner by its pulses. Checks as
-// keepalives prove consent (RFC 7675 section 5.1 has them every five seconds); what keeps a NAT's binding open is the pulses.
+// defaultTimings: the timeouts only clean up, since the tree hears of a silent parent far sooner by its pulses.
 func defaultTimings() timings {
 	return timings{
-		check: 20 * time.Millisecond, keepalive: 5 * time.Second, disconnected: 6 * time.Second, failed: 9 * time.Second,
+		check: 20 * time.Millisecond, keepalive: 2 * time.Second, disconnected: 4 * time.Second, failed: 8 * time.Second,
 		retransmit: 100 * time.Millisecond, connect: 10 * time.Second, glare: 5 * time.Second,
+		retire: time.Second,
 	}
 }
 

@@ -38,6 +38,7 @@ type Hop struct {
 
 	conn      *ice.Conn // set before up
 	path      atomic.Pointer[path]
+	retired   atomic.Bool // the agent is closed, and the path is for good
 	dtls      *dtls.Conn
 	handshook chan struct{} // closed when the goroutine that watches dtls has ended
 	send      sender
@@ -176,7 +177,7 @@ func (h *Hop) nudge(n int) {
 
 // secure runs the DTLS handshake, reading for it meanwhile.
 func (h *Hop) secure() error {
-	f := secure.NewFeed(h.conn)
+	f := secure.NewFeed((*wayOut)(h))
 	open := dtls.Server
 	if h.dialer {
 		open = dtls.Client
@@ -263,11 +264,16 @@ func (h *Hop) serve() {
 	h.receive.early = nil
 	h.openWay()
 	defer h.closeWay()
+	stopTending := h.tend()
+	defer stopTending()
 	buf := make([]byte, receiveSize)
 	for {
 		n, err := h.conn.Read(buf)
 		if h.ending() {
 			return
+		}
+		if err != nil && h.retired.Load() {
+			break
 		}
 		if err != nil {
 			h.end(ErrLost)
@@ -275,6 +281,7 @@ func (h *Hop) serve() {
 		}
 		h.demux(buf[:n])
 	}
+	<-h.life.Done()
 }
 
 // wake makes a read that is under way return.
@@ -326,7 +333,11 @@ func (h *Hop) Stats() engine.HopStats {
 		BytesSent: c.bytesSent.Load(), BytesReceived: c.bytesReceived.Load(),
 		Recovered: c.recovered.Load(), Invalid: c.invalid.Load(), LossPermille: c.lossPermille.Load(),
 	}
-	s.Local, s.Remote = address(h.conn.LocalAddr()), address(h.conn.RemoteAddr())
+	if p := h.path.Load(); p != nil {
+		s.Local, s.Remote = p.from, p.to
+	} else {
+		s.Local, s.Remote = address(h.conn.LocalAddr()), address(h.conn.RemoteAddr())
+	}
 	return s
 }
 

@@ -2,7 +2,9 @@ package hop
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -123,59 +125,37 @@ func TestOutboxRefused(t *testing.T) {
 	}
 }
 
-// TestWayIn: while a hop is up its packets come past the agent, whose checks still come to it.
+// TestWayIn: while a hop is up its packets come past the agent, from wherever the peer sends them. When it is down nothing is
+// looked at any more.
 func TestWayIn(t *testing.T) {
 	s := newSignals(0)
 	a, b := loopbackNode(t, s, 0), loopbackNode(t, s, 1)
 	ha, hb := a.dial(b)
-	_, _ = hb.WritePackets(originPackets(wire.KindAudio, 1, 1, 100))
-	<-a.got
-	h := ha.(*Hop)
-	taken := func() *path {
+	h, other := ha.(*Hop), hb.(*Hop)
+	claims := func() []udp.Claim {
 		h.way.mu.Lock()
 		defer h.way.mu.Unlock()
-		return h.way.taken
+		return slices.Clone(h.way.claims)
 	}
-	p := taken()
-	if p == nil || *p != *h.path.Load() {
-		t.Fatalf("takes %+v", p)
+	until(t, func() bool { return len(claims()) > 0 })
+	if from := (udp.Claim{Socket: h.path.Load().socket, From: h.path.Load().remote}); !slices.Contains(claims(), from) {
+		t.Errorf("the path's address is not among %v", claims())
 	}
-	h.way.mu.Lock()
-	spy := &spied{to: h.way.agent, got: make(chan []byte, 1)}
-	h.way.agent = spy
-	h.way.mu.Unlock()
-	answer := append([]byte{1, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42}, make([]byte, 12)...) // a binding answer, to no check that there was
-	if _, err := hb.(*Hop).path.Load().socket.WriteTo(answer, p.socket.LocalAddr()); err != nil {
-		t.Fatal(err)
+	if from := (udp.Claim{Socket: a.tr.mux.(*udp.Port).Socket(other.path.Load().remote.Addr()), From: other.path.Load().socket.LocalAddr()}); !slices.Contains(claims(), from) {
+		t.Errorf("the peer sends from %v, which is not among %v", from, claims())
 	}
-	if got := <-spy.got; !bytes.Equal(got, answer) {
-		t.Errorf("the agent got %x", got)
-	}
+	_, _ = hb.WritePackets(originPackets(wire.KindAudio, 1, 1, 100))
+	<-a.got
 	_ = ha.Close()
 	<-h.down
-	if taken() != nil {
+	if len(claims()) > 0 {
 		t.Error("still takes what comes")
 	}
+	p := h.path.Load()
 	h.Datagram(p.socket, p.remote, []byte{0x80, 111, 0, 0})
 	if n := h.counters.invalid.Load(); n != 0 {
 		t.Errorf("a hop that is down has looked at %d datagrams", n)
 	}
-}
-
-// spied hands on what it sees.
-type spied struct {
-	to  udp.Handler
-	got chan []byte
-}
-
-func (s *spied) Datagram(from *udp.Socket, addr netip.AddrPort, b []byte) {
-	if len(b) == 20 { // without attributes, as no agent's is
-		select {
-		case s.got <- bytes.Clone(b):
-		default:
-		}
-	}
-	s.to.Datagram(from, addr, b)
 }
 
 func BenchmarkOutbox(b *testing.B) {
@@ -213,4 +193,57 @@ func BenchmarkOutbox(b *testing.B) {
 		out.Flush()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(hops)), "ns/packet")
+}
+
+// TestAgentRetires: a hop lives on without its ICE agent. Both sides show that they are there, the end of one is told, and the
+// silence of one is noticed.
+func TestAgentRetires(t *testing.T) {
+	s := newSignals(0)
+	a, b := loopbackNode(t, s, 0), loopbackNode(t, s, 1)
+	for _, v := range []*node{a, b} {
+		v.tr.timings.retire, v.tr.timings.keepalive = time.Millisecond, 20*time.Millisecond
+		v.tr.timings.disconnected, v.tr.timings.failed = time.Second, time.Second
+	}
+	one, two := a.dial(b)
+	ha, hb := one.(*Hop), two.(*Hop)
+	until(t, func() bool { return ha.retired.Load() && hb.retired.Load() })
+	for _, h := range []*Hop{ha, hb} {
+		until(t, func() bool { _, err := h.agent.GetLocalCandidates(); return err != nil })
+	}
+	for _, v := range []*node{a, b} {
+		until(t, func() bool {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			return len(v.controls) >= 3
+		})
+	}
+	want := originPackets(wire.KindVideo, 1, 20, 1000)
+	for _, d := range []struct {
+		from engine.Hop
+		to   *node
+	}{{one, b}, {two, a}} {
+		if _, err := d.from.WritePackets(want); err != nil {
+			t.Fatal(err)
+		}
+		until(t, func() bool { return d.to.count() == len(want) })
+	}
+	for _, h := range []engine.Hop{one, two} {
+		if st := h.Stats(); st.Local == "" || st.Remote == "" {
+			t.Errorf("from %q to %q", st.Local, st.Remote)
+		}
+	}
+	_ = one.Close()
+	<-hb.down
+	if err := hb.err(); !errors.Is(err, ErrPeerClosed) {
+		t.Errorf("ended with %v", err)
+	}
+	<-ha.down
+	one, _ = a.dial(b)
+	ha = one.(*Hop)
+	until(t, ha.retired.Load)
+	_ = b.tr.mux.Close() // gone without a word
+	<-ha.down
+	if err := ha.err(); !errors.Is(err, ErrLost) {
+		t.Errorf("ended with %v", err)
+	}
 }

@@ -247,7 +247,7 @@ func (s *sender) flushBatch() (failed int) {
 
 // write hands a datagram to the network.
 func (s *sender) write(b []byte) bool {
-	n, err := s.hop.conn.Write(b)
+	n, err := (*wayOut)(s.hop).Write(b)
 	if err != nil {
 		s.hop.counters.unsent.Add(1)
 		return false

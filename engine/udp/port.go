@@ -290,8 +290,8 @@ func (p *Port) named(s *Socket, ufrag []byte) Handler {
 	return nil
 }
 
-// Agent returns the connection of the ICE agent of that name on the socket, nil if there is none. A Handler that has claimed the
-// address of the agent's peer gives it the answers to the agent's checks.
+// Agent returns the connection of the ICE agent of that name on the socket, nil if there is none. Who has inherited its claims
+// gives it the answers to its checks.
 func (p *Port) Agent(ufrag string, s *Socket) Handler {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -299,6 +299,36 @@ func (p *Port) Agent(ufrag string, s *Socket) Handler {
 		return c
 	}
 	return nil
+}
+
+// Claim is an address of which a Handler gets what comes from it on a socket.
+type Claim struct {
+	Socket *Socket
+	From   netip.AddrPort
+}
+
+// Inherit makes h the one who gets what comes from the addresses that the ICE agent of that name has written to, and returns those
+// that went over.
+func (p *Port) Inherit(ufrag string, h Handler) []Claim {
+	p.mu.RLock()
+	var conns []*conn
+	for key, c := range p.conns {
+		if key.ufrag == ufrag {
+			conns = append(conns, c)
+		}
+	}
+	p.mu.RUnlock()
+	var moved []Claim
+	for _, c := range conns {
+		c.mu.Lock()
+		for from := range c.claimed {
+			if c.socket.replace(from, c, h) {
+				moved = append(moved, Claim{c.socket, from})
+			}
+		}
+		c.mu.Unlock()
+	}
+	return moved
 }
 
 // buffer returns a buffer for a datagram.

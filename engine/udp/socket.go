@@ -133,6 +133,17 @@ func (s *Socket) Release(from netip.AddrPort, h Handler) {
 	s.mu.Unlock()
 }
 
+// replace hands the claim to another one, if it still stands.
+func (s *Socket) replace(from netip.AddrPort, old, h Handler) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byAddr[from] != old {
+		return false
+	}
+	s.byAddr[from] = h
+	return true
+}
+
 // owner returns who has claimed the address.
 func (s *Socket) owner(from netip.AddrPort) Handler {
 	s.mu.RLock()
