@@ -35,6 +35,7 @@ type child struct {
 	hop    Hop
 	queue  *relay.Queue
 	only   func(wire.StreamID) bool // nil: everything; constant
+	part   portion                  // constant
 	feeder *feeder
 
 	queued atomic.Bool // in the feeder's list

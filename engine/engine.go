@@ -63,6 +63,7 @@ type Config struct {
 	Signer    *wire.Signer       // this device
 	User      ed25519.PrivateKey // whom it acts for
 	Slots     int                // ordinary children; 0 relays for nobody
+	Canary    Canary             // nil: only silence tells that a parent has crashed
 	// Reach is how long a question about a room may take: 600 ms, or more where peers must be dialled first.
 	Reach   time.Duration
 	Version string       // of castd, for the offers to others
@@ -80,6 +81,7 @@ type Engine struct {
 	self      peer.ID
 	reach     time.Duration
 	version   string
+	canary    Canary // may be nil
 	log       *slog.Logger
 	events    *bus
 	repairer  *repairer
@@ -122,7 +124,7 @@ func New(c Config) (*Engine, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{
 		control: c.Control, transport: c.Transport, keeper: c.Keeper, signer: c.Signer, user: c.User, self: c.Control.Self().ID,
-		reach: c.Reach, version: c.Version, log: c.Log, ctx: ctx, cancel: cancel, started: time.Now(),
+		reach: c.Reach, version: c.Version, canary: c.Canary, log: c.Log, ctx: ctx, cancel: cancel, started: time.Now(),
 		rooms: make(map[wire.RoomID]*Room), slots: c.Slots, listed: make(chan struct{}, 1),
 		livened: make(chan struct{}, 1),
 	}
@@ -290,28 +292,30 @@ type metrics struct {
 	nacksSent, resent                        atomic.Uint64
 	controlIn, controlBad, mailboxFull       atomic.Uint64
 	keyFrameWishes                           atomic.Uint64
+	broken                                   atomic.Uint64 // canaries
 }
 
 // Counters returns the engine's counters by the names that metrics use (without the prefix castd_).
 func (e *Engine) Counters() map[string]uint64 {
 	m := &e.metrics
 	return map[string]uint64{
-		"packets_malformed_total":        m.malformed.Load(),
-		"packets_unknown_stream_total":   m.unknownStream.Load(),
-		"packets_not_from_parent_total":  m.notFed.Load(),
-		"packets_forged_total":           m.forged.Load(),
-		"packets_wrong_generation_total": m.wrongGeneration.Load(),
-		"peers_refused_total":            m.refused.Load(),
-		"peers_expelled_total":           m.expelled.Load(),
-		"access_lists_old_total":         m.accessOld.Load(),
-		"media_keys_wrong_total":         m.wrongKeys.Load(),
-		"gossip_unread_total":            m.gossipUnread.Load(),
-		"nacks_sent_total":               m.nacksSent.Load(),
-		"packets_resent_total":           m.resent.Load(),
-		"control_messages_total":         m.controlIn.Load(),
-		"control_messages_bad_total":     m.controlBad.Load(),
-		"mailbox_full_total":             m.mailboxFull.Load(),
-		"key_frame_requests_total":       m.keyFrameWishes.Load(),
-		"events_dropped_total":           e.events.dropped.Load(),
+		"packets_malformed_total":         m.malformed.Load(),
+		"packets_unknown_stream_total":    m.unknownStream.Load(),
+		"packets_not_from_parent_total":   m.notFed.Load(),
+		"packets_forged_total":            m.forged.Load(),
+		"packets_wrong_generation_total":  m.wrongGeneration.Load(),
+		"peers_refused_total":             m.refused.Load(),
+		"peers_expelled_total":            m.expelled.Load(),
+		"access_lists_old_total":          m.accessOld.Load(),
+		"media_keys_wrong_total":          m.wrongKeys.Load(),
+		"gossip_unread_total":             m.gossipUnread.Load(),
+		"parent_connections_broken_total": m.broken.Load(),
+		"nacks_sent_total":                m.nacksSent.Load(),
+		"packets_resent_total":            m.resent.Load(),
+		"control_messages_total":          m.controlIn.Load(),
+		"control_messages_bad_total":      m.controlBad.Load(),
+		"mailbox_full_total":              m.mailboxFull.Load(),
+		"key_frame_requests_total":        m.keyFrameWishes.Load(),
+		"events_dropped_total":            e.events.dropped.Load(),
 	}
 }

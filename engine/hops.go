@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree/detect"
 )
 
 // hopState is what the engine knows of an open hop.
@@ -21,10 +22,14 @@ type hopState struct {
 	rtt       atomic.Int64  // nanoseconds, smoothed; 0 unknown
 	peerLoss  atomic.Uint32 // thousandths of what is sent to the peer, as he reports
 
-	silent  bool                 // at the last look; pulseRun's
-	sent    uint64               // packets, at the last tick; pulseRun's
-	repairs budget               // of what the peer asks for again; its reader's
-	told    map[uint64]childNews // by room tag: what the peer's pulses have told as a child; its reader's
+	silent  bool   // at the last look; pulseRun's
+	sent    uint64 // packets, at the last tick; pulseRun's
+	repairs budget // of what the peer asks for again; its reader's
+	idle    int    // ticks without a packet; pulseRun's
+
+	arrivals detect.Arrivals      // its reader's
+	limit    atomic.Int64         // nanoseconds: how long it may be silent while something is live; 0: not known yet
+	told     map[uint64]childNews // by room tag: what the peer's pulses have told as a child; its reader's
 
 	mu     sync.Mutex
 	before HopStats // at the last rate computation
@@ -58,6 +63,21 @@ func silentFor(h Hop, now time.Time) time.Duration {
 }
 
 func (e *Engine) hop(to peer.ID) *hopState { return (*e.hops.Load())[to] }
+
+// arrived notes that something came over the hop, for the limit of its silence.
+func (e *Engine) arrived(h Hop, media bool, now time.Time) {
+	if hs := e.hop(h.Peer()); hs != nil && hs.Hop == h && hs.arrivals.Note(now, media) {
+		hs.limit.Store(int64(hs.arrivals.Limit()))
+	}
+}
+
+// silenceLimit is how long the hop may be silent while something is live.
+func (h *hopState) silenceLimit() time.Duration {
+	if d := h.limit.Load(); d != 0 {
+		return time.Duration(d)
+	}
+	return detect.Start
+}
 
 // HopUp implements HopHandler.
 func (e *Engine) HopUp(h Hop) {
@@ -119,6 +139,7 @@ func (e *Engine) answerHop(ctx context.Context, from peer.ID, offer *wire.HopOff
 // HopControl implements HopHandler.
 func (e *Engine) HopControl(h Hop, c *wire.HopControl) {
 	e.metrics.controlIn.Add(1)
+	e.arrived(h, false, time.Now())
 	if c.Pulse != nil {
 		e.pulse(h, c.Pulse, time.Now())
 	}
@@ -132,17 +153,17 @@ func (e *Engine) HopControl(h Hop, c *wire.HopControl) {
 	}
 }
 
-// Times of pulses. Whoever feeds a peer something live shows every 100 ms that he lives, because the other waits no longer
-// than three of them; what he feeds shows that as well, and shows what came before it, so that a pulse goes out only where
-// nothing else did. While nothing is live, and at the least, he sends one twice a second, as often as a child tells its parent
-// what it loses; an idle hop has a pulse a second.
+// Times of pulses. Whoever feeds a peer something live is never silent for longer than detect.FillIn, because the other waits not
+// much longer: what he feeds shows that he lives, and where nothing goes out for two ticks a pulse does. Every other one of these
+// is short and tells of no room. While nothing is live, and at the least, he sends one twice a second, as often as a child tells
+// its parent what it loses; an idle hop has a pulse a second.
 const (
-	pulseEvery     = 100 * time.Millisecond
+	pulseEvery     = 20 * time.Millisecond
 	livePulseEvery = 1  // pulseEvery's
-	childEvery     = 5  // pulseEvery's
-	idlePulseEvery = 10 // pulseEvery's
+	fillAfter      = 2  // pulseEvery's without a packet
+	childEvery     = 25 // pulseEvery's
+	idlePulseEvery = 50 // pulseEvery's
 
-	liveSilence  = 3 * pulseEvery
 	quietSilence = 3 * childEvery * pulseEvery
 	// liveTail is how long after the end of the last stream a parent goes on as before: its children may hear of it later.
 	liveTail = 3 * time.Second
@@ -183,14 +204,21 @@ func (e *Engine) pulses(n int, out Outbox) (step int) {
 		}
 		step = min(step, every)
 		stats := h.Stats()
-		flows := stats.PacketsSent != h.sent
+		if h.idle++; stats.PacketsSent != h.sent {
+			h.idle = 0
+		}
 		h.sent = stats.PacketsSent
-		if n%every != 0 || every == livePulseEvery && flows && n%childEvery != 0 {
+		full := n%every == 0
+		if every == livePulseEvery {
+			if full = n%childEvery == 0 || h.idle > 0 && h.idle%(2*fillAfter) == 0; !full && (h.idle == 0 || h.idle%fillAfter != 0) {
+				continue
+			}
+		} else if !full {
 			continue
 		}
 		p := &wire.Pulse{LossPermille: stats.LossPermille}
 		for _, r := range rooms {
-			if rp := r.pulseFor(to); rp != nil {
+			if rp := r.pulseFor(to); full && rp != nil {
 				p.Rooms = append(p.Rooms, rp)
 			}
 		}

@@ -25,7 +25,7 @@ func (r *Room) sendRecordLoop(now time.Time) {
 
 // sendBeaconLoop tells the room that it lives and where its hub is: once a second, and half as often while nothing is live.
 func (r *Room) sendBeaconLoop(now time.Time) {
-	if b := r.beacon.Load(); r.silence == quietSilence && b != nil && b.hub == r.e.self && now.Sub(b.at) < quietBeacon {
+	if b := r.beacon.Load(); !r.live && b != nil && b.hub == r.e.self && now.Sub(b.at) < quietBeacon {
 		return
 	}
 	b := &wire.Beacon{

@@ -107,7 +107,7 @@ func (r *Room) placeLoop(id peer.ID, a *wire.Advert) {
 // Tree returns this peer's place in the room's tree.
 func (r *Room) Tree() TreeInfo {
 	l := r.links.Load()
-	return treeInfo(r.e.self, l.backup, l.place.Path, l.place.Children)
+	return treeInfo(r.e.self, peer.ID(l.place.Backup), l.place.Path, l.place.Children)
 }
 
 func treeInfo(self, backup peer.ID, path []tree.ID, children []tree.Child) TreeInfo {

@@ -13,7 +13,10 @@ import (
 )
 
 // HopPacket implements HopHandler: the packet path begins here for everything that comes from other peers.
-func (e *Engine) HopPacket(h Hop, pkt []byte) { e.takePacket(h.Peer(), pkt) }
+func (e *Engine) HopPacket(h Hop, pkt []byte) {
+	e.arrived(h, true, time.Now())
+	e.takePacket(h.Peer(), pkt)
+}
 
 func (e *Engine) takePacket(from peer.ID, pkt []byte) {
 	hdr, n, err := wire.ParseHeader(pkt)

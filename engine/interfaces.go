@@ -84,6 +84,13 @@ type Outbox interface {
 	Flush()
 }
 
+// Canary tells of peers whose processes end; engine/canary implements it.
+type Canary interface {
+	// Watch calls broken, at most once and from any goroutine, when the operating system of the peer, whose media comes from the UDP
+	// address at, ends a connection to it. The returned function ends the watch.
+	Watch(id peer.ID, at string, broken func()) (stop func())
+}
+
 // Signaller carries a hop's offer to a peer and brings back the answer, over a way that authenticates both.
 type Signaller interface {
 	Offer(ctx context.Context, to peer.ID, offer *wire.HopOffer) (*wire.HopAnswer, error)

@@ -18,6 +18,7 @@ type links struct {
 	formerHub       peer.ID // where they went before, while the new hub does not have them yet
 	inherits        bool    // this peer is about to be the hub: publishers come to it, and the tree still feeds it
 	children        map[peer.ID]tree.ChildKind
+	listening       map[peer.ID]bool // backup children that are sent audio
 	stage           map[peer.ID]bool // publishers that this hub has taken
 	place           tree.Status
 }
@@ -32,6 +33,9 @@ func (l *links) fed(to peer.ID) bool {
 	kind, ok := l.children[to]
 	return ok && kind != tree.Backup
 }
+
+// heard reports whether the peer is a backup child that audio is sent to.
+func (l *links) heard(to peer.ID) bool { return l.listening[to] && !l.fed(to) }
 
 // uses reports whether the room needs a hop to the peer.
 func (l *links) uses(id peer.ID) bool {
@@ -71,7 +75,7 @@ func (r *Room) expect(id peer.ID) {
 // with each other here.
 func (r *Room) pulsePace(to peer.ID) int {
 	l := r.links.Load()
-	feeds := l.fed(to) || to == l.hub || to == l.formerHub
+	feeds := l.fed(to) || l.heard(to) || to == l.hub || to == l.formerHub
 	switch {
 	case !l.uses(to):
 		return 0

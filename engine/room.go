@@ -12,6 +12,7 @@ import (
 	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
 	"github.com/castd/castd/tree"
+	"github.com/castd/castd/tree/detect"
 	"github.com/castd/castd/tree/elect"
 )
 
@@ -93,7 +94,11 @@ type Room struct {
 	placed     int // children in them
 	reportDue  time.Time
 	reported   time.Time
-	silence    time.Duration      // that the router allows the parent
+	silence    time.Duration // that the router allows the parent
+	live       bool          // some stream is
+	watched    *hopState     // of the parent; its canary is unwatch's
+	unwatch    func()
+	childrenAt time.Time          // when the router was told of the children last
 	asked      map[peer.ID]uint64 // nonces of the last Joins
 	answered   time.Time          // when a stranger's pulse was answered last
 	grants     map[peer.ID]*grant // of those who asked for a place, gave one, or publish here
@@ -214,17 +219,7 @@ func (r *Room) loop() {
 			r.innerLoop() // first
 			f()
 		case <-timer.C:
-			l := r.links.Load()
-			for _, id := range []peer.ID{l.primary, l.backup} {
-				if h := r.e.hop(id); h != nil {
-					r.step(tree.Alive{Peer: tree.ID(id), At: h.LastReceived()})
-				}
-			}
-			for id := range l.children {
-				if h := r.e.hop(id); h != nil {
-					r.step(tree.Alive{Peer: tree.ID(id), At: h.LastReceived()})
-				}
-			}
+			r.aliveLoop(time.Now())
 			r.step(tree.Tick{})
 		case <-r.electTimer.C:
 			r.standLoop()
@@ -237,6 +232,7 @@ func (r *Room) loop() {
 
 // closeLoop ends what the room's goroutine owns.
 func (r *Room) closeLoop() {
+	r.unwatchLoop()
 	for _, c := range r.feeding {
 		c.close()
 		r.e.totals.closed(c)
@@ -271,20 +267,56 @@ func (r *Room) secondLoop(now time.Time) {
 
 // paceLoop lets the room be quiet while nothing is live.
 func (r *Room) paceLoop(now time.Time) {
-	silence := quietSilence
+	live := false
 	for _, st := range *r.states.Load() {
 		if st.Live {
-			silence = liveSilence
+			live = true
 			r.liveAt.Store(now.UnixNano())
 		}
 	}
-	if silence != r.silence {
-		r.silence = silence
+	if live != r.live {
+		r.live = live
 		select {
 		case r.e.livened <- struct{}{}:
 		default:
 		}
+	}
+	r.patienceLoop()
+}
+
+// patienceLoop tells the router how long the parent may be silent: as long as its hop's past says while something is live.
+func (r *Room) patienceLoop() {
+	silence := quietSilence
+	if h := r.e.hop(r.links.Load().primary); r.live {
+		silence = detect.Start
+		if h != nil {
+			silence = h.silenceLimit()
+		}
+	}
+	if silence != r.silence {
+		r.silence = silence
 		r.step(tree.SetSilence{Silence: silence})
+	}
+}
+
+// aliveLoop tells the router, before it is given a Tick, when others were heard last: parent and backup each time, and the
+// children, who have far longer, now and then.
+func (r *Room) aliveLoop(now time.Time) {
+	r.patienceLoop()
+	l := r.links.Load()
+	alive := func(id peer.ID) {
+		if h := r.e.hop(id); h != nil {
+			r.step(tree.Alive{Peer: tree.ID(id), At: h.LastReceived()})
+		}
+	}
+	for _, id := range []peer.ID{l.primary, l.backup} {
+		alive(id)
+	}
+	if now.Sub(r.childrenAt) >= time.Second {
+		r.childrenAt = now
+		for id := range l.children {
+			alive(id)
+		}
 	}
 }
 

@@ -68,6 +68,7 @@ func (r *Room) actLoop(a tree.Action) {
 		if r.links.Load().primary != before {
 			r.retryLoop()
 		}
+		r.watchParentLoop()
 	case tree.SetChildren:
 		r.setChildrenLoop(a.Children)
 	case tree.Advertise:
@@ -75,6 +76,36 @@ func (r *Room) actLoop(a tree.Action) {
 		r.reportLoop(r.reportDue)
 	case tree.Notify:
 		r.notifyLoop(a.Event)
+	}
+}
+
+// watchParentLoop has it told when the parent's process ends. Each hop is watched once: a canary that was wrong says nothing more.
+func (r *Room) watchParentLoop() {
+	if r.e.canary == nil {
+		return
+	}
+	h := r.e.hop(peer.ID(r.links.Load().place.Parent))
+	if h == r.watched {
+		return
+	}
+	r.unwatchLoop()
+	if r.watched = h; h == nil {
+		return
+	}
+	r.unwatch = r.e.canary.Watch(h.Peer(), h.Stats().Remote, func() {
+		r.tell(func() {
+			if r.watched == h {
+				r.e.metrics.broken.Add(1)
+				r.step(tree.Broken{Peer: tree.ID(h.Peer())})
+			}
+		})
+	})
+}
+
+func (r *Room) unwatchLoop() {
+	if r.unwatch != nil {
+		r.unwatch()
+		r.unwatch = nil
 	}
 }
 
@@ -189,9 +220,12 @@ func (e *Engine) releaseHop(id peer.ID) {
 
 // setChildrenLoop takes the router's list of children.
 func (r *Room) setChildrenLoop(children []tree.Child) {
-	kinds := make(map[peer.ID]tree.ChildKind, len(children))
+	kinds, listening := make(map[peer.ID]tree.ChildKind, len(children)), make(map[peer.ID]bool)
 	for _, c := range children {
 		kinds[peer.ID(c.Peer)] = c.Kind
+		if c.Audio {
+			listening[peer.ID(c.Peer)] = true
+		}
 	}
 	if r.leaving {
 		// Whoever has been told to go elsewhere is fed until he has gone: he closes the hop. Closed from here, it would overtake
@@ -202,7 +236,7 @@ func (r *Room) setChildrenLoop(children []tree.Child) {
 			}
 		}
 	}
-	r.relinkLoop(func(l *links) { l.children = kinds })
+	r.relinkLoop(func(l *links) { l.children, l.listening = kinds, listening })
 	r.feedLoop()
 }
 
@@ -212,7 +246,7 @@ func (r *Room) feedLoop() {
 	l := r.links.Load()
 	want := make(map[peer.ID]Hop, len(l.children)+1)
 	for id := range l.children {
-		if h := r.e.hop(id); h != nil && l.fed(id) {
+		if h := r.e.hop(id); h != nil && (l.fed(id) || l.heard(id)) {
 			want[id] = h.Hop
 		} // else the hop is still to come, or the router hears of its end by itself
 	}
@@ -221,10 +255,18 @@ func (r *Room) feedLoop() {
 			want[id] = h.Hop
 		}
 	}
-	own := func(id peer.ID) bool { return (id == r.hub || id == r.formerHub) && !l.fed(id) } // sent this peer's own streams only
+	part := func(id peer.ID) portion {
+		switch {
+		case l.fed(id):
+			return all
+		case id == r.hub || id == r.formerHub:
+			return ownOnly
+		}
+		return audioOnly
+	}
 	changed := false
 	for id, c := range r.feeding {
-		if want[id] != c.hop || own(id) != (c.only != nil) {
+		if want[id] != c.hop || part(id) != c.part {
 			c.close()
 			r.e.totals.closed(c)
 			delete(r.feeding, id)
@@ -237,10 +279,14 @@ func (r *Room) feedLoop() {
 			continue
 		}
 		only := (func(wire.StreamID) bool)(nil)
-		if own(id) {
+		switch part(id) {
+		case ownOnly:
 			only = r.e.isLocal
+		case audioOnly:
+			only = r.e.isAudio
 		}
 		c := newChild(r.feeder, want[id], only)
+		c.part = part(id)
 		r.e.totals.open(c)
 		r.feeding[id] = c
 		begun = append(begun, c)
@@ -251,9 +297,27 @@ func (r *Room) feedLoop() {
 	// Who is new is in the fan-out before his backlog is computed: what comes in between reaches him twice rather than never.
 	r.refanLoop()
 	for _, c := range begun {
+		if c.part == audioOnly {
+			continue // it has all that went before from its parent
+		}
 		r.backlogLoop(c, r.have[c.peer])
 		delete(r.have, c.peer) // it holds for this beginning only
 	}
+}
+
+// portion says which of the room's streams somebody is sent.
+type portion int
+
+const (
+	all       portion = iota
+	ownOnly           // the hub: what this peer publishes
+	audioOnly         // a backup child that has video from its parent: audio, and the records that vouch for it
+)
+
+// isAudio reports whether the stream is one that a second parent sends too.
+func (e *Engine) isAudio(id wire.StreamID) bool {
+	s := (*e.streams.Load())[id]
+	return s != nil && s.kind != wire.KindVideo
 }
 
 // isLocal reports whether the stream is published at this peer.

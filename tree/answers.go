@@ -124,6 +124,10 @@ func (r *Router) recvAccept(from ID, m *MsgAccept) {
 	}
 	a.accepted = &MsgAccept{Nonce: m.Nonce, Kind: m.Kind, Path: path, PathSeq: m.PathSeq, Delay: m.Delay, Audio: m.Audio}
 	if _, up := r.hops[from]; up {
+		if r.hedged() && s == r.seek && r.backup.peer == from {
+			r.hold(s, i)
+			return
+		}
 		r.take(s, i)
 		return
 	}

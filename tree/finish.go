@@ -26,6 +26,9 @@ func (r *Router) finish() {
 	if r.backup != nil {
 		f.Backup, f.Audio = r.backup.peer, r.backup.audio
 	}
+	if r.held() { // it has what is missing
+		f.Primary, f.Backup, f.Audio = f.Backup, f.Primary, false
+	}
 	if f != r.said.feeds {
 		r.said.feeds = f
 		r.act(f)
@@ -45,7 +48,7 @@ func (r *Router) finish() {
 }
 
 func (r *Router) sayEvents(f SetFeeds) {
-	if r.path == nil || r.parent == nil {
+	if r.path == nil || r.parent == nil || r.held() {
 		return
 	}
 	if r.moved != "" {

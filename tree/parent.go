@@ -38,7 +38,7 @@ func (r *Router) updatePath() {
 	switch {
 	case r.origin:
 		path = []ID{r.cfg.Self}
-	case r.parent != nil && !r.parent.suspect && r.parent.path != nil:
+	case r.parent != nil && (!r.parent.suspect || r.hedged()) && r.parent.path != nil:
 		path = append(slices.Clip(r.parent.path), r.cfg.Self)
 	}
 	if slices.Equal(path, r.path) {

@@ -387,7 +387,7 @@ func (r *Router) distrusted(peer ID) bool {
 func (r *Router) Status() Status {
 	s := Status{
 		Depth: r.depth(), Path: r.path, Free: r.free(), Placed: r.path != nil, Origin: r.origin, Candidates: len(r.cache.list),
-		Repairing: r.joined && r.path == nil, Children: r.said.children,
+		Repairing: r.joined && (r.path == nil || r.parent != nil && r.parent.suspect), Children: r.said.children,
 		Slots: r.slots, Delay: r.delay(), Coord: r.coord.Coord(), Below: r.below(), FreeBelow: r.freeBelow(),
 	}
 	if r.parent != nil {

@@ -7,6 +7,7 @@ import "time"
 func (r *Router) timers(tick bool) {
 	if tick {
 		r.silence()
+		r.decide()
 	}
 	if p := r.parent; p != nil {
 		switch {
@@ -52,8 +53,54 @@ func (r *Router) silence() {
 // suspect asks others for what the silent parent does not send.
 func (r *Router) suspect(p *link) {
 	p.suspect = true
-	r.updatePath()
 	r.repair(ReasonRepair, p.peer, nil)
+	r.updatePath()
+}
+
+// deadAfter is how long a parent is silent until the backup, which feeds this peer meanwhile, takes its place.
+const deadAfter = time.Second
+
+// hedged tells whether the parent is silent and the backup has been asked to help out: until deadAfter nothing is decided. Those
+// below are told nothing, as they miss nothing, and the parent is kept should it come back.
+func (r *Router) hedged() bool {
+	return r.parent != nil && r.parent.suspect && r.backup != nil && r.seek != nil && r.seek.attempt(r.backup.peer) >= 0 &&
+		(r.held() || r.now.Sub(r.parent.alive) < deadAfter)
+}
+
+// held tells whether the backup feeds this peer in place of the silent parent.
+func (r *Router) held() bool {
+	if r.parent == nil || !r.parent.suspect || r.backup == nil || r.seek == nil {
+		return false
+	}
+	i := r.seek.attempt(r.backup.peer)
+	return i >= 0 && r.seek.attempts[i].accepted != nil
+}
+
+// hold leaves an accepted place at the backup unconfirmed while it helps out. Nobody else is asked meanwhile.
+func (r *Router) hold(s *search, i int) {
+	kept := s.attempts[i]
+	for _, a := range s.attempts {
+		if a.peer != kept.peer {
+			r.send(a.peer, &MsgLeave{Reason: LeaveMoved})
+		}
+	}
+	kept.deadline = later(kept.deadline, r.parent.alive.Add(2*deadAfter))
+	s.attempts, s.width = append(s.attempts[:0], kept), 1
+}
+
+// decide ends the wait: the parent counts as dead.
+func (r *Router) decide() {
+	p, s := r.parent, r.seek
+	if p == nil || !p.suspect || r.now.Sub(p.alive) < deadAfter || s == nil {
+		return
+	}
+	r.updatePath()
+	for i, a := range s.attempts {
+		if _, up := r.hops[a.peer]; up && a.accepted != nil {
+			r.take(s, i)
+			return
+		}
+	}
 }
 
 // broken takes a sign that a peer's process has ended: as if it had been silent for long enough already. Of a backup nothing
@@ -75,6 +122,9 @@ func (r *Router) NextDeadline() (time.Time, bool) {
 	if p := r.parent; p != nil {
 		switch {
 		case p.suspect:
+			if r.path != nil {
+				d.at(p.alive.Add(deadAfter))
+			}
 			d.at(p.alive.Add(c.ChildSilence))
 		default:
 			d.at(p.alive.Add(c.PulseSilence))

@@ -19,6 +19,7 @@ const imports = `
 tree               : tree/coord
 tree/coord         :
 tree/elect         :
+tree/detect        :
 tree/treesim       : tree tree/coord tree/treesim/picture
 tree/treesim/picture :
 mixer              :
@@ -33,9 +34,10 @@ engine/uplink      : engine/wire
 engine/container   : engine/codec engine/wire
 engine/store       : engine/wire
 engine/cert        :
-engine             : tree tree/coord tree/elect mixer mixer/jitter mixer/opus engine/codec engine/wire engine/seal engine/room engine/relay engine/uplink
+engine             : tree tree/coord tree/detect tree/elect mixer mixer/jitter mixer/opus engine/codec engine/wire engine/seal engine/room engine/relay engine/uplink
 engine/gossip      : engine engine/wire
 engine/udp         :
+engine/canary      :
 engine/checks      : engine/udp
 engine/secure      :
 engine/hop         : engine engine/secure engine/udp engine/wire
@@ -44,7 +46,7 @@ engine/gateway/apicheck :
 engine/gateway     : engine engine/wire engine/room
 engine/bench       :
 engine/enginetest  : engine engine/wire engine/gossip engine/hop engine/udp
-engine/node        : engine engine/cert engine/codec engine/container engine/gateway engine/gossip engine/guest engine/hop engine/room engine/seal engine/store engine/uplink engine/wire engine/udp
+engine/node        : engine engine/canary engine/cert engine/codec engine/container engine/gateway engine/gossip engine/guest engine/hop engine/room engine/seal engine/store engine/uplink engine/wire engine/udp
 plugins/sdk        :
 plugins            : plugins/sdk engine engine/wire
 plugins/recording  : plugins/sdk engine/codec engine/container mixer/opus
@@ -57,7 +59,7 @@ cmd/castd/e2e      :
 
 // Pure packages do no IO, hold no locks, do not log, and take time and randomness as arguments; forbidigo (.golangci.yml) looks
 // for the clock. engine/wire's generated code needs sync.
-var pure = []string{"tree", "tree/coord", "tree/elect", "tree/treesim", "tree/treesim/picture", "mixer", "mixer/jitter", "engine/codec", "engine/seal", "engine/room", "engine/uplink", "engine/wire"}
+var pure = []string{"tree", "tree/coord", "tree/detect", "tree/elect", "tree/treesim", "tree/treesim/picture", "mixer", "mixer/jitter", "engine/codec", "engine/seal", "engine/room", "engine/uplink", "engine/wire"}
 
 var impure = []string{"net", "net/http", "os", "os/exec", "log", "log/slog", "sync", "sync/atomic", "math/rand", "syscall", "context"}
 

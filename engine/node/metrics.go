@@ -72,17 +72,18 @@ func (c collector) engine(s samples) {
 // helpOf says what one of engine.Counters counts, made of its name where nobody has written it down.
 func helpOf(name string) string {
 	help := map[string]string{
-		"packets_malformed_total":       "Packets of peers that could not be read.",
-		"packets_unknown_stream_total":  "Packets of streams that nobody announced.",
-		"packets_not_from_parent_total": "Packets of peers that do not feed this one.",
-		"packets_forged_total":          "Packets that their publisher did not sign.",
-		"nacks_sent_total":              "Requests for packets that were missing.",
-		"packets_resent_total":          "Packets sent again to peers that missed them.",
-		"control_messages_total":        "Control messages received over hops.",
-		"control_messages_bad_total":    "Control messages that were refused.",
-		"mailbox_full_total":            "Messages for a room that were dropped since it could not keep up.",
-		"key_frame_requests_total":      "Key frames asked for by peers and players.",
-		"events_dropped_total":          "Events that readers were too slow for.",
+		"packets_malformed_total":         "Packets of peers that could not be read.",
+		"packets_unknown_stream_total":    "Packets of streams that nobody announced.",
+		"packets_not_from_parent_total":   "Packets of peers that do not feed this one.",
+		"packets_forged_total":            "Packets that their publisher did not sign.",
+		"parent_connections_broken_total": "Idle connections to parents that their operating systems ended: crashes, mostly.",
+		"nacks_sent_total":                "Requests for packets that were missing.",
+		"packets_resent_total":            "Packets sent again to peers that missed them.",
+		"control_messages_total":          "Control messages received over hops.",
+		"control_messages_bad_total":      "Control messages that were refused.",
+		"mailbox_full_total":              "Messages for a room that were dropped since it could not keep up.",
+		"key_frame_requests_total":        "Key frames asked for by peers and players.",
+		"events_dropped_total":            "Events that readers were too slow for.",
 	}
 	if h := help[name]; h != "" {
 		return h

@@ -14,6 +14,7 @@ import (
 	"github.com/pion/ice/v4"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/canary"
 	"github.com/castd/castd/engine/cert"
 	"github.com/castd/castd/engine/gossip"
 	"github.com/castd/castd/engine/guest"
@@ -33,6 +34,7 @@ type Node struct {
 	plane     *gossip.Plane
 	mux       ice.UDPMux
 	transport *hop.Transport
+	canary    *canary.Canary
 	engine    *engine.Engine
 	guests    *guest.Service
 	web       *web
@@ -91,6 +93,7 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	if n.transport, err = hop.New(hop.Config{Self: n.plane.Self().ID, Mux: n.mux, Loopback: true, Log: n.log.With("part", "hop")}); err != nil {
 		return nil, err
 	}
+	n.canary = canary.New(n.plane.Self().ID, n.mediaPort)
 	if n.guests, err = guest.New(guest.Config{Mux: n.mux, Loopback: true, Log: n.log.With("part", "guest")}); err != nil {
 		return nil, err
 	}
@@ -100,7 +103,7 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	}
 	if n.engine, err = engine.New(engine.Config{
 		Control: n.plane, Transport: n.transport, Keeper: keeper{n.store}, Signer: n.store.Signer(), User: id.User,
-		Slots: slots(&o), Reach: reach, Version: o.Version, Log: n.log.With("part", "engine"),
+		Slots: slots(&o), Reach: reach, Canary: n.canary, Version: o.Version, Log: n.log.With("part", "engine"),
 	}); err != nil {
 		return nil, err
 	}
@@ -135,6 +138,9 @@ func (n *Node) close(ctx context.Context) error {
 	}
 	if n.guests != nil {
 		errs = append(errs, n.guests.Close())
+	}
+	if n.canary != nil {
+		errs = append(errs, n.canary.Close())
 	}
 	if n.transport != nil {
 		errs = append(errs, n.transport.Close())
