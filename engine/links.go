@@ -96,6 +96,10 @@ func (r *Room) pulseFor(to peer.ID) *wire.RoomPulse {
 	p := &wire.RoomPulse{Room: r.tag, Depth: uint32(l.place.Depth), Repairing: l.place.Repairing}
 	kind, child := l.children[to]
 	if child {
+		p.OriginClock = r.originClock.Load()
+		if l.place.Origin {
+			p.OriginClock = uint32(time.Since(r.e.started).Milliseconds())
+		}
 		p.Feeding = kind != tree.Backup
 		newest := int64(0)
 		for _, s := range *r.media.Load() {
@@ -158,6 +162,12 @@ func (r *Room) pulse(from peer.ID, p *wire.RoomPulse, now time.Time) {
 	}
 	if h := r.e.hop(from); h != nil {
 		in.RTT = time.Duration(h.rtt.Load())
+	}
+	if from == l.primary && p.OriginClock != 0 { // an old peer knows of none
+		if r.originClock.Swap(p.OriginClock) != p.OriginClock {
+			r.originAt.Store(now.UnixNano())
+		}
+		in.OriginAge = now.Sub(time.Unix(0, r.originAt.Load()))
 	}
 	audience := int(min(p.Audience, 1<<20))
 	if _, child := l.children[from]; child && from != l.primary && from != l.backup && !r.news(from, in, audience, now) {

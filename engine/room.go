@@ -34,26 +34,28 @@ type Room struct {
 	done    sync.WaitGroup
 
 	// snapshots and atomics
-	record   atomic.Pointer[room.Record]
-	chain    atomic.Pointer[wire.Chain]
-	access   atomic.Pointer[room.Access] // newest; nil: nothing was revoked
-	ring     atomic.Pointer[keyring]
-	ended    atomic.Bool   // it is being left, and not because its person wants to
-	unread   atomic.Bool   // gossip came that this peer has no key for
-	lacking  atomic.Uint32 // newest generation that is known of and not held
-	links    atomic.Pointer[links]
-	fan      atomic.Pointer[fanout]
-	media    atomic.Pointer[[]*stream]      // audio and video, sorted by id
-	all      atomic.Pointer[[]*stream]      // and record streams
-	states   atomic.Pointer[[]*StreamState] // of media
-	below    atomic.Int64                   // listeners below
-	listener atomic.Bool                    // this peer counts as a listener
-	beacon   atomic.Pointer[beacon]         // newest
-	liveAt   atomic.Int64                   // Unix nanoseconds: when something was live last
-	sending  atomic.Int32                   // messages of the tree that are on their way out
-	quiet    atomic.Int32                   // others that nothing follows from
-	blamedAt atomic.Int64                   // Unix nanoseconds
-	expected sync.Map                       // peer.ID -> time.Time
+	record      atomic.Pointer[room.Record]
+	chain       atomic.Pointer[wire.Chain]
+	access      atomic.Pointer[room.Access] // newest; nil: nothing was revoked
+	ring        atomic.Pointer[keyring]
+	ended       atomic.Bool   // it is being left, and not because its person wants to
+	unread      atomic.Bool   // gossip came that this peer has no key for
+	lacking     atomic.Uint32 // newest generation that is known of and not held
+	links       atomic.Pointer[links]
+	fan         atomic.Pointer[fanout]
+	media       atomic.Pointer[[]*stream]      // audio and video, sorted by id
+	all         atomic.Pointer[[]*stream]      // and record streams
+	states      atomic.Pointer[[]*StreamState] // of media
+	below       atomic.Int64                   // listeners below
+	listener    atomic.Bool                    // this peer counts as a listener
+	originClock atomic.Uint32                  // that the parent told last, and when it moved, in Unix nanoseconds
+	originAt    atomic.Int64
+	beacon      atomic.Pointer[beacon] // newest
+	liveAt      atomic.Int64           // Unix nanoseconds: when something was live last
+	sending     atomic.Int32           // messages of the tree that are on their way out
+	quiet       atomic.Int32           // others that nothing follows from
+	blamedAt    atomic.Int64           // Unix nanoseconds
+	expected    sync.Map               // peer.ID -> time.Time
 
 	mailbox chan func() // 1,024 calls; what does not fit is dropped and counted: all of it is repeated by those who sent it
 	inner   innerMail   // what this peer itself has to say, and nobody repeats

@@ -198,6 +198,10 @@ func (r *Router) recvPulse(p Pulse) {
 		l.rtt = clampDelay(p.RTT)
 	}
 	switch {
+	case p.OriginAge >= islandLimit && !p.Repairing && r.now.Sub(l.since) >= islandLimit:
+		r.cache.failed(r.now, l.peer)
+		r.send(l.peer, &MsgLeave{Reason: LeaveMoved})
+		r.lose(ReasonRepair, nil)
 	case p.Feeding:
 		l.unfed = time.Time{}
 	case l.unfed.IsZero():
@@ -210,6 +214,10 @@ func (r *Router) recvPulse(p Pulse) {
 		r.send(l.peer, &MsgConfirm{Nonce: l.nonce}) // it may not have got the first
 	}
 }
+
+// islandLimit is how long a parent may go on sending pulses without news of the origin's clock, unless it says that it repairs its
+// own place: it is cut off and does not know, or in a loop that the paths did not show. Pulses beside media come twice a second.
+const islandLimit = 3 * time.Second
 
 // unfedLimit is how long a parent may say that it does not feed this peer.
 const unfedLimit = time.Second

@@ -209,7 +209,8 @@ func (s *script) input(f []string) Input {
 		return Distrust{Peer: peer}
 	case "pulse":
 		age, _ := time.ParseDuration(s.str(f, "age"))
-		return Pulse{From: peer, Depth: s.num(f, "depth"), MediaAge: age, Feeding: s.str(f, "feeding") != "no", Repairing: s.str(f, "repairing") == "yes"}
+		origin, _ := time.ParseDuration(s.str(f, "origin"))
+		return Pulse{From: peer, OriginAge: origin, Depth: s.num(f, "depth"), MediaAge: age, Feeding: s.str(f, "feeding") != "no", Repairing: s.str(f, "repairing") == "yes"}
 	case "beats": // these peers pulse from now on
 		s.beats = nil
 		for _, p := range f[1:] {

@@ -146,6 +146,6 @@ func clonePulse(p *wire.Pulse) *wire.Pulse {
 func cloneRoom(r *wire.RoomPulse) *wire.RoomPulse {
 	return &wire.RoomPulse{
 		Room: r.GetRoom(), Depth: r.GetDepth(), MediaAgeMs: r.GetMediaAgeMs(), Repairing: r.GetRepairing(),
-		Audience: r.GetAudience(), Feeding: r.GetFeeding(), Below: r.GetBelow(), FreeBelow: r.GetFreeBelow(), Free: r.GetFree(),
+		Audience: r.GetAudience(), Feeding: r.GetFeeding(), Below: r.GetBelow(), FreeBelow: r.GetFreeBelow(), Free: r.GetFree(), OriginClock: r.GetOriginClock(),
 	}
 }

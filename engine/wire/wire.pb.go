@@ -3090,7 +3090,7 @@ type RoomPulse struct {
 	Below         uint32                 `protobuf:"varint,20,opt,name=below,proto3" json:"below,omitempty"`                                // upward: peers below the child
 	FreeBelow     uint32                 `protobuf:"varint,21,opt,name=free_below,json=freeBelow,proto3" json:"free_below,omitempty"`       // upward: free slots of the child and of those below
 	Free          uint32                 `protobuf:"varint,22,opt,name=free,proto3" json:"free,omitempty"`                                  // upward: free slots of the child
-	OriginClock   uint32                 `protobuf:"varint,40,opt,name=origin_clock,json=originClock,proto3" json:"origin_clock,omitempty"` // downward: milliseconds since the origin became it, as far as the sender has heard
+	OriginClock   uint32                 `protobuf:"varint,40,opt,name=origin_clock,json=originClock,proto3" json:"origin_clock,omitempty"` // downward: the origin's clock in milliseconds, as the sender heard it last
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
