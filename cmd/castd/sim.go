@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -102,7 +103,7 @@ func (a *app) simulate(ctx context.Context, f *simFlags) error {
 		}
 	}
 	if broken {
-		return fmt.Errorf("an invariant broke; see the lines marked MISSED, and run it again with the same --seed")
+		return errors.New("an invariant broke: see the lines marked MISSED, and run it again with the same --seed")
 	}
 	return nil
 }
@@ -125,32 +126,22 @@ func (a *app) listScenarios() {
 	}
 }
 
-// runSim runs one scenario in a goroutine of its own, so that an interrupt ends the command.
+// runSim runs one scenario; an interrupt ends it.
 func runSim(ctx context.Context, c treesim.Config, name string, line *statusLine) (*treesim.Result, spentBySim, error) {
-	type done struct {
-		r   *treesim.Result
-		err error
-	}
+	defer line.end()
 	c.Scenario = name
 	begin := time.Now()
-	c.Progress = func(share float64) {
+	c.Progress = func(share float64) bool {
 		line.show(fmt.Sprintf("%s: %.0f %% after %s", name, 100*share, clock(time.Since(begin))))
+		return ctx.Err() == nil
 	}
-	ended := make(chan done, 1)
-	go func() {
-		r, err := treesim.Run(c)
-		ended <- done{r, err}
-	}()
-	select {
-	case d := <-ended:
-		line.end()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return d.r, spentBySim{time.Since(begin), m.HeapSys - m.HeapReleased}, d.err
-	case <-ctx.Done():
-		line.end()
-		return nil, spentBySim{}, ctx.Err()
+	r, err := treesim.Run(c)
+	if errors.Is(err, treesim.ErrStopped) {
+		err = ctx.Err()
 	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return r, spentBySim{time.Since(begin), m.HeapSys - m.HeapReleased}, err
 }
 
 // spentBySim is what a run took of this machine.

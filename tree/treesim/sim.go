@@ -35,8 +35,8 @@ type Config struct {
 	Churn float64
 	// Calibration holds the times of real processes; the zero value: Committed.
 	Calibration Calibration
-	// Progress is told now and then how much of the time is over, 0 to 1; it may be nil.
-	Progress func(done float64)
+	// Progress is told some times a second how much of the time is over, 0 to 1, and says whether to go on; it may be nil.
+	Progress func(done float64) bool
 }
 
 // Sim is one run. It belongs to one goroutine.
@@ -73,6 +73,9 @@ type Sim struct {
 	inflows []int32 // scratch of fed
 }
 
+// ErrStopped says that Config.Progress ended a run.
+var ErrStopped = errors.New("treesim: stopped")
+
 // Run simulates a room.
 func Run(c Config) (*Result, error) {
 	s, err := newSim(c)
@@ -80,7 +83,9 @@ func Run(c Config) (*Result, error) {
 		return nil, err
 	}
 	s.build()
-	s.loop()
+	if !s.loop() {
+		return nil, ErrStopped
+	}
 	return s.result(), nil
 }
 
@@ -145,22 +150,23 @@ func (s *Sim) build() {
 	}
 }
 
-// loop runs to the end.
-func (s *Sim) loop() {
-	step := s.end / 200
-	told := int64(0)
+// progressEvery is after how many events Progress is told.
+const progressEvery = 1 << 15
+
+// loop runs to the end; false says that it was stopped.
+func (s *Sim) loop() bool {
 	for len(s.q.heap) > 0 && s.q.heap[0].at <= s.end {
 		at, p := s.q.pop()
 		s.now = at
 		s.m.events++
 		s.log.event(at, &p)
 		s.do(&p)
-		if s.cfg.Progress != nil && at-told >= step {
-			told = at
-			s.cfg.Progress(float64(at) / float64(s.end))
+		if s.cfg.Progress != nil && s.m.events%progressEvery == 0 && !s.cfg.Progress(float64(at)/float64(s.end)) {
+			return false
 		}
 	}
 	s.now = s.end
+	return true
 }
 
 // do carries out one event.
