@@ -91,16 +91,6 @@ func (m *measures) departed(s *Sim, p *peer) {
 			m.gap(s, -1, i, s.now-st.offAt, st, false)
 		}
 	}
-	m.account(p)
-}
-
-func (m *measures) account(p *peer) {
-	if p.slots == 0 {
-		m.leaves.steps += float64(p.cpuSteps)
-	} else {
-		m.givers.steps += float64(p.cpuSteps)
-	}
-	p.cpuSteps = 0
 }
 
 // second adds a second of a peer's life.

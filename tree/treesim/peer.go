@@ -49,21 +49,20 @@ type peer struct {
 	refreshAt int64 // when pulses are heard again although nothing changed; never if not planned
 	correctAt int64
 
-	in       []inflow
-	live     streams // what it gets
-	begun    streams // what it got ever
-	streams  [2]stream
-	over     bool // cannot feed all its children
-	starved  int  // children that get no video therefor
-	cameAt   int64
-	mediaAt  int64 // first of all streams
-	loopAt   int64
-	wrongAt  int64 // since when its path does not match its parents'
-	asked    bool
-	moves    int
-	why      int32 // cause of what its goodbye does
-	cpuSteps int
-	waiting  []tree.Input // while it is stopped
+	in      []inflow
+	live    streams // what it gets
+	begun   streams // what it got ever
+	streams [2]stream
+	over    bool // cannot feed all its children
+	starved int  // children that get no video therefor
+	cameAt  int64
+	mediaAt int64 // first of all streams
+	loopAt  int64
+	wrongAt int64 // since when its path does not match its parents'
+	asked   bool
+	moves   int
+	why     int32        // cause of what its goodbye does
+	waiting []tree.Input // while it is stopped
 }
 
 // contacts is with how many others a peer keeps a connection for messages.
@@ -155,8 +154,7 @@ func (s *Sim) step(n int32, in tree.Input) {
 		}
 		return
 	}
-	s.m.steps++
-	p.cpuSteps++
+	s.counted(n)
 	var do followUp
 	for _, a := range p.r.Step(s.clock(p), in) {
 		s.act(n, a, &do)
@@ -226,7 +224,7 @@ func (s *Sim) tellAlive(n int32, do followUp) {
 			return
 		}
 		h.told = true
-		s.m.steps++
+		s.counted(n)
 		var more followUp
 		for _, a := range p.r.Step(s.clock(p), tree.Alive{Peer: s.peers[o].id, At: forever()}) {
 			s.act(n, a, &more)

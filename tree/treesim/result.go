@@ -137,7 +137,6 @@ func (s *Sim) result() *Result {
 			}
 		}
 		m.moves += p.moves
-		m.account(p)
 		if s.countsJoins() && p.state == up && !p.liar && p.mediaAt == 0 && p.cameAt >= s.faultAt && p.cameAt < s.end-slow {
 			m.waits = append(m.waits, never)
 		}
@@ -158,9 +157,8 @@ func (s *Sim) result() *Result {
 	r.ControlLeafKbps = round((m.leaves.in + m.leaves.out) * 8 / 1000 / max(1, m.leaves.seconds))
 	both := traffic{in: m.leaves.in + m.givers.in, seconds: m.leaves.seconds + m.givers.seconds}
 	r.Control = round(share(both))
-	window := float64(s.end-s.faultAt) / float64(s.end)
-	r.LeafSteps = round(m.leaves.steps * window / max(1, m.leaves.seconds))
-	r.GiverSteps = round(m.givers.steps * window / max(1, m.givers.seconds))
+	r.LeafSteps = round(m.leaves.steps / max(1, m.leaves.seconds))
+	r.GiverSteps = round(m.givers.steps / max(1, m.givers.seconds))
 	r.Moves = round(float64(m.moves) / (float64(max(1, m.seconds)) / 60))
 	r.Adverts = round(float64(s.adverts.count) / (float64(s.end) / 1e9))
 	return r

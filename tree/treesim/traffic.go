@@ -135,6 +135,14 @@ func (s *Sim) kindOf(n int32) *traffic {
 	return &s.m.givers
 }
 
+// counted notes a Step of a peer's router.
+func (s *Sim) counted(n int32) {
+	s.m.steps++
+	if s.now >= s.faultAt {
+		s.kindOf(n).steps++
+	}
+}
+
 func (s *Sim) sent(n int32, m tree.Message) {
 	if s.now >= s.faultAt {
 		s.kindOf(n).out += float64(onWire(m))
