@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"runtime"
 	"slices"
@@ -82,19 +83,19 @@ func (a *app) simulate(ctx context.Context, f *simFlags) error {
 	if f.svg != "" && len(names) > 1 {
 		return usagef("--svg draws one scenario: name it with --scenario")
 	}
-	line := a.statusLine()
 	broken := false
-	for _, name := range names {
-		r, spent, err := runSim(ctx, *c, name, line)
-		if err != nil {
-			return err
+	for next := range a.runSims(ctx, *c, names) {
+		run := <-next
+		if run.err != nil {
+			return run.err
 		}
+		r := run.result
 		broken = broken || len(r.Broken()) > 0
 		out := &printer{json: a.json, w: a.out}
 		if a.json {
 			out.object(r)
 		} else {
-			out.text("%s", simText(r, spent))
+			out.text("%s", simText(r, run.time, run.heap))
 		}
 		if f.svg != "" {
 			if err := os.WriteFile(f.svg, r.Sheet(simLine(r)).SVG(), 0o644); err != nil {
@@ -126,9 +127,44 @@ func (a *app) listScenarios() {
 	}
 }
 
-// runSim runs one scenario; an interrupt ends it.
-func runSim(ctx context.Context, c treesim.Config, name string, line *statusLine) (*treesim.Result, spentBySim, error) {
-	defer line.end()
+// simRun is a run that is over.
+type simRun struct {
+	result *treesim.Result
+	err    error
+	time   time.Duration
+	heap   uint64 // octets of this process; where runs go on side by side, of all of them
+}
+
+// runSims runs scenarios, as many at a time as there are cores, and yields each one's end in order. An interrupt ends them.
+func (a *app) runSims(ctx context.Context, c treesim.Config, names []string) iter.Seq[<-chan simRun] {
+	return func(yield func(<-chan simRun) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		line := a.statusLine()
+		defer line.end()
+		cores := make(chan struct{}, runtime.GOMAXPROCS(0))
+		ends := make([]chan simRun, len(names))
+		for i, name := range names {
+			ends[i] = make(chan simRun, 1)
+			go func() {
+				select {
+				case cores <- struct{}{}:
+					ends[i] <- runSim(ctx, c, name, line)
+					<-cores
+				case <-ctx.Done():
+					ends[i] <- simRun{err: ctx.Err()}
+				}
+			}()
+		}
+		for _, end := range ends {
+			if !yield(end) {
+				return
+			}
+		}
+	}
+}
+
+func runSim(ctx context.Context, c treesim.Config, name string, line *statusLine) simRun {
 	c.Scenario = name
 	begin := time.Now()
 	c.Progress = func(share float64) bool {
@@ -141,17 +177,11 @@ func runSim(ctx context.Context, c treesim.Config, name string, line *statusLine
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return r, spentBySim{time.Since(begin), m.HeapSys - m.HeapReleased}, err
-}
-
-// spentBySim is what a run took of this machine.
-type spentBySim struct {
-	time time.Duration
-	heap uint64 // octets
+	return simRun{r, err, time.Since(begin), m.HeapSys - m.HeapReleased}
 }
 
 // simText is the table of a run.
-func simText(r *treesim.Result, spent spentBySim) string {
+func simText(r *treesim.Result, spent time.Duration, heap uint64) string {
 	t := table{head: []string{"MEASURE", ">VALUE", "TARGET", ""}}
 	for _, row := range r.Rows() {
 		verdict := ""
@@ -166,7 +196,7 @@ func simText(r *treesim.Result, spent spentBySim) string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n%s\n", simLine(r), &t)
-	fmt.Fprintf(&b, "%d events, %d steps in %.1f s, %s of memory; trace %s\n\n", r.Events, r.Steps, spent.time.Seconds(), formatSize(spent.heap), r.Trace)
+	fmt.Fprintf(&b, "%d events, %d steps in %.1f s, %s of memory; trace %s\n\n", r.Events, r.Steps, spent.Seconds(), formatSize(heap), r.Trace)
 	return b.String()
 }
 

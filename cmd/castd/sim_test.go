@@ -91,8 +91,8 @@ func TestSimRefusesWhatMakesNoSense(t *testing.T) {
 func TestSimEndsWhenInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, _, err := runSim(ctx, treesim.Config{Peers: 5000, Minutes: 60, Seed: 1}, "steady", nil)
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("error is %v", err)
+	run := runSim(ctx, treesim.Config{Peers: 5000, Minutes: 60, Seed: 1}, "steady", nil)
+	if !errors.Is(run.err, context.Canceled) {
+		t.Errorf("error is %v", run.err)
 	}
 }

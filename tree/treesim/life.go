@@ -125,6 +125,9 @@ func (s *Sim) vanish(n, why int32, crash bool) {
 		s.after(d, payload{kind: evAlive, a: h.peer, b: n, x: s.now + d})
 		s.after(d+hopLife, down)
 	}
+	if p.begun&video != 0 {
+		s.m.members--
+	}
 	if p.live&video != 0 {
 		s.m.playing--
 	}

@@ -36,9 +36,9 @@ type measures struct {
 	moves                                     int
 	timeline                                  []Point
 	playing                                   int     // have video now
+	members                                   int     // have had it, and are there
 	begun                                     []int64 // when the gaps of video began
 	healedAt, wholeAt                         int64   // end of a partition, and when all had a place again
-	whole                                     int     // peers that had video when the timeline began
 }
 
 func (m *measures) init(*Sim) { m.reasons = make(map[string]int) }
@@ -138,7 +138,7 @@ func within(list []int64, limit int64) float64 {
 	return 100 * float64(n) / float64(len(list))
 }
 
-// Timeline: what share of the peers that had video has it, around the first fault.
+// Timeline: what share of the peers that are there and have had video has it now, around the first fault.
 const (
 	sampleFrom  = 2 * second // before the fault
 	sampleUntil = 20 * second
@@ -147,10 +147,7 @@ const (
 
 func (s *Sim) sample() {
 	m := &s.m
-	if m.whole == 0 {
-		m.whole = max(1, m.playing)
-	}
-	m.timeline = append(m.timeline, Point{Ms: inMs(s.now - s.faultAt), Share: float64(m.playing) / float64(m.whole)})
+	m.timeline = append(m.timeline, Point{Ms: inMs(s.now - s.faultAt), Share: float64(m.playing) / float64(max(1, m.members))})
 	if s.now < s.faultAt+sampleUntil {
 		s.after(sampleEvery, payload{kind: evSample})
 	}

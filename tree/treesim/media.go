@@ -252,6 +252,9 @@ func (s *Sim) resumed(n int32, i int, one streams) {
 	st := &p.streams[i]
 	if p.begun&one == 0 {
 		p.begun |= one
+		if one == video {
+			s.m.members++
+		}
 		if p.begun == all {
 			p.mediaAt = s.now
 			s.m.firstMedia(s, p)

@@ -88,7 +88,7 @@ type Result struct {
 // Point is one of a timeline.
 type Point struct {
 	Ms    float64 // since the fault
-	Share float64 // of the peers that had video before, 0 to 1
+	Share float64 // of the peers that are there and have had video, 0 to 1
 }
 
 // Snapshot is the tree at one time.
