@@ -132,14 +132,7 @@ func (r *Router) recvAccept(from ID, m *MsgAccept) {
 		return
 	}
 	a.deadline = r.now.Add(r.cfg.JoinTimeout)
-	if !s.urgent || !s.direct { // the first to answer has it; only a repair opens several hops
-		for j := len(s.attempts) - 1; j >= 0; j-- {
-			if s.attempts[j].peer != from {
-				r.fail(s, j, LeaveMoved)
-			}
-		}
-	}
-	r.act(OpenHop{To: from})
+	r.act(OpenHop{To: from}) // others may have accepted as well: whose hop is up first has it, as not every hop can be had
 }
 
 // acceptedAgain takes an Accept that belongs to no attempt: a change of kind from a parent, or one that comes too late.

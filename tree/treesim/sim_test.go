@@ -16,7 +16,7 @@ func run(t testing.TB, c Config) *Result {
 
 // The same seed gives the same trace, another one another.
 func TestSameSeedSameTrace(t *testing.T) {
-	c := Config{Peers: 200, Minutes: 1, Seed: 3, Scenario: "kill", Churn: -1}
+	c := Config{Peers: 100, Minutes: 1, Seed: 3, Scenario: "kill", Churn: -1}
 	first := run(t, c)
 	if again := run(t, c); again.Trace != first.Trace {
 		t.Error("two runs of one seed differ")
@@ -31,7 +31,7 @@ func TestSameSeedSameTrace(t *testing.T) {
 func TestScenarios(t *testing.T) {
 	for _, sc := range Scenarios() {
 		t.Run(sc.Name, func(t *testing.T) {
-			r := run(t, Config{Peers: 120, Minutes: 2, Seed: 1, Scenario: sc.Name, Churn: -1})
+			r := run(t, Config{Peers: 60, Minutes: 1.5, Seed: 1, Scenario: sc.Name, Churn: -1})
 			t.Logf("placed %d of %d, gap p50 %.0f p99 %.0f ms, in time %.2f %%, broken %v", r.Placed, r.Running, r.VideoGapP50, r.VideoGapP99, r.DeliveryVideo, r.Broken())
 			if sc.Index >= 1.15 && r.Placed < r.Running*95/100 {
 				t.Errorf("%d of %d peers have a place", r.Placed, r.Running)
