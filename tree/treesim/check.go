@@ -98,7 +98,7 @@ func (s *Sim) sweep() {
 		s.m.wholeAt = s.now
 	}
 	if measuring {
-		s.m.originMax = max(s.m.originMax, s.m.originFed)
+		s.m.originSends = append(s.m.originSends, int64(s.m.originFed))
 	}
 }
 

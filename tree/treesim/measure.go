@@ -20,8 +20,8 @@ type measures struct {
 	refused, loops, loopsSeen, slotViolations int
 	wrongPaths, corrected, unreachable        int
 	opened, goodbyes, crashes, asks, alone    int
-	originFed, originMax                      int
-	originOver                                int
+	originFed                                 int
+	originSends                               []int64    // each second
 	gaps                                      [2][]int64 // of video and audio, after faults and crashes
 	goodbye                                   [2][]int64 // after goodbyes
 	others                                    [2][]int64 // by moves

@@ -22,7 +22,7 @@ type Result struct {
 	DepthMax       int     `json:"depth_max"`
 	RDPP50         float64 `json:"rdp_p50"`
 	RDPP95         float64 `json:"rdp_p95"`
-	OriginStreams  int     `json:"origin_streams"`
+	OriginStreams  int     `json:"origin_streams"` // median over time: orphans may sit there for a while
 	AudioGapP99    float64 `json:"audio_gap_ms_p99"`
 	VideoGapP50    float64 `json:"video_gap_ms_p50"`
 	VideoGapP95    float64 `json:"video_gap_ms_p95"`
@@ -39,6 +39,7 @@ type Result struct {
 	Index           float64 `json:"resource_index"`
 	Running         int     `json:"running"`
 	Placed          int     `json:"placed"`
+	OriginMost      int     `json:"origin_streams_max"`
 	WrongPaths      int     `json:"wrong_paths"` // that did not match the parents for 2 s
 	LoopsSeen       int     `json:"loops_seen"`
 	DepthP50        int     `json:"depth_p50"`
@@ -144,9 +145,11 @@ func (s *Sim) result() *Result {
 	r := &Result{
 		Scenario: s.scenario.Name, Peers: s.cfg.Peers, Minutes: s.cfg.Minutes, Seed: s.cfg.Seed, Index: s.scenario.Index,
 		RefusedJoins: m.refused, Loops: m.loops, LoopsSeen: m.loopsSeen, SlotViolations: m.slotViolations, WrongPaths: m.wrongPaths,
-		OriginStreams: m.originMax, FaultMs: inMs(s.faultAt), Running: s.running, Unserved: m.unserved, GoodbyeGaps: len(m.goodbye[0]), Reasons: m.reasons,
+		FaultMs: inMs(s.faultAt), Running: s.running, Unserved: m.unserved, GoodbyeGaps: len(m.goodbye[0]), Reasons: m.reasons,
 		Events: m.events, Steps: m.steps, Messages: m.messages, Timeline: m.timeline, Trace: s.log.sum(),
 	}
+	origin := sorted(m.originSends)
+	r.OriginStreams, r.OriginMost = int(quantile(origin, 0.5)), int(quantile(origin, 1))
 	s.shape(r)
 	s.recovery(r)
 	joins, medias := sorted(m.joins), sorted(m.medias)

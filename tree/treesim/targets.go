@@ -40,6 +40,7 @@ func (r *Result) Rows() []Row {
 		most("relative delay p50", r.RDPP50, 2.2, "")
 		most("relative delay p95", r.RDPP95, 3.5, "")
 		exact("streams that the origin sends", r.OriginStreams, 2)
+		info("at most, with orphans", fmt.Sprint(r.OriginMost))
 	}
 	info("delay p50, p95", number3(r.DelayP50)+", "+number3(r.DelayP95)+" ms")
 	info("time to a place p50, p95, p99", number3(r.JoinP50)+", "+number3(r.JoinP95)+", "+number3(r.JoinP99)+" ms")
