@@ -28,6 +28,9 @@ func (r *Room) step(in tree.Input) {
 		for _, a := range actions {
 			r.actLoop(a)
 		}
+		if _, alive := in.(tree.Alive); alive && len(actions) == 0 && !r.links.Load().place.Repairing {
+			continue // it changes nothing that shows
+		}
 		r.relinkLoop(nil)
 	}
 	r.standLoop()

@@ -96,6 +96,10 @@ func (r *Router) Step(now time.Time, in Input) []Action {
 		}
 	}
 	r.now = now
+	if a, ok := in.(Alive); ok && r.phase == running && (r.parent == nil || r.parent.peer != a.Peer || !r.parent.suspect) {
+		r.heardFrom(a.Peer, a.At, true) // of which nothing follows before a Tick: there are as many of these as neighbours
+		return r.acts
+	}
 	r.handle(in)
 	if r.phase == running {
 		_, tick := in.(Tick)
