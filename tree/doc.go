@@ -10,10 +10,12 @@
 //
 // # What a router does
 //
-// A joiner probes the best candidates it has heard of, asks the best of those that answered for a place (Join, Accept), opens
-// the hop and takes the place (Confirm). Who refuses names others to ask. A parent that is full of leaves makes
-// room for a peer that gives slots: a leaf sits on the reserve for a moment, and moves below the newcomer or elsewhere. Without
-// that, leaves that came first would fill every slot there is.
+// A joiner ranks those it has heard of by the delay that a place below them would have, as network coordinates foretell it, probes the
+// best and those whom they name, asks the best two of those that answered for a place (Join, Accept), opens the hop to the first
+// that accepts and takes the place (Confirm). Who refuses names others to ask. A parent that is full makes
+// room for a peer that gives twice as much as its weakest child: that one sits on the reserve for a moment, and moves below the
+// newcomer or elsewhere, with all that is below it. Without that, leaves that came first would fill every slot there is. Who has a
+// place looks for one that is better by far now and then. The origin feeds two heads once these can feed the others.
 //
 // Once placed it looks for a backup whose path shares no peer with its own but the origin, and keeps the hop to it open.
 // When the parent is silent, gone or says goodbye, it asks the backup and the two best candidates at once; the first to be confirmed
@@ -43,6 +45,6 @@
 // clamped; the cache holds 64 candidates, a round of a search asks 32 peers, at most three joins are on their way for a parent and
 // one for a backup. A Router belongs to one goroutine; different ones share nothing.
 //
-// Which place is near is known by the round trip of the probes only; there are no coordinates, and a peer that has an ordinary
-// place does not look for a better one.
+// Of a peer's age only what its parent saw itself counts, and of its slots what it claims: one that claims much and feeds nobody gets
+// a place near the origin until it goes, but no children that stay.
 package tree
