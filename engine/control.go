@@ -227,11 +227,15 @@ const maxAsked = 64
 
 // treeMessageLoop takes a message for the router.
 func (r *Room) treeMessageLoop(from peer.ID, user ed25519.PublicKey, m *wire.TreeMessage) {
+	now := time.Now()
+	if c, ok := m.Message.(*wire.TreeMessage_Census); ok {
+		r.heardCensusLoop(from, c.Census, now)
+		return
+	}
 	msg := treeFromWire(m)
 	if msg == nil {
 		return
 	}
-	now := time.Now()
 	switch t := m.Message.(type) {
 	case *wire.TreeMessage_Probe:
 		if why := r.refusal(user, t.Probe.Chain, now); why != "" {

@@ -23,25 +23,13 @@ type beacon struct {
 	hash     string // and what the beacon says of it
 }
 
-// placeReport is what a peer told of its place.
-type placeReport struct {
-	at       time.Time
-	path     []peer.ID
-	backup   peer.ID
-	children []tree.Child
-}
-
-// Peers report their places over gossip when they change and every reportEvery; in a large room the reports are thinned by
-// the rate limits of the control plane, and whoever has slots comes first.
+// Peers that are placed tell the room of their free slots when these change and every reportEvery.
 const (
 	reportGap   = time.Second
 	reportEvery = 20 * time.Second
-	reportLife  = 65 * time.Second
-	maxPlaces   = 4096
-	maxPlaced   = 4 * maxPlaces // children in all reports together
 )
 
-// reportLoop publishes this peer's place and free slots if that is due.
+// reportLoop publishes this peer's free slots if that is due.
 func (r *Room) reportLoop(now time.Time) {
 	if now.Sub(r.reported) >= reportEvery && r.links.Load().place.Placed {
 		r.reportDue = now
@@ -50,25 +38,11 @@ func (r *Room) reportLoop(now time.Time) {
 		return
 	}
 	r.reportDue, r.reported = time.Time{}, now
-	l := r.links.Load()
 	st := r.router.Status()
 	if !st.Placed {
 		return
 	}
-	a := &wire.Advert{
-		Self: candidateToWire(r.selfCandidate(st)),
-		Path: idsToWire(st.Path), Backup: []byte(l.backup),
-	}
-	for _, c := range st.Children {
-		a.Children = append(a.Children, &wire.PlacedChild{Peer: []byte(c.Peer), Kind: wire.ChildKind(c.Kind), Audio: c.Audio})
-	}
-	r.publish(wire.Type_ADVERT, a)
-	for id, p := range r.places {
-		if now.Sub(p.at) > reportLife {
-			delete(r.places, id)
-			r.placed -= len(p.children)
-		}
-	}
+	r.publish(wire.Type_ADVERT, &wire.Advert{Self: candidateToWire(r.selfCandidate(st)), Path: idsToWire(st.Path)})
 }
 
 // selfCandidate describes this peer as one that may take a child.
@@ -76,97 +50,6 @@ func (r *Room) selfCandidate(st tree.Status) tree.Candidate {
 	c := st.Candidate()
 	c.Peer, c.Addrs = tree.ID(r.e.self), addrsOf(r.e.control.Self())
 	return c
-}
-
-// placeLoop takes a peer's report.
-func (r *Room) placeLoop(id peer.ID, a *wire.Advert) {
-	old := r.places[id]
-	if !r.links.Load().place.Origin || len(r.places) >= maxPlaces && old == nil {
-		return // only the hub is asked about others
-	}
-	if old != nil {
-		r.placed -= len(old.children)
-		delete(r.places, id)
-	}
-	if r.placed+len(a.Children) > maxPlaced {
-		return
-	}
-	p := &placeReport{at: time.Now(), backup: peer.ID(a.Backup)}
-	for _, b := range idsFromWire(a.Path) {
-		p.path = append(p.path, peer.ID(b))
-	}
-	for _, c := range a.Children {
-		if _, err := peer.IDFromBytes(c.GetPeer()); err == nil {
-			p.children = append(p.children, tree.Child{Peer: tree.ID(c.Peer), Kind: tree.ChildKind(c.Kind), Depth: int(a.Self.GetDepth()) + 1, Audio: c.Audio})
-		}
-	}
-	r.places[id] = p
-	r.placed += len(p.children)
-}
-
-// Tree returns this peer's place in the room's tree.
-func (r *Room) Tree() TreeInfo {
-	l := r.links.Load()
-	return treeInfo(r.e.self, peer.ID(l.place.Backup), l.place.Path, l.place.Children)
-}
-
-func treeInfo(self, backup peer.ID, path []tree.ID, children []tree.Child) TreeInfo {
-	t := TreeInfo{Peer: self.String(), Depth: max(len(path)-1, 0), Path: []string{}, Children: []ChildInfo{}}
-	for _, id := range path {
-		t.Path = append(t.Path, peer.ID(id).String())
-	}
-	if len(path) > 1 {
-		t.Parent = t.Path[len(path)-2]
-	}
-	if backup != "" {
-		t.Backup = backup.String()
-	}
-	for _, c := range children {
-		t.Children = append(t.Children, ChildInfo{Peer: peer.ID(c.Peer).String(), Kind: c.Kind.String(), Depth: c.Depth})
-	}
-	return t
-}
-
-// RoomTree returns every place that is known, from the origin down. Only the hub knows them; elsewhere it is this peer's own.
-func (r *Room) RoomTree() []TreeInfo {
-	out := []TreeInfo{r.Tree()}
-	l := r.links.Load()
-	if !l.place.Origin {
-		return out
-	}
-	reports := make(map[peer.ID]placeReport)
-	if err := r.call(r.ctx, func() {
-		for id, p := range r.places {
-			reports[id] = *p
-		}
-	}); err != nil {
-		return out
-	}
-	type open struct {
-		path     []tree.ID
-		children []tree.Child
-	}
-	seen := map[tree.ID]bool{tree.ID(r.e.self): true}
-	for level := []open{{l.place.Path, l.place.Children}}; len(level) > 0 && len(out) < maxPlaces; {
-		var next []open
-		for _, parent := range level {
-			for _, c := range parent.children {
-				if c.Kind == tree.Backup || seen[c.Peer] {
-					continue
-				}
-				seen[c.Peer] = true
-				report := reports[peer.ID(c.Peer)]
-				path := append(slices.Clone(parent.path), c.Peer)
-				for i := range report.children {
-					report.children[i].Depth = len(path)
-				}
-				out = append(out, treeInfo(peer.ID(c.Peer), report.backup, path, report.children))
-				next = append(next, open{path, report.children})
-			}
-		}
-		level = next
-	}
-	return out
 }
 
 // Info describes the room.

@@ -92,8 +92,8 @@ type Room struct {
 	rejoining  bool      // they are being brought there
 	inTree     bool
 	leaving    bool
-	places     map[peer.ID]*placeReport
-	placed     int // children in them
+	census     *census // who sits where below this peer
+	telling    bool    // it is to be told upward in a moment
 	reportDue  time.Time
 	reported   time.Time
 	silence    time.Duration // that the router allows the parent
@@ -144,7 +144,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
 		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), staged: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
-		pubs: make(map[string]*publication), places: make(map[peer.ID]*placeReport), grants: make(map[peer.ID]*grant),
+		pubs: make(map[string]*publication), census: newCensus(e.self), grants: make(map[peer.ID]*grant),
 		acquainted: make(map[peer.ID]*acquaintance), elector: elect.New(elect.HubConfig(elect.ID(e.self), string(rec.ID)+" hub")),
 	}
 	r.electTimer = time.NewTimer(time.Hour)
@@ -257,6 +257,7 @@ func (r *Room) secondLoop(now time.Time) {
 	r.forgetEndedLoop(now)
 	r.rightsLoop(now)
 	r.reportLoop(now)
+	r.censusLoop(now)
 	r.paceLoop(now)
 	for id, b := range r.blamed {
 		if now.Sub(b.last) > 10*time.Second {

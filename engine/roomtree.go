@@ -166,6 +166,7 @@ func (r *Room) notifyLoop(ev tree.Event) {
 		return
 	}
 	r.e.events.emit(out)
+	r.tellCensusLoop()
 	if r.reportDue.IsZero() {
 		r.reportDue = time.Now()
 	}
@@ -240,6 +241,8 @@ func (r *Room) setChildrenLoop(children []tree.Child) {
 		}
 	}
 	r.relinkLoop(func(l *links) { l.children, l.listening = kinds, listening })
+	r.census.setChildren(time.Now(), children)
+	r.tellCensusLoop()
 	r.feedLoop()
 }
 

@@ -120,6 +120,15 @@ type TreeInfo struct {
 	Depth    int         `json:"depth"`
 	Path     []string    `json:"path"`
 	Children []ChildInfo `json:"children"`
+	// Slots is how many ordinary children the peer can feed, Free how many more.
+	Slots int `json:"slots,omitempty"`
+	Free  int `json:"free,omitempty"`
+	// Audience counts the listeners at the peer and below it, Below the peers below it; of these not all need be known.
+	Audience int `json:"audience,omitempty"`
+	Below    int `json:"below,omitempty"`
+	// DelayMs is what media takes from the origin to the peer, as round trips tell.
+	DelayMs   int  `json:"delay_ms,omitempty"`
+	Repairing bool `json:"repairing,omitempty"` // it, or a peer above it, looks for a new parent
 }
 
 // ChildInfo is a child in a TreeInfo.
@@ -240,7 +249,7 @@ type Service interface {
 	Find(room string) (Media, error)
 	RoomInfo(id wire.RoomID) (RoomInfo, error)
 	Tree(id wire.RoomID) (TreeInfo, error)
-	// RoomTree returns every place that is known; only the origin knows them.
+	// RoomTree returns the places that are known: at the origin the room's, elsewhere the way to this peer and what is below it.
 	RoomTree(id wire.RoomID) ([]TreeInfo, error)
 	// AddRoom joins or creates a room.
 	AddRoom(ctx context.Context, s RoomSpec) (RoomInfo, error)

@@ -107,7 +107,8 @@ func allowed(a engine.Access) []string {
 	return out
 }
 
-// tree serves this peer's place, or with ?scope=room everybody's, which only the origin knows.
+// tree serves this peer's place, with ?scope=room everybody's, which only the origin knows, or with ?scope=known those that this
+// peer knows.
 func (g *Gateway) tree(w http.ResponseWriter, r *http.Request) error {
 	m, err := g.config.Service.Find(r.PathValue("room"))
 	if err != nil {
@@ -121,12 +122,12 @@ func (g *Gateway) tree(w http.ResponseWriter, r *http.Request) error {
 	case "":
 		place.Path, place.Children = list(place.Path), list(place.Children)
 		return writeJSON(w, http.StatusOK, place)
-	case "room":
+	case "room", "known":
 	default:
-		return newProblem(http.StatusBadRequest, codeBadRequest, "scope must be room, or be left out.")
+		return newProblem(http.StatusBadRequest, codeBadRequest, "scope must be room or known, or be left out.")
 	}
-	if place.Parent != "" || place.Depth != 0 || len(place.Path) != 1 {
-		return newProblem(http.StatusConflict, codeNotOrigin, "Only the peer that the room's tree begins at knows all of it; ask that one.")
+	if r.URL.Query().Get("scope") == "room" && (place.Parent != "" || place.Depth != 0 || len(place.Path) != 1) {
+		return newProblem(http.StatusConflict, codeNotOrigin, "Only the peer that the room's tree begins at knows all of it; ask that one, or for scope=known.")
 	}
 	nodes, err := g.config.Service.RoomTree(m.ID())
 	if err != nil {

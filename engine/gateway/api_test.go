@@ -105,6 +105,9 @@ func TestTree(t *testing.T) {
 	b.service.origin = false
 	get("", 200)
 	get("?scope=room", 409)
+	if known := decode[struct{ Nodes []engine.TreeInfo }](t, get("?scope=known", 200)); len(known.Nodes) == 0 {
+		t.Error("elsewhere nothing is known")
+	}
 }
 
 func TestAddRoom(t *testing.T) {

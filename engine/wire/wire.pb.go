@@ -1022,9 +1022,7 @@ func (x *Candidate) GetBranch() uint32 {
 type Advert struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Self          *Candidate             `protobuf:"bytes,1,opt,name=self,proto3" json:"self,omitempty"`
-	Path          [][]byte               `protobuf:"bytes,2,rep,name=path,proto3" json:"path,omitempty"` // peer ids, origin first, self last
-	Backup        []byte                 `protobuf:"bytes,3,opt,name=backup,proto3" json:"backup,omitempty"`
-	Children      []*PlacedChild         `protobuf:"bytes,4,rep,name=children,proto3" json:"children,omitempty"`
+	Path          [][]byte               `protobuf:"bytes,2,rep,name=path,proto3" json:"path,omitempty"`    // peer ids, origin first, self last
 	Offer         *Offer                 `protobuf:"bytes,60,opt,name=offer,proto3" json:"offer,omitempty"` // what the sender could carry
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1074,20 +1072,6 @@ func (x *Advert) GetPath() [][]byte {
 	return nil
 }
 
-func (x *Advert) GetBackup() []byte {
-	if x != nil {
-		return x.Backup
-	}
-	return nil
-}
-
-func (x *Advert) GetChildren() []*PlacedChild {
-	if x != nil {
-		return x.Children
-	}
-	return nil
-}
-
 func (x *Advert) GetOffer() *Offer {
 	if x != nil {
 		return x.Offer
@@ -1095,30 +1079,29 @@ func (x *Advert) GetOffer() *Offer {
 	return nil
 }
 
-// PlacedChild is a child as its parent tells of it.
-type PlacedChild struct {
+// Census: from a child to its parent, and so up to the origin: who sits where below the sender, itself included. What has changed
+// comes soon, all of it again every few minutes; the sender keeps to a bound of octets a second whatever the size of the room.
+type Census struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Peer          []byte                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
-	Kind          ChildKind              `protobuf:"varint,2,opt,name=kind,proto3,enum=castd.wire.v1.ChildKind" json:"kind,omitempty"`
-	Audio         bool                   `protobuf:"varint,20,opt,name=audio,proto3" json:"audio,omitempty"` // it is sent audio only
+	Seats         []*Seat                `protobuf:"bytes,1,rep,name=seats,proto3" json:"seats,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *PlacedChild) Reset() {
-	*x = PlacedChild{}
+func (x *Census) Reset() {
+	*x = Census{}
 	mi := &file_wire_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *PlacedChild) String() string {
+func (x *Census) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*PlacedChild) ProtoMessage() {}
+func (*Census) ProtoMessage() {}
 
-func (x *PlacedChild) ProtoReflect() protoreflect.Message {
+func (x *Census) ProtoReflect() protoreflect.Message {
 	mi := &file_wire_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1130,28 +1113,139 @@ func (x *PlacedChild) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use PlacedChild.ProtoReflect.Descriptor instead.
-func (*PlacedChild) Descriptor() ([]byte, []int) {
+// Deprecated: Use Census.ProtoReflect.Descriptor instead.
+func (*Census) Descriptor() ([]byte, []int) {
 	return file_wire_proto_rawDescGZIP(), []int{12}
 }
 
-func (x *PlacedChild) GetPeer() []byte {
+func (x *Census) GetSeats() []*Seat {
+	if x != nil {
+		return x.Seats
+	}
+	return nil
+}
+
+// Seat is one peer's place in the tree. Parent and backup are named by the last eight octets of their peer ids.
+type Seat struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Peer          []byte                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	Parent        uint64                 `protobuf:"fixed64,2,opt,name=parent,proto3" json:"parent,omitempty"`
+	Backup        uint64                 `protobuf:"fixed64,3,opt,name=backup,proto3" json:"backup,omitempty"`
+	Kind          ChildKind              `protobuf:"varint,4,opt,name=kind,proto3,enum=castd.wire.v1.ChildKind" json:"kind,omitempty"` // to its parent
+	Slots         uint32                 `protobuf:"varint,5,opt,name=slots,proto3" json:"slots,omitempty"`
+	Free          uint32                 `protobuf:"varint,6,opt,name=free,proto3" json:"free,omitempty"`
+	Audience      uint32                 `protobuf:"varint,7,opt,name=audience,proto3" json:"audience,omitempty"`              // listeners at the peer and below
+	Below         uint32                 `protobuf:"varint,8,opt,name=below,proto3" json:"below,omitempty"`                    // peers below it, told of or not
+	DelayMs       uint32                 `protobuf:"varint,9,opt,name=delay_ms,json=delayMs,proto3" json:"delay_ms,omitempty"` // from the origin, as the peer reckons
+	Repairing     bool                   `protobuf:"varint,10,opt,name=repairing,proto3" json:"repairing,omitempty"`
+	Gone          bool                   `protobuf:"varint,11,opt,name=gone,proto3" json:"gone,omitempty"` // it does not sit below that parent any more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Seat) Reset() {
+	*x = Seat{}
+	mi := &file_wire_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Seat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Seat) ProtoMessage() {}
+
+func (x *Seat) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Seat.ProtoReflect.Descriptor instead.
+func (*Seat) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Seat) GetPeer() []byte {
 	if x != nil {
 		return x.Peer
 	}
 	return nil
 }
 
-func (x *PlacedChild) GetKind() ChildKind {
+func (x *Seat) GetParent() uint64 {
+	if x != nil {
+		return x.Parent
+	}
+	return 0
+}
+
+func (x *Seat) GetBackup() uint64 {
+	if x != nil {
+		return x.Backup
+	}
+	return 0
+}
+
+func (x *Seat) GetKind() ChildKind {
 	if x != nil {
 		return x.Kind
 	}
 	return ChildKind_ORDINARY
 }
 
-func (x *PlacedChild) GetAudio() bool {
+func (x *Seat) GetSlots() uint32 {
 	if x != nil {
-		return x.Audio
+		return x.Slots
+	}
+	return 0
+}
+
+func (x *Seat) GetFree() uint32 {
+	if x != nil {
+		return x.Free
+	}
+	return 0
+}
+
+func (x *Seat) GetAudience() uint32 {
+	if x != nil {
+		return x.Audience
+	}
+	return 0
+}
+
+func (x *Seat) GetBelow() uint32 {
+	if x != nil {
+		return x.Below
+	}
+	return 0
+}
+
+func (x *Seat) GetDelayMs() uint32 {
+	if x != nil {
+		return x.DelayMs
+	}
+	return 0
+}
+
+func (x *Seat) GetRepairing() bool {
+	if x != nil {
+		return x.Repairing
+	}
+	return false
+}
+
+func (x *Seat) GetGone() bool {
+	if x != nil {
+		return x.Gone
 	}
 	return false
 }
@@ -1174,7 +1268,7 @@ type Beacon struct {
 
 func (x *Beacon) Reset() {
 	*x = Beacon{}
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1186,7 +1280,7 @@ func (x *Beacon) String() string {
 func (*Beacon) ProtoMessage() {}
 
 func (x *Beacon) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1199,7 +1293,7 @@ func (x *Beacon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Beacon.ProtoReflect.Descriptor instead.
 func (*Beacon) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{13}
+	return file_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Beacon) GetHub() []byte {
@@ -1278,6 +1372,7 @@ type TreeMessage struct {
 	//	*TreeMessage_Confirm
 	//	*TreeMessage_Leave
 	//	*TreeMessage_Path
+	//	*TreeMessage_Census
 	Message       isTreeMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1285,7 +1380,7 @@ type TreeMessage struct {
 
 func (x *TreeMessage) Reset() {
 	*x = TreeMessage{}
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1392,7 @@ func (x *TreeMessage) String() string {
 func (*TreeMessage) ProtoMessage() {}
 
 func (x *TreeMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1405,7 @@ func (x *TreeMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeMessage.ProtoReflect.Descriptor instead.
 func (*TreeMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{14}
+	return file_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TreeMessage) GetMessage() isTreeMessage_Message {
@@ -1392,6 +1487,15 @@ func (x *TreeMessage) GetPath() *Path {
 	return nil
 }
 
+func (x *TreeMessage) GetCensus() *Census {
+	if x != nil {
+		if x, ok := x.Message.(*TreeMessage_Census); ok {
+			return x.Census
+		}
+	}
+	return nil
+}
+
 type isTreeMessage_Message interface {
 	isTreeMessage_Message()
 }
@@ -1428,6 +1532,10 @@ type TreeMessage_Path struct {
 	Path *Path `protobuf:"bytes,8,opt,name=path,proto3,oneof"`
 }
 
+type TreeMessage_Census struct {
+	Census *Census `protobuf:"bytes,80,opt,name=census,proto3,oneof"`
+}
+
 func (*TreeMessage_Probe) isTreeMessage_Message() {}
 
 func (*TreeMessage_ProbeReply) isTreeMessage_Message() {}
@@ -1444,6 +1552,8 @@ func (*TreeMessage_Leave) isTreeMessage_Message() {}
 
 func (*TreeMessage_Path) isTreeMessage_Message() {}
 
+func (*TreeMessage_Census) isTreeMessage_Message() {}
+
 // Probe: from a peer that looks for a parent, to a candidate.
 type Probe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1458,7 +1568,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1470,7 +1580,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1483,7 +1593,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{15}
+	return file_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Probe) GetNonce() uint64 {
@@ -1537,7 +1647,7 @@ type ProbeReply struct {
 
 func (x *ProbeReply) Reset() {
 	*x = ProbeReply{}
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1659,7 @@ func (x *ProbeReply) String() string {
 func (*ProbeReply) ProtoMessage() {}
 
 func (x *ProbeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1672,7 @@ func (x *ProbeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReply.ProtoReflect.Descriptor instead.
 func (*ProbeReply) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{16}
+	return file_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ProbeReply) GetNonce() uint64 {
@@ -1631,7 +1741,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +1753,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +1766,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{17}
+	return file_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Join) GetNonce() uint64 {
@@ -1734,7 +1844,7 @@ type Accept struct {
 
 func (x *Accept) Reset() {
 	*x = Accept{}
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +1856,7 @@ func (x *Accept) String() string {
 func (*Accept) ProtoMessage() {}
 
 func (x *Accept) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +1869,7 @@ func (x *Accept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Accept.ProtoReflect.Descriptor instead.
 func (*Accept) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{18}
+	return file_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Accept) GetNonce() uint64 {
@@ -1846,7 +1956,7 @@ type Refuse struct {
 
 func (x *Refuse) Reset() {
 	*x = Refuse{}
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1858,7 +1968,7 @@ func (x *Refuse) String() string {
 func (*Refuse) ProtoMessage() {}
 
 func (x *Refuse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1871,7 +1981,7 @@ func (x *Refuse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refuse.ProtoReflect.Descriptor instead.
 func (*Refuse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{19}
+	return file_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Refuse) GetNonce() uint64 {
@@ -1919,7 +2029,7 @@ type Confirm struct {
 
 func (x *Confirm) Reset() {
 	*x = Confirm{}
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2041,7 @@ func (x *Confirm) String() string {
 func (*Confirm) ProtoMessage() {}
 
 func (x *Confirm) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2054,7 @@ func (x *Confirm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirm.ProtoReflect.Descriptor instead.
 func (*Confirm) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{20}
+	return file_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Confirm) GetNonce() uint64 {
@@ -1965,7 +2075,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2087,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2100,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{21}
+	return file_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Leave) GetReason() string {
@@ -2020,7 +2130,7 @@ type Path struct {
 
 func (x *Path) Reset() {
 	*x = Path{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2142,7 @@ func (x *Path) String() string {
 func (*Path) ProtoMessage() {}
 
 func (x *Path) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2155,7 @@ func (x *Path) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Path.ProtoReflect.Descriptor instead.
 func (*Path) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Path) GetPath() [][]byte {
@@ -2087,7 +2197,7 @@ type StreamMark struct {
 
 func (x *StreamMark) Reset() {
 	*x = StreamMark{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2209,7 @@ func (x *StreamMark) String() string {
 func (*StreamMark) ProtoMessage() {}
 
 func (x *StreamMark) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2222,7 @@ func (x *StreamMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamMark.ProtoReflect.Descriptor instead.
 func (*StreamMark) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *StreamMark) GetStream() uint64 {
@@ -2149,7 +2259,7 @@ type StreamInfo struct {
 
 func (x *StreamInfo) Reset() {
 	*x = StreamInfo{}
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2161,7 +2271,7 @@ func (x *StreamInfo) String() string {
 func (*StreamInfo) ProtoMessage() {}
 
 func (x *StreamInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2174,7 +2284,7 @@ func (x *StreamInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamInfo.ProtoReflect.Descriptor instead.
 func (*StreamInfo) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{24}
+	return file_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StreamInfo) GetId() uint64 {
@@ -2266,7 +2376,7 @@ type Rekey struct {
 
 func (x *Rekey) Reset() {
 	*x = Rekey{}
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2278,7 +2388,7 @@ func (x *Rekey) String() string {
 func (*Rekey) ProtoMessage() {}
 
 func (x *Rekey) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2291,7 +2401,7 @@ func (x *Rekey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rekey.ProtoReflect.Descriptor instead.
 func (*Rekey) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{25}
+	return file_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Rekey) GetIncarnation() uint32 {
@@ -2327,7 +2437,7 @@ type Announce struct {
 
 func (x *Announce) Reset() {
 	*x = Announce{}
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2339,7 +2449,7 @@ func (x *Announce) String() string {
 func (*Announce) ProtoMessage() {}
 
 func (x *Announce) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2352,7 +2462,7 @@ func (x *Announce) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announce.ProtoReflect.Descriptor instead.
 func (*Announce) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{26}
+	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Announce) GetParticipant() string {
@@ -2433,7 +2543,7 @@ type Manifest struct {
 
 func (x *Manifest) Reset() {
 	*x = Manifest{}
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2445,7 +2555,7 @@ func (x *Manifest) String() string {
 func (*Manifest) ProtoMessage() {}
 
 func (x *Manifest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2458,7 +2568,7 @@ func (x *Manifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
 func (*Manifest) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{27}
+	return file_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Manifest) GetRuns() []*Run {
@@ -2508,7 +2618,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2520,7 +2630,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2533,7 +2643,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{28}
+	return file_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Run) GetStream() uint64 {
@@ -2569,7 +2679,7 @@ type Skip struct {
 
 func (x *Skip) Reset() {
 	*x = Skip{}
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2581,7 +2691,7 @@ func (x *Skip) String() string {
 func (*Skip) ProtoMessage() {}
 
 func (x *Skip) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2594,7 +2704,7 @@ func (x *Skip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Skip.ProtoReflect.Descriptor instead.
 func (*Skip) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{29}
+	return file_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Skip) GetStream() uint64 {
@@ -2630,7 +2740,7 @@ type Clock struct {
 
 func (x *Clock) Reset() {
 	*x = Clock{}
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2642,7 +2752,7 @@ func (x *Clock) String() string {
 func (*Clock) ProtoMessage() {}
 
 func (x *Clock) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2655,7 +2765,7 @@ func (x *Clock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Clock.ProtoReflect.Descriptor instead.
 func (*Clock) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{30}
+	return file_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Clock) GetStream() uint64 {
@@ -2689,7 +2799,7 @@ type StageJoin struct {
 
 func (x *StageJoin) Reset() {
 	*x = StageJoin{}
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2701,7 +2811,7 @@ func (x *StageJoin) String() string {
 func (*StageJoin) ProtoMessage() {}
 
 func (x *StageJoin) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2714,7 +2824,7 @@ func (x *StageJoin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageJoin.ProtoReflect.Descriptor instead.
 func (*StageJoin) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{31}
+	return file_wire_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *StageJoin) GetAnnounces() [][]byte {
@@ -2735,7 +2845,7 @@ type StageAnswer struct {
 
 func (x *StageAnswer) Reset() {
 	*x = StageAnswer{}
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2747,7 +2857,7 @@ func (x *StageAnswer) String() string {
 func (*StageAnswer) ProtoMessage() {}
 
 func (x *StageAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2760,7 +2870,7 @@ func (x *StageAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageAnswer.ProtoReflect.Descriptor instead.
 func (*StageAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{32}
+	return file_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StageAnswer) GetReason() string {
@@ -2791,7 +2901,7 @@ type HopOffer struct {
 
 func (x *HopOffer) Reset() {
 	*x = HopOffer{}
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2803,7 +2913,7 @@ func (x *HopOffer) String() string {
 func (*HopOffer) ProtoMessage() {}
 
 func (x *HopOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2816,7 +2926,7 @@ func (x *HopOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopOffer.ProtoReflect.Descriptor instead.
 func (*HopOffer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{33}
+	return file_wire_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *HopOffer) GetUfrag() string {
@@ -2869,7 +2979,7 @@ type HopAnswer struct {
 
 func (x *HopAnswer) Reset() {
 	*x = HopAnswer{}
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2881,7 +2991,7 @@ func (x *HopAnswer) String() string {
 func (*HopAnswer) ProtoMessage() {}
 
 func (x *HopAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2894,7 +3004,7 @@ func (x *HopAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopAnswer.ProtoReflect.Descriptor instead.
 func (*HopAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{34}
+	return file_wire_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HopAnswer) GetUfrag() string {
@@ -2951,7 +3061,7 @@ type HopControl struct {
 
 func (x *HopControl) Reset() {
 	*x = HopControl{}
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2963,7 +3073,7 @@ func (x *HopControl) String() string {
 func (*HopControl) ProtoMessage() {}
 
 func (x *HopControl) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2976,7 +3086,7 @@ func (x *HopControl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopControl.ProtoReflect.Descriptor instead.
 func (*HopControl) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{35}
+	return file_wire_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *HopControl) GetPulse() *Pulse {
@@ -3014,7 +3124,7 @@ type Pulse struct {
 
 func (x *Pulse) Reset() {
 	*x = Pulse{}
-	mi := &file_wire_proto_msgTypes[36]
+	mi := &file_wire_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3026,7 +3136,7 @@ func (x *Pulse) String() string {
 func (*Pulse) ProtoMessage() {}
 
 func (x *Pulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[36]
+	mi := &file_wire_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3039,7 +3149,7 @@ func (x *Pulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pulse.ProtoReflect.Descriptor instead.
 func (*Pulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{36}
+	return file_wire_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Pulse) GetStamp() uint32 {
@@ -3097,7 +3207,7 @@ type RoomPulse struct {
 
 func (x *RoomPulse) Reset() {
 	*x = RoomPulse{}
-	mi := &file_wire_proto_msgTypes[37]
+	mi := &file_wire_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3109,7 +3219,7 @@ func (x *RoomPulse) String() string {
 func (*RoomPulse) ProtoMessage() {}
 
 func (x *RoomPulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[37]
+	mi := &file_wire_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3122,7 +3232,7 @@ func (x *RoomPulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomPulse.ProtoReflect.Descriptor instead.
 func (*RoomPulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{37}
+	return file_wire_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RoomPulse) GetRoom() uint64 {
@@ -3213,7 +3323,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_wire_proto_msgTypes[38]
+	mi := &file_wire_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3225,7 +3335,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[38]
+	mi := &file_wire_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3238,7 +3348,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{38}
+	return file_wire_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Nack) GetStream() uint64 {
@@ -3265,7 +3375,7 @@ type KeyFrameWish struct {
 
 func (x *KeyFrameWish) Reset() {
 	*x = KeyFrameWish{}
-	mi := &file_wire_proto_msgTypes[39]
+	mi := &file_wire_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3277,7 +3387,7 @@ func (x *KeyFrameWish) String() string {
 func (*KeyFrameWish) ProtoMessage() {}
 
 func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[39]
+	mi := &file_wire_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3290,7 +3400,7 @@ func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyFrameWish.ProtoReflect.Descriptor instead.
 func (*KeyFrameWish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{39}
+	return file_wire_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *KeyFrameWish) GetStream() uint64 {
@@ -3316,7 +3426,7 @@ type Access struct {
 
 func (x *Access) Reset() {
 	*x = Access{}
-	mi := &file_wire_proto_msgTypes[40]
+	mi := &file_wire_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3328,7 +3438,7 @@ func (x *Access) String() string {
 func (*Access) ProtoMessage() {}
 
 func (x *Access) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[40]
+	mi := &file_wire_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3341,7 +3451,7 @@ func (x *Access) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Access.ProtoReflect.Descriptor instead.
 func (*Access) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{40}
+	return file_wire_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Access) GetNumber() uint64 {
@@ -3400,7 +3510,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_wire_proto_msgTypes[41]
+	mi := &file_wire_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3412,7 +3522,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[41]
+	mi := &file_wire_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3425,7 +3535,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{41}
+	return file_wire_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Revocation) GetInvite() []byte {
@@ -3475,7 +3585,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3487,7 +3597,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3500,7 +3610,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{42}
+	return file_wire_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Keys) GetAccess() []byte {
@@ -3535,7 +3645,7 @@ type MediaKey struct {
 
 func (x *MediaKey) Reset() {
 	*x = MediaKey{}
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3547,7 +3657,7 @@ func (x *MediaKey) String() string {
 func (*MediaKey) ProtoMessage() {}
 
 func (x *MediaKey) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3560,7 +3670,7 @@ func (x *MediaKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaKey.ProtoReflect.Descriptor instead.
 func (*MediaKey) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{43}
+	return file_wire_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *MediaKey) GetGeneration() uint32 {
@@ -3589,7 +3699,7 @@ type Redeem struct {
 
 func (x *Redeem) Reset() {
 	*x = Redeem{}
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3601,7 +3711,7 @@ func (x *Redeem) String() string {
 func (*Redeem) ProtoMessage() {}
 
 func (x *Redeem) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3614,7 +3724,7 @@ func (x *Redeem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redeem.ProtoReflect.Descriptor instead.
 func (*Redeem) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{44}
+	return file_wire_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Redeem) GetChain() *Chain {
@@ -3643,7 +3753,7 @@ type RedeemAnswer struct {
 
 func (x *RedeemAnswer) Reset() {
 	*x = RedeemAnswer{}
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3655,7 +3765,7 @@ func (x *RedeemAnswer) String() string {
 func (*RedeemAnswer) ProtoMessage() {}
 
 func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3668,7 +3778,7 @@ func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemAnswer.ProtoReflect.Descriptor instead.
 func (*RedeemAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{45}
+	return file_wire_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RedeemAnswer) GetDenied() string {
@@ -3704,7 +3814,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3716,7 +3826,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3729,7 +3839,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{46}
+	return file_wire_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Lease) GetTerm() uint64 {
@@ -3771,7 +3881,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3783,7 +3893,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3796,7 +3906,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{47}
+	return file_wire_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Offer) GetSlots() uint32 {
@@ -3866,7 +3976,7 @@ type Bid struct {
 
 func (x *Bid) Reset() {
 	*x = Bid{}
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3878,7 +3988,7 @@ func (x *Bid) String() string {
 func (*Bid) ProtoMessage() {}
 
 func (x *Bid) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3891,7 +4001,7 @@ func (x *Bid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bid.ProtoReflect.Descriptor instead.
 func (*Bid) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{48}
+	return file_wire_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Bid) GetOffer() *Offer {
@@ -3918,7 +4028,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3930,7 +4040,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3943,7 +4053,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{49}
+	return file_wire_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Handover) GetTerm() uint64 {
@@ -3963,7 +4073,7 @@ type HandoverAnswer struct {
 
 func (x *HandoverAnswer) Reset() {
 	*x = HandoverAnswer{}
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3975,7 +4085,7 @@ func (x *HandoverAnswer) String() string {
 func (*HandoverAnswer) ProtoMessage() {}
 
 func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3988,7 +4098,7 @@ func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandoverAnswer.ProtoReflect.Descriptor instead.
 func (*HandoverAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{50}
+	return file_wire_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *HandoverAnswer) GetReason() string {
@@ -4078,17 +4188,26 @@ const file_wire_proto_rawDesc = "" +
 	"\x05slots\x18\x14 \x01(\rR\x05slots\x12\x19\n" +
 	"\bdelay_us\x18\x15 \x01(\rR\adelayUs\x12\x14\n" +
 	"\x05coord\x18\x16 \x01(\fR\x05coord\x12\x16\n" +
-	"\x06branch\x18\x17 \x01(\aR\x06branch\"\xc6\x01\n" +
+	"\x06branch\x18\x17 \x01(\aR\x06branch\"\x82\x01\n" +
 	"\x06Advert\x12,\n" +
 	"\x04self\x18\x01 \x01(\v2\x18.castd.wire.v1.CandidateR\x04self\x12\x12\n" +
-	"\x04path\x18\x02 \x03(\fR\x04path\x12\x16\n" +
-	"\x06backup\x18\x03 \x01(\fR\x06backup\x126\n" +
-	"\bchildren\x18\x04 \x03(\v2\x1a.castd.wire.v1.PlacedChildR\bchildren\x12*\n" +
-	"\x05offer\x18< \x01(\v2\x14.castd.wire.v1.OfferR\x05offer\"e\n" +
-	"\vPlacedChild\x12\x12\n" +
-	"\x04peer\x18\x01 \x01(\fR\x04peer\x12,\n" +
-	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x14\n" +
-	"\x05audio\x18\x14 \x01(\bR\x05audio\"\x85\x02\n" +
+	"\x04path\x18\x02 \x03(\fR\x04path\x12*\n" +
+	"\x05offer\x18< \x01(\v2\x14.castd.wire.v1.OfferR\x05offerJ\x04\b\x03\x10\x04J\x04\b\x04\x10\x05\"3\n" +
+	"\x06Census\x12)\n" +
+	"\x05seats\x18\x01 \x03(\v2\x13.castd.wire.v1.SeatR\x05seats\"\xa1\x02\n" +
+	"\x04Seat\x12\x12\n" +
+	"\x04peer\x18\x01 \x01(\fR\x04peer\x12\x16\n" +
+	"\x06parent\x18\x02 \x01(\x06R\x06parent\x12\x16\n" +
+	"\x06backup\x18\x03 \x01(\x06R\x06backup\x12,\n" +
+	"\x04kind\x18\x04 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x14\n" +
+	"\x05slots\x18\x05 \x01(\rR\x05slots\x12\x12\n" +
+	"\x04free\x18\x06 \x01(\rR\x04free\x12\x1a\n" +
+	"\baudience\x18\a \x01(\rR\baudience\x12\x14\n" +
+	"\x05below\x18\b \x01(\rR\x05below\x12\x19\n" +
+	"\bdelay_ms\x18\t \x01(\rR\adelayMs\x12\x1c\n" +
+	"\trepairing\x18\n" +
+	" \x01(\bR\trepairing\x12\x12\n" +
+	"\x04gone\x18\v \x01(\bR\x04gone\"\x85\x02\n" +
 	"\x06Beacon\x12\x10\n" +
 	"\x03hub\x18\x01 \x01(\fR\x03hub\x12\x14\n" +
 	"\x05addrs\x18\x02 \x03(\fR\x05addrs\x12/\n" +
@@ -4101,7 +4220,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x04term\x18< \x01(\x04R\x04term\x12\x1e\n" +
 	"\n" +
 	"successors\x18= \x03(\fR\n" +
-	"successors\"\x9e\x03\n" +
+	"successors\"\xcf\x03\n" +
 	"\vTreeMessage\x12,\n" +
 	"\x05probe\x18\x01 \x01(\v2\x14.castd.wire.v1.ProbeH\x00R\x05probe\x12<\n" +
 	"\vprobe_reply\x18\x02 \x01(\v2\x19.castd.wire.v1.ProbeReplyH\x00R\n" +
@@ -4111,7 +4230,8 @@ const file_wire_proto_rawDesc = "" +
 	"\x06refuse\x18\x05 \x01(\v2\x15.castd.wire.v1.RefuseH\x00R\x06refuse\x122\n" +
 	"\aconfirm\x18\x06 \x01(\v2\x16.castd.wire.v1.ConfirmH\x00R\aconfirm\x12,\n" +
 	"\x05leave\x18\a \x01(\v2\x14.castd.wire.v1.LeaveH\x00R\x05leave\x12)\n" +
-	"\x04path\x18\b \x01(\v2\x13.castd.wire.v1.PathH\x00R\x04pathB\t\n" +
+	"\x04path\x18\b \x01(\v2\x13.castd.wire.v1.PathH\x00R\x04path\x12/\n" +
+	"\x06census\x18P \x01(\v2\x15.castd.wire.v1.CensusH\x00R\x06censusB\t\n" +
 	"\amessage\"\x8b\x01\n" +
 	"\x05Probe\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x14\n" +
@@ -4388,7 +4508,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_wire_proto_goTypes = []any{
 	(Type)(0),                 // 0: castd.wire.v1.Type
 	(ChildKind)(0),            // 1: castd.wire.v1.ChildKind
@@ -4404,45 +4524,46 @@ var file_wire_proto_goTypes = []any{
 	(*RoomFound)(nil),         // 11: castd.wire.v1.RoomFound
 	(*Candidate)(nil),         // 12: castd.wire.v1.Candidate
 	(*Advert)(nil),            // 13: castd.wire.v1.Advert
-	(*PlacedChild)(nil),       // 14: castd.wire.v1.PlacedChild
-	(*Beacon)(nil),            // 15: castd.wire.v1.Beacon
-	(*TreeMessage)(nil),       // 16: castd.wire.v1.TreeMessage
-	(*Probe)(nil),             // 17: castd.wire.v1.Probe
-	(*ProbeReply)(nil),        // 18: castd.wire.v1.ProbeReply
-	(*Join)(nil),              // 19: castd.wire.v1.Join
-	(*Accept)(nil),            // 20: castd.wire.v1.Accept
-	(*Refuse)(nil),            // 21: castd.wire.v1.Refuse
-	(*Confirm)(nil),           // 22: castd.wire.v1.Confirm
-	(*Leave)(nil),             // 23: castd.wire.v1.Leave
-	(*Path)(nil),              // 24: castd.wire.v1.Path
-	(*StreamMark)(nil),        // 25: castd.wire.v1.StreamMark
-	(*StreamInfo)(nil),        // 26: castd.wire.v1.StreamInfo
-	(*Rekey)(nil),             // 27: castd.wire.v1.Rekey
-	(*Announce)(nil),          // 28: castd.wire.v1.Announce
-	(*Manifest)(nil),          // 29: castd.wire.v1.Manifest
-	(*Run)(nil),               // 30: castd.wire.v1.Run
-	(*Skip)(nil),              // 31: castd.wire.v1.Skip
-	(*Clock)(nil),             // 32: castd.wire.v1.Clock
-	(*StageJoin)(nil),         // 33: castd.wire.v1.StageJoin
-	(*StageAnswer)(nil),       // 34: castd.wire.v1.StageAnswer
-	(*HopOffer)(nil),          // 35: castd.wire.v1.HopOffer
-	(*HopAnswer)(nil),         // 36: castd.wire.v1.HopAnswer
-	(*HopControl)(nil),        // 37: castd.wire.v1.HopControl
-	(*Pulse)(nil),             // 38: castd.wire.v1.Pulse
-	(*RoomPulse)(nil),         // 39: castd.wire.v1.RoomPulse
-	(*Nack)(nil),              // 40: castd.wire.v1.Nack
-	(*KeyFrameWish)(nil),      // 41: castd.wire.v1.KeyFrameWish
-	(*Access)(nil),            // 42: castd.wire.v1.Access
-	(*Revocation)(nil),        // 43: castd.wire.v1.Revocation
-	(*Keys)(nil),              // 44: castd.wire.v1.Keys
-	(*MediaKey)(nil),          // 45: castd.wire.v1.MediaKey
-	(*Redeem)(nil),            // 46: castd.wire.v1.Redeem
-	(*RedeemAnswer)(nil),      // 47: castd.wire.v1.RedeemAnswer
-	(*Lease)(nil),             // 48: castd.wire.v1.Lease
-	(*Offer)(nil),             // 49: castd.wire.v1.Offer
-	(*Bid)(nil),               // 50: castd.wire.v1.Bid
-	(*Handover)(nil),          // 51: castd.wire.v1.Handover
-	(*HandoverAnswer)(nil),    // 52: castd.wire.v1.HandoverAnswer
+	(*Census)(nil),            // 14: castd.wire.v1.Census
+	(*Seat)(nil),              // 15: castd.wire.v1.Seat
+	(*Beacon)(nil),            // 16: castd.wire.v1.Beacon
+	(*TreeMessage)(nil),       // 17: castd.wire.v1.TreeMessage
+	(*Probe)(nil),             // 18: castd.wire.v1.Probe
+	(*ProbeReply)(nil),        // 19: castd.wire.v1.ProbeReply
+	(*Join)(nil),              // 20: castd.wire.v1.Join
+	(*Accept)(nil),            // 21: castd.wire.v1.Accept
+	(*Refuse)(nil),            // 22: castd.wire.v1.Refuse
+	(*Confirm)(nil),           // 23: castd.wire.v1.Confirm
+	(*Leave)(nil),             // 24: castd.wire.v1.Leave
+	(*Path)(nil),              // 25: castd.wire.v1.Path
+	(*StreamMark)(nil),        // 26: castd.wire.v1.StreamMark
+	(*StreamInfo)(nil),        // 27: castd.wire.v1.StreamInfo
+	(*Rekey)(nil),             // 28: castd.wire.v1.Rekey
+	(*Announce)(nil),          // 29: castd.wire.v1.Announce
+	(*Manifest)(nil),          // 30: castd.wire.v1.Manifest
+	(*Run)(nil),               // 31: castd.wire.v1.Run
+	(*Skip)(nil),              // 32: castd.wire.v1.Skip
+	(*Clock)(nil),             // 33: castd.wire.v1.Clock
+	(*StageJoin)(nil),         // 34: castd.wire.v1.StageJoin
+	(*StageAnswer)(nil),       // 35: castd.wire.v1.StageAnswer
+	(*HopOffer)(nil),          // 36: castd.wire.v1.HopOffer
+	(*HopAnswer)(nil),         // 37: castd.wire.v1.HopAnswer
+	(*HopControl)(nil),        // 38: castd.wire.v1.HopControl
+	(*Pulse)(nil),             // 39: castd.wire.v1.Pulse
+	(*RoomPulse)(nil),         // 40: castd.wire.v1.RoomPulse
+	(*Nack)(nil),              // 41: castd.wire.v1.Nack
+	(*KeyFrameWish)(nil),      // 42: castd.wire.v1.KeyFrameWish
+	(*Access)(nil),            // 43: castd.wire.v1.Access
+	(*Revocation)(nil),        // 44: castd.wire.v1.Revocation
+	(*Keys)(nil),              // 45: castd.wire.v1.Keys
+	(*MediaKey)(nil),          // 46: castd.wire.v1.MediaKey
+	(*Redeem)(nil),            // 47: castd.wire.v1.Redeem
+	(*RedeemAnswer)(nil),      // 48: castd.wire.v1.RedeemAnswer
+	(*Lease)(nil),             // 49: castd.wire.v1.Lease
+	(*Offer)(nil),             // 50: castd.wire.v1.Offer
+	(*Bid)(nil),               // 51: castd.wire.v1.Bid
+	(*Handover)(nil),          // 52: castd.wire.v1.Handover
+	(*HandoverAnswer)(nil),    // 53: castd.wire.v1.HandoverAnswer
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: castd.wire.v1.Signed.type:type_name -> castd.wire.v1.Type
@@ -4451,54 +4572,55 @@ var file_wire_proto_depIdxs = []int32{
 	7,  // 3: castd.wire.v1.RoomQuery.chain:type_name -> castd.wire.v1.Chain
 	11, // 4: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
 	12, // 5: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
-	44, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
+	45, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
 	12, // 7: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
-	14, // 8: castd.wire.v1.Advert.children:type_name -> castd.wire.v1.PlacedChild
-	49, // 9: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
-	1,  // 10: castd.wire.v1.PlacedChild.kind:type_name -> castd.wire.v1.ChildKind
-	25, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
-	17, // 12: castd.wire.v1.TreeMessage.probe:type_name -> castd.wire.v1.Probe
-	18, // 13: castd.wire.v1.TreeMessage.probe_reply:type_name -> castd.wire.v1.ProbeReply
-	19, // 14: castd.wire.v1.TreeMessage.join:type_name -> castd.wire.v1.Join
-	20, // 15: castd.wire.v1.TreeMessage.accept:type_name -> castd.wire.v1.Accept
-	21, // 16: castd.wire.v1.TreeMessage.refuse:type_name -> castd.wire.v1.Refuse
-	22, // 17: castd.wire.v1.TreeMessage.confirm:type_name -> castd.wire.v1.Confirm
-	23, // 18: castd.wire.v1.TreeMessage.leave:type_name -> castd.wire.v1.Leave
-	24, // 19: castd.wire.v1.TreeMessage.path:type_name -> castd.wire.v1.Path
-	7,  // 20: castd.wire.v1.Probe.chain:type_name -> castd.wire.v1.Chain
-	12, // 21: castd.wire.v1.ProbeReply.candidates:type_name -> castd.wire.v1.Candidate
-	1,  // 22: castd.wire.v1.Join.kind:type_name -> castd.wire.v1.ChildKind
-	25, // 23: castd.wire.v1.Join.have:type_name -> castd.wire.v1.StreamMark
-	7,  // 24: castd.wire.v1.Join.chain:type_name -> castd.wire.v1.Chain
-	1,  // 25: castd.wire.v1.Accept.kind:type_name -> castd.wire.v1.ChildKind
-	12, // 26: castd.wire.v1.Accept.candidates:type_name -> castd.wire.v1.Candidate
-	25, // 27: castd.wire.v1.Accept.marks:type_name -> castd.wire.v1.StreamMark
-	7,  // 28: castd.wire.v1.Accept.chain:type_name -> castd.wire.v1.Chain
-	12, // 29: castd.wire.v1.Refuse.candidates:type_name -> castd.wire.v1.Candidate
-	12, // 30: castd.wire.v1.Leave.candidates:type_name -> castd.wire.v1.Candidate
-	12, // 31: castd.wire.v1.Path.candidates:type_name -> castd.wire.v1.Candidate
-	27, // 32: castd.wire.v1.StreamInfo.rekeys:type_name -> castd.wire.v1.Rekey
-	26, // 33: castd.wire.v1.Announce.streams:type_name -> castd.wire.v1.StreamInfo
-	7,  // 34: castd.wire.v1.Announce.chain:type_name -> castd.wire.v1.Chain
-	30, // 35: castd.wire.v1.Manifest.runs:type_name -> castd.wire.v1.Run
-	31, // 36: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
-	32, // 37: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
-	12, // 38: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
-	38, // 39: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
-	40, // 40: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
-	41, // 41: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
-	39, // 42: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
-	25, // 43: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	43, // 44: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
-	45, // 45: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
-	7,  // 46: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
-	7,  // 47: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
-	49, // 48: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
-	49, // [49:49] is the sub-list for method output_type
-	49, // [49:49] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	50, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
+	15, // 9: castd.wire.v1.Census.seats:type_name -> castd.wire.v1.Seat
+	1,  // 10: castd.wire.v1.Seat.kind:type_name -> castd.wire.v1.ChildKind
+	26, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
+	18, // 12: castd.wire.v1.TreeMessage.probe:type_name -> castd.wire.v1.Probe
+	19, // 13: castd.wire.v1.TreeMessage.probe_reply:type_name -> castd.wire.v1.ProbeReply
+	20, // 14: castd.wire.v1.TreeMessage.join:type_name -> castd.wire.v1.Join
+	21, // 15: castd.wire.v1.TreeMessage.accept:type_name -> castd.wire.v1.Accept
+	22, // 16: castd.wire.v1.TreeMessage.refuse:type_name -> castd.wire.v1.Refuse
+	23, // 17: castd.wire.v1.TreeMessage.confirm:type_name -> castd.wire.v1.Confirm
+	24, // 18: castd.wire.v1.TreeMessage.leave:type_name -> castd.wire.v1.Leave
+	25, // 19: castd.wire.v1.TreeMessage.path:type_name -> castd.wire.v1.Path
+	14, // 20: castd.wire.v1.TreeMessage.census:type_name -> castd.wire.v1.Census
+	7,  // 21: castd.wire.v1.Probe.chain:type_name -> castd.wire.v1.Chain
+	12, // 22: castd.wire.v1.ProbeReply.candidates:type_name -> castd.wire.v1.Candidate
+	1,  // 23: castd.wire.v1.Join.kind:type_name -> castd.wire.v1.ChildKind
+	26, // 24: castd.wire.v1.Join.have:type_name -> castd.wire.v1.StreamMark
+	7,  // 25: castd.wire.v1.Join.chain:type_name -> castd.wire.v1.Chain
+	1,  // 26: castd.wire.v1.Accept.kind:type_name -> castd.wire.v1.ChildKind
+	12, // 27: castd.wire.v1.Accept.candidates:type_name -> castd.wire.v1.Candidate
+	26, // 28: castd.wire.v1.Accept.marks:type_name -> castd.wire.v1.StreamMark
+	7,  // 29: castd.wire.v1.Accept.chain:type_name -> castd.wire.v1.Chain
+	12, // 30: castd.wire.v1.Refuse.candidates:type_name -> castd.wire.v1.Candidate
+	12, // 31: castd.wire.v1.Leave.candidates:type_name -> castd.wire.v1.Candidate
+	12, // 32: castd.wire.v1.Path.candidates:type_name -> castd.wire.v1.Candidate
+	28, // 33: castd.wire.v1.StreamInfo.rekeys:type_name -> castd.wire.v1.Rekey
+	27, // 34: castd.wire.v1.Announce.streams:type_name -> castd.wire.v1.StreamInfo
+	7,  // 35: castd.wire.v1.Announce.chain:type_name -> castd.wire.v1.Chain
+	31, // 36: castd.wire.v1.Manifest.runs:type_name -> castd.wire.v1.Run
+	32, // 37: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
+	33, // 38: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
+	12, // 39: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
+	39, // 40: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
+	41, // 41: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
+	42, // 42: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
+	40, // 43: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
+	26, // 44: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
+	44, // 45: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
+	46, // 46: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
+	7,  // 47: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
+	7,  // 48: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
+	50, // 49: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
+	50, // [50:50] is the sub-list for method output_type
+	50, // [50:50] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -4506,7 +4628,7 @@ func file_wire_proto_init() {
 	if File_wire_proto != nil {
 		return
 	}
-	file_wire_proto_msgTypes[14].OneofWrappers = []any{
+	file_wire_proto_msgTypes[15].OneofWrappers = []any{
 		(*TreeMessage_Probe)(nil),
 		(*TreeMessage_ProbeReply)(nil),
 		(*TreeMessage_Join)(nil),
@@ -4515,6 +4637,7 @@ func file_wire_proto_init() {
 		(*TreeMessage_Confirm)(nil),
 		(*TreeMessage_Leave)(nil),
 		(*TreeMessage_Path)(nil),
+		(*TreeMessage_Census)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4522,7 +4645,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   51,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
