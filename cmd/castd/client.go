@@ -93,7 +93,7 @@ func (p *remotePeer) RoomTree(ctx context.Context, room string) ([]engine.TreeIn
 	var answer struct {
 		Nodes []engine.TreeInfo `json:"nodes"`
 	}
-	err := p.call(ctx, http.MethodGet, "rooms/"+url.PathEscape(room)+"/tree?scope=room", nil, &answer)
+	err := p.call(ctx, http.MethodGet, "rooms/"+url.PathEscape(room)+"/tree?scope=known", nil, &answer)
 	return answer.Nodes, err
 }
 

@@ -3,8 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
+	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,14 +13,25 @@ import (
 )
 
 func (a *app) treeCommand() *cobra.Command {
+	style := treeStyle{depth: -1}
+	var all, watch bool
 	cmd := &cobra.Command{
 		Use:   "tree [ROOM]",
-		Short: "Draws a room's tree: all of it at its origin, elsewhere this peer's place",
+		Short: "Draws a room's tree: all of it at its origin, elsewhere this peer's place and what is below it",
+		Long: "Draws a room's tree: all of it at its origin; elsewhere the way from the origin to this peer, and the peers below it. SLOTS is how\n" +
+			"many peers one feeds, of how many it can; DELAY what media takes from the origin, as round trips tell; LISTENING counts the\n" +
+			"listeners at a peer and below it; BACKUP is who stands by for it. Of a large tree the largest branches are drawn, and the\n" +
+			"others are counted. Peers go by the ends of their ids; --json has the whole ids, one peer a line.",
 		Example: "  castd tree lobby\n" +
+			"  castd tree lobby --watch\n" +
+			"  castd tree lobby --depth 2\n" +
 			"  castd tree lobby --json",
 		Args: between(0, 1, "a ROOM"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
+			if cmd.Flags().Changed("depth") && style.depth < 0 {
+				return usagef("--depth is a number of levels below the origin: 0 or more")
+			}
 			p, err := a.running(ctx)
 			if err != nil {
 				return err
@@ -29,133 +41,77 @@ func (a *app) treeCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			own, all, err := places(ctx, p, room)
-			if err != nil {
-				return err
+			terminal := isTerminal(a.out)
+			style.rows = maxTreeRows
+			if all {
+				style.rows = 0
 			}
+			style.colour = terminal && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+			style.ascii = !speaksUTF8(os.Getenv)
 			out := &printer{json: a.json, w: a.out}
-			switch {
-			case a.json:
-				for i := range all {
-					out.object(all[i])
+			for {
+				own, nodes, err := places(ctx, p, room)
+				if err != nil {
+					return err
 				}
-				if all == nil {
-					out.object(own)
+				switch {
+				case a.json:
+					printPlaces(out, &own, nodes)
+				case watch && terminal:
+					// Home, each line to its end, then what is left below: nothing flickers.
+					out.text("\x1b[H%s\x1b[J", strings.ReplaceAll(drawTree(nodes, own, style), "\n", "\x1b[K\n"))
+				default:
+					out.text("%s", drawTree(nodes, own, style))
 				}
-			case all != nil:
-				out.text("%s", drawTree(all, own.Peer))
-			default:
-				out.text("%s", drawPlace(&own))
+				if !watch {
+					return nil
+				}
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-time.After(time.Second):
+				}
+				if !a.json && !terminal {
+					out.text("\n")
+				}
 			}
-			return nil
 		},
 	}
-	a.jsonFlag(cmd.Flags())
+	f := cmd.Flags()
+	f.IntVar(&style.depth, "depth", style.depth, "draw so many levels below the origin only (-1: all)")
+	f.BoolVar(&all, "all", false, fmt.Sprintf("draw every peer that is known, also where they are more than %d lines", maxTreeRows))
+	f.BoolVarP(&watch, "watch", "w", false, "draw again every second until stopped")
+	a.jsonFlag(f)
 	return cmd
 }
 
-// places returns this peer's place, and everybody's where this peer is the origin, which alone knows them.
-func places(ctx context.Context, p peer, room string) (own engine.TreeInfo, all []engine.TreeInfo, err error) {
-	own, err = p.Tree(ctx, room)
-	if err != nil || own.Parent != "" || own.Depth != 0 {
+// printPlaces prints places as objects: at the origin everybody's, elsewhere this peer's.
+func printPlaces(out *printer, own *engine.TreeInfo, nodes []engine.TreeInfo) {
+	if own.Parent != "" || own.Depth != 0 || len(nodes) == 0 {
+		out.object(*own)
+		return
+	}
+	for i := range nodes {
+		out.object(nodes[i])
+	}
+}
+
+// places returns this peer's place, and the places that it knows.
+func places(ctx context.Context, p peer, room string) (own engine.TreeInfo, nodes []engine.TreeInfo, err error) {
+	if own, err = p.Tree(ctx, room); err != nil {
 		return own, nil, err
 	}
-	all, err = p.RoomTree(ctx, room)
-	if err != nil || len(all) == 0 {
-		return own, nil, nil //nolint:nilerr // no origin after all: it has only not joined yet
-	}
-	return own, all, nil
+	nodes, err = p.RoomTree(ctx, room)
+	return own, nodes, err
 }
 
-// drawTree draws all places below their parents. Peers whose parent is not known, and such in a circle, come last.
-func drawTree(all []engine.TreeInfo, self string) string {
-	nodes := slices.Clone(all)
-	slices.SortFunc(nodes, func(x, y engine.TreeInfo) int { return strings.Compare(x.Peer, y.Peer) })
-	known := make(map[string]bool)
-	children := make(map[string][]int)
-	for i := range nodes {
-		known[nodes[i].Peer] = true
-	}
-	var roots []int
-	for i := range nodes {
-		if parent := nodes[i].Parent; known[parent] && parent != nodes[i].Peer {
-			children[parent] = append(children[parent], i)
-		} else if nodes[i].Depth == 0 {
-			roots = slices.Insert(roots, 0, i)
-		} else {
-			roots = append(roots, i)
+// speaksUTF8 reports whether the locale's characters are UTF-8, by the variables of POSIX in their order. Where none is set, there is
+// nothing but ASCII to rely on.
+func speaksUTF8(getenv func(string) string) bool {
+	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
+		if v := strings.ToLower(getenv(name)); v != "" {
+			return strings.Contains(v, "utf-8") || strings.Contains(v, "utf8")
 		}
 	}
-	var b strings.Builder
-	drawn := make(map[int]bool)
-	var draw func(i int, lead, branch string)
-	draw = func(i int, lead, branch string) {
-		if drawn[i] {
-			return
-		}
-		drawn[i] = true
-		n := &nodes[i]
-		fmt.Fprintf(&b, "%s%s%s", lead, branch, n.Peer)
-		if n.Peer == self {
-			b.WriteString("  (this peer)")
-		}
-		if n.Backup != "" {
-			fmt.Fprintf(&b, "  backup %s", short(n.Backup))
-		}
-		b.WriteByte('\n')
-		switch branch {
-		case "├─ ":
-			lead += "│  "
-		case "└─ ":
-			lead += "   "
-		}
-		for k, c := range children[n.Peer] {
-			branch := "├─ "
-			if k == len(children[n.Peer])-1 {
-				branch = "└─ "
-			}
-			draw(c, lead, branch)
-		}
-	}
-	for _, i := range roots {
-		draw(i, "", "")
-	}
-	for i := range nodes {
-		draw(i, "", "")
-	}
-	return b.String()
-}
-
-// drawPlace draws the way from the origin to this peer, and its children.
-func drawPlace(t *engine.TreeInfo) string {
-	var b strings.Builder
-	path := t.Path
-	if len(path) == 0 || path[len(path)-1] != t.Peer {
-		path = append(slices.Clone(path), t.Peer)
-	}
-	for i, id := range path {
-		if i > 0 {
-			b.WriteString(strings.Repeat("   ", i-1) + "└─ ")
-		}
-		b.WriteString(id)
-		if id == t.Peer {
-			b.WriteString("  (this peer)")
-			if t.Backup != "" {
-				fmt.Fprintf(&b, "  backup %s", short(t.Backup))
-			}
-		}
-		b.WriteByte('\n')
-	}
-	for i, c := range t.Children {
-		branch := "├─ "
-		if i == len(t.Children)-1 {
-			branch = "└─ "
-		}
-		fmt.Fprintf(&b, "%s%s%s", strings.Repeat("   ", len(path)-1), branch, c.Peer)
-		if c.Kind != "ordinary" {
-			fmt.Fprintf(&b, "  (%s)", c.Kind)
-		}
-		b.WriteByte('\n')
-	}
-	return b.String()
+	return false
 }

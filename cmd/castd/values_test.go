@@ -5,8 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/castd/castd/engine"
 )
 
 func TestRates(t *testing.T) {
@@ -108,39 +106,6 @@ func TestDistance(t *testing.T) {
 		if got, want := distance(a, b), plain(a, b); got != want {
 			t.Fatalf("%q and %q: %d, want %d", a, b, got, want)
 		}
-	}
-}
-
-func TestDrawTree(t *testing.T) {
-	all := []engine.TreeInfo{
-		{Peer: "d", Parent: "b", Depth: 2, Backup: "c"},
-		{Peer: "a", Depth: 0},
-		{Peer: "c", Parent: "a", Depth: 1},
-		{Peer: "b", Parent: "a", Depth: 1},
-		{Peer: "y", Parent: "gone", Depth: 3},
-		{Peer: "p", Parent: "q", Depth: 4},
-		{Peer: "q", Parent: "p", Depth: 4},
-	}
-	want := `a  (this peer)
-├─ b
-│  └─ d  backup c
-└─ c
-y
-p
-└─ q
-`
-	if got := drawTree(all, "a"); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
-	place := engine.TreeInfo{Peer: "c", Parent: "b", Depth: 2, Path: []string{"a", "b", "c"}, Children: []engine.ChildInfo{{Peer: "d", Kind: "ordinary"}, {Peer: "e", Kind: "backup"}}}
-	want = `a
-└─ b
-   └─ c  (this peer)
-      ├─ d
-      └─ e  (backup)
-`
-	if got := drawPlace(&place); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
 
