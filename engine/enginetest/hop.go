@@ -196,11 +196,14 @@ func (outbox) Flush() {}
 
 // Close ends this end; the other hears of it if the network still carries anything between the two.
 func (h *hop) Close() error {
+	first := false
 	h.once.Do(func() {
 		close(h.done)
-		if h.owner.reach(h.to) != nil {
-			h.other.once.Do(func() { close(h.other.done) })
-		}
+		first = true
 	})
+	// Not within: both ends may be closed at the same time.
+	if first && h.owner.reach(h.to) != nil {
+		h.other.once.Do(func() { close(h.other.done) })
+	}
 	return nil
 }
