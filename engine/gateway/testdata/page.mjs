@@ -16,7 +16,8 @@ for (const [name, value] of Object.entries({
 const { backoff, setToken, token } = await import('./api.js');
 const { renewed } = await import('./exchange.js');
 const { deviceMessage, whyNoDevices } = await import('./devices.js');
-const { layout } = await import('./tree.js');
+const { grow, layout, news, unfold, wide } = await import('./branches.js');
+await import('./tree.js'); // loads without a page
 const { slotsOf } = await import('./player.js');
 
 // Tokens come alone or in a link.
@@ -62,12 +63,39 @@ assert.deepEqual(slotsOf({
 
 // In the drawing no two peers are at one place, parents are above their children, and rings end.
 const node = (peer, parent, depth) => ({ peer, parent, depth, children: [] });
-const places = (nodes) => [...layout(nodes).values()];
+const drawing = (nodes, columns = 1e9, self = nodes[0]?.peer, wish) => {
+  const forest = grow(nodes);
+  return layout(forest, unfold(forest, self, columns, wish));
+};
 const tree = [node('o', undefined, 0)];
 for (let i = 1; i < 120; i++) tree.push(node('p' + i, i < 4 ? 'o' : 'p' + Math.floor((i - 1) / 3), 0));
-const put = layout(tree);
+for (const n of tree) n.path = n.parent ? [...tree.find((p) => p.peer === n.parent).path, n.peer] : [n.peer];
+const put = drawing(tree);
 assert.equal(new Set([...put.values()].map((p) => `${p.x} ${p.y}`)).size, tree.length);
 for (const n of tree.slice(1)) assert.ok(put.get(n.peer).y > put.get(n.parent).y, n.peer);
-assert.equal(places([node('a', 'b', 1), node('b', 'a', 1), node('c', 'c', 2)]).filter(Boolean).length, 3);
-assert.equal(places([]).length, 0);
-assert.equal(places([node('x', 'unknown', 3)])[0].y > 0, true);
+assert.equal(drawing([node('a', 'b', 1), node('b', 'a', 1), node('c', 'c', 2)]).size, 3);
+assert.equal(drawing([]).size, 0);
+assert.equal([...drawing([node('x', 'unknown', 3)]).values()][0].y > 0, true);
+
+// Where not all fit beside each other, branches are folded and counted; this peer is always there, and what somebody opens is open.
+const across = (places) => Math.max(...[...places.values()].map((p) => p.x)) / wide + 1;
+const counts = (places) => [...places.values()].reduce((sum, p) => sum + (p.hidden || 0) + (p.folded || 0) + (p.node ? 1 : 0), 0);
+for (const columns of [6, 12, 30]) {
+  const folded = drawing(tree, columns, 'p119');
+  assert.ok(folded.has('p119') && across(folded) <= columns + 24, `${columns}: ${across(folded)}`);
+  assert.equal(counts(folded), tree.length);
+  assert.ok(across(drawing(tree, columns)) <= Math.max(columns, 9));
+}
+assert.ok(drawing(tree, 6, 'o', new Map([['p1', true]])).has('p4'));
+assert.ok(!drawing(tree, 1e9, 'o', new Map([['p1', false]])).has('p4'));
+const star = [{ ...node('o', undefined, 0), path: ['o'], below: 5000 }];
+for (let i = 1; i < 500; i++) star.push({ ...node('p' + i, 'o', 1), path: ['o', 'p' + i] });
+assert.ok(drawing(star, 20).size < 20);
+assert.equal(counts(drawing(star, 20)), 5001); // also those that are only counted
+
+// What has changed is said in a few words.
+const called = (id) => id.toUpperCase();
+assert.deepEqual(news(tree, tree, called), { moved: [], text: '' });
+assert.deepEqual(news([node('a'), node('b', 'a')], [node('a'), node('c', 'a')], called), { moved: [], text: 'B is gone. C has come.' });
+assert.deepEqual(news([node('a'), node('b', 'a'), node('c', 'b')], [node('a'), node('c', 'a')], called), { moved: ['c'], text: 'B is gone. C is now fed by A.' });
+assert.equal(news([node('a')], tree, called).text, 'A is gone. 120 peers have come.');
