@@ -157,6 +157,35 @@ const commands = {
     return answer;
   },
 
+  // tree waits until the drawing of the tree has so many peers that stand still, each at a place of its own, and tells what it shows.
+  async tree({ as, peers, ms = 20000 }) {
+    const page = pages.get(as);
+    const look = () => page.evaluate(() => {
+      const all = (s) => [...document.querySelectorAll('#tree-drawing ' + s)];
+      return {
+        places: all('.peer:not(.gone)').map((g) => g.getAttribute('transform')), lines: all('.edge:not(.backup):not(.gone)').filter((e) => e.getAttribute('d')).length,
+        nameless: all('.peer').filter((g) => !g.ariaLabel || !g.getAttribute('role')).length, marked: all('.moved').length,
+        items: [...document.querySelectorAll('#tree li')].map((e) => e.textContent), hint: document.getElementById('tree-hint').textContent,
+        news: document.getElementById('tree-news').textContent, wide: document.documentElement.scrollWidth > innerWidth,
+      };
+    });
+    const end = Date.now() + ms;
+    for (let before = ''; ; await sleep(250)) {
+      const found = await look();
+      const still = before === found.places.join();
+      before = found.places.join();
+      if (still && found.places.length === peers && new Set(found.places).size === peers) return { ...found, troubles: page.troubles };
+      if (Date.now() > end) throw new Error(`not ${peers} peers in the drawing: ${JSON.stringify(found)}`);
+    }
+  },
+
+  // key presses a key at an element.
+  async key({ as, selector, key }) {
+    await pages.get(as).focus(selector);
+    await pages.get(as).keyboard.press(key);
+    return { expanded: await pages.get(as).getAttribute(selector, 'aria-expanded') };
+  },
+
   async unpublish({ as }) {
     const page = pages.get(as);
     await page.click('#stop-live');
