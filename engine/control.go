@@ -336,7 +336,15 @@ func (r *Room) recordLoop(rec *room.Record) {
 		r.saveLoop()
 		if rec.Private != r.private {
 			r.endLoop(NewUserError(CodeWrongMode, fmt.Sprintf("the owner of room %q has changed who may be in it: join it again", rec.Name)))
+			return
 		}
+		// Whoever was a co-host and is none any more has only the rights that he was given besides.
+		now := time.Now()
+		if change := r.roster.SetAccess(r.access.Load(), now); !change.Empty() {
+			r.silenceLoop(change)
+		}
+		r.enforceLoop(now, func(*grant) bool { return true })
+		r.selfLoop(now)
 	}
 }
 

@@ -96,6 +96,7 @@ type Engine struct {
 	// atomics and snapshots
 	streams atomic.Pointer[map[wire.StreamID]*stream]
 	hops    atomic.Pointer[map[peer.ID]*hopState]
+	shed    atomic.Int32 // uplink.Shed
 	metrics metrics
 	totals  totals
 
@@ -105,7 +106,9 @@ type Engine struct {
 	rooms  map[wire.RoomID]*Room
 	slots  int
 	guests int
-	closed bool
+	// withheld slots are not given while this peer carries more than it can.
+	withheld int
+	closed   bool
 
 	closedHops HopTotals // of hops that are closed
 }
@@ -135,6 +138,7 @@ func New(c Config) (*Engine, error) {
 	e.transport.Start(e, e)
 	e.work.Go(func() { e.repairer.run(ctx) })
 	e.work.Go(func() { e.pulseRun(ctx) })
+	e.work.Go(func() { e.overloadRun(ctx) })
 	if err := e.control.Start(e); err != nil {
 		cancel()
 		e.work.Wait()
@@ -275,7 +279,7 @@ func (e *Engine) guestSlot() (func(), error) {
 // spreadSlots tells every room how many slots it has.
 func (e *Engine) spreadSlots() {
 	e.mu.Lock()
-	free := max(e.slots-e.guests, 0)
+	free := e.slotsLocked()
 	rooms := maps.Clone(e.rooms)
 	e.mu.Unlock()
 	for _, r := range rooms {
@@ -293,6 +297,8 @@ type metrics struct {
 	controlIn, controlBad, mailboxFull       atomic.Uint64
 	keyFrameWishes                           atomic.Uint64
 	broken                                   atomic.Uint64 // canaries
+	overloads                                atomic.Uint64
+	heals                                    atomic.Uint64 // looks for other parts of a room
 }
 
 // Counters returns the engine's counters by the names that metrics use (without the prefix castd_).
@@ -316,6 +322,8 @@ func (e *Engine) Counters() map[string]uint64 {
 		"control_messages_bad_total":      m.controlBad.Load(),
 		"mailbox_full_total":              m.mailboxFull.Load(),
 		"key_frame_requests_total":        m.keyFrameWishes.Load(),
+		"overloads_total":                 m.overloads.Load(),
+		"partition_probes_total":          m.heals.Load(),
 		"events_dropped_total":            e.events.dropped.Load(),
 	}
 }

@@ -89,6 +89,7 @@ func (e *Engine) HandleGossip(topic string, from peer.ID, env []byte) {
 		// A peer advertises itself only.
 		if id, err := wire.PeerID(m.Device); err == nil && string(a.Self.Peer) == string(id) && id != e.self {
 			r.post(func() {
+				r.acquaintLoop(id, a.Offer, a.Self.Addrs, time.Now())
 				if a.Self.Free > 0 {
 					r.advertLoop(candidatesFromWire([]*wire.Candidate{a.Self}))
 				}

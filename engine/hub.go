@@ -71,6 +71,11 @@ func (r *Room) beaconLoop(m *wire.Message, env []byte, heard time.Time) {
 		return // it is not the hub any more, or is about to learn that it is not
 	}
 	r.beacon.Store(&beacon{hub: id, addrs: b.Addrs, env: env, at: heard, sequence: m.Sequence, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash)})
+	if a := r.acquainted[id]; a != nil {
+		a.last = time.Now()
+	} else {
+		r.acquaintLoop(id, nil, b.Addrs, time.Now())
+	}
 	if r.behindLoop() {
 		time.AfterFunc(pushTime, func() { // it may be on its way
 			if r.ctx.Err() == nil {

@@ -42,7 +42,7 @@ func (r *Room) reportLoop(now time.Time) {
 	if !st.Placed {
 		return
 	}
-	r.publish(wire.Type_ADVERT, &wire.Advert{Self: candidateToWire(r.selfCandidate(st)), Path: idsToWire(st.Path)})
+	r.publish(wire.Type_ADVERT, &wire.Advert{Self: candidateToWire(r.selfCandidate(st)), Path: idsToWire(st.Path), Offer: r.e.offer(now)})
 }
 
 // selfCandidate describes this peer as one that may take a child.

@@ -27,6 +27,12 @@ func (r *Room) InviteLink(via []string, s InviteSpec) (string, error) {
 	if err := CheckUses(s.Uses); err != nil {
 		return "", err
 	}
+	if s.Cohost != "" {
+		if err := r.appoint(s.Cohost); err != nil {
+			return "", err
+		}
+		return l.String(), nil // his right is in the record
+	}
 	switch {
 	case s.Address, !speaks && !r.private && s.Uses == 0:
 		return l.String(), nil
@@ -151,6 +157,11 @@ func (r *Room) Revoke(ctx context.Context, who string, rights room.Rights) error
 			return NewUserError(CodeNotAllowed, "the owner cannot be shut out of his own room: name somebody else")
 		}
 		v.Participant = who
+		if rights == 0 {
+			if err := r.dismiss(ctx, who); err != nil {
+				return err
+			}
+		}
 	default:
 		return NewUserError(CodeNoInvite, fmt.Sprintf("%q is neither an invite nor a person: see `castd invite %s --list` for the ids", who, rec.Name))
 	}

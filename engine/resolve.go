@@ -210,6 +210,17 @@ func (e *Engine) resolve(ctx context.Context, ref room.Ref, via []peer.AddrInfo,
 				return nil, denied(why, f.rec.Name)
 			}
 		}
+		if !f.rec.Private && mayHost(f.rec, e.userKey()) && !f.rec.IsOwner(e.userKey()) {
+			// A co-host looks whether the room is open before he opens it.
+			answers, _ := e.ask(ctx, room.Ref{ID: f.rec.ID}, via, f.chain)
+			if got := answers[f.rec.ID]; got != nil {
+				if room.Newer(f.rec, got.rec) {
+					got.rec = f.rec
+				}
+				got.chain = f.chain
+				f = got
+			}
+		}
 		for _, p := range via {
 			f.candidates = append(f.candidates, tree.Candidate{Peer: tree.ID(p.ID), Addrs: addrsOf(p), Free: 1})
 		}

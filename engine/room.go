@@ -160,7 +160,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 	r.all.Store(&[]*stream{})
 	r.states.Store(&[]*StreamState{})
 	cfg := tree.DefaultConfig(tree.ID(e.self))
-	cfg.Slots = max(e.slots-e.guests, 0)
+	cfg.Slots = e.slotsLocked()
 	if origin {
 		cfg.Slots = max(cfg.Slots, 1) // an origin that relays to nobody would be a room for one
 	}
@@ -254,6 +254,7 @@ func (r *Room) secondLoop(now time.Time) {
 		r.sendRecordLoop(now)
 	}
 	r.bidLoop(now)
+	r.healLoop(now)
 	r.forgetEndedLoop(now)
 	r.rightsLoop(now)
 	r.reportLoop(now)

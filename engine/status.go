@@ -199,6 +199,8 @@ type InviteSpec struct {
 	Uses uint32 `json:"uses,omitempty"`
 	// Address asks for a link that only leads to the room.
 	Address bool `json:"address,omitempty"`
+	// Cohost is the public key of a user, as castd id shows it, who may keep the room open from now on; the link leads him there.
+	Cohost string `json:"cohost,omitempty"`
 }
 
 // InviteInfo is an invite that this peer made.

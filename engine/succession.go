@@ -88,7 +88,7 @@ func (r *Room) becomeOriginLoop() {
 		r.e.log.Info("this peer is the room's hub now", "room", r.id)
 	}
 	r.e.mu.Lock()
-	slots := max(r.e.slots-r.e.guests, 1) // an origin that relays to nobody would be a room for one
+	slots := max(r.e.slotsLocked(), 1) // an origin that relays to nobody would be a room for one
 	r.e.mu.Unlock()
 	r.step(tree.SetSlots{Slots: slots})
 	r.step(tree.Promote{})

@@ -140,3 +140,75 @@ func TestHubLeaves(t *testing.T) {
 		})
 	}
 }
+
+// The network falls into two parts for half a minute, each with one of the owner's devices. Both parts go on; when the network is
+// whole again there is one tree and one hub within 15 s, and everybody hears who publishes.
+func TestPartition(t *testing.T) {
+	for seed := range uint64(2) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				net := enginetest.NewNetwork(70 + seed)
+				net.Delay = 15 * time.Millisecond
+				s := newStage(t, net, 3)
+				desktop, dr := s.second("ann/desktop")
+				s.listen(8, 3)
+				bob, pub := s.speaker("bob")
+				sendAudio(t, pub, 0, 1000) // 20 s, in which peers hear of each other
+				left, right := []*enginetest.Peer{s.origin, bob}, []*enginetest.Peer{desktop}
+				for i, l := range s.listeners {
+					if i%2 == 0 {
+						left = append(left, l.Peer)
+					} else {
+						right = append(right, l.Peer)
+					}
+				}
+				net.Split(left, right)
+				sendAudio(t, pub, 1000, 250) // 5 s
+				own, err := dr.Publish(t.Context(), engine.SlotConfig{Slot: "island", Streams: audioSlot().Streams})
+				if err != nil {
+					t.Fatal(err)
+				}
+				before := len(s.listeners[1].sink.Packets())
+				sendAudio(t, own, 0, 100)
+				sendAudio(t, pub, 1250, 1150) // 23 s
+				if n := len(s.listeners[1].sink.Packets()) - before; n < 95 {
+					t.Errorf("the part without the publisher got %d of 100 packets of its own", n)
+				}
+				net.Heal()
+				healed := time.Now()
+				one := time.Duration(0)
+				for i := 2400; i < 3900; i += 5 { // 30 s
+					sendAudio(t, pub, i, 5)
+					roots := make(map[string]bool)
+					for _, r := range append([]*engine.Room{s.room, dr}, s.rooms()...) {
+						if path := r.Tree().Path; len(path) > 0 {
+							roots[path[0]] = true
+						} else {
+							roots[""] = true
+						}
+					}
+					if len(roots) == 1 && one == 0 {
+						one = time.Since(healed)
+					} else if len(roots) > 1 {
+						one = 0
+					}
+				}
+				t.Logf("one tree %v after the network was whole", one)
+				if one == 0 || one > 15*time.Second {
+					t.Errorf("one tree only %v after the network was whole", one)
+				}
+				time.Sleep(2 * time.Second)
+				for i, l := range s.listeners {
+					wantSuffix(t, fmt.Sprintf("listener %d", i), l.sink.Packets(), 3400, 500)
+				}
+			})
+		})
+	}
+}
+
+func (s *stage) rooms() (rooms []*engine.Room) {
+	for _, l := range s.listeners {
+		rooms = append(rooms, l.room)
+	}
+	return rooms
+}

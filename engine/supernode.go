@@ -2,7 +2,6 @@ package engine
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -31,11 +30,14 @@ type acquaintance struct {
 // offer is what this peer says of itself. All of it is its own claim; see acquaintLoop for what others make of it.
 func (e *Engine) offer(now time.Time) *wire.Offer {
 	e.mu.Lock()
-	slots := e.slots - e.guests
+	slots, load := e.slotsLocked(), uint32(0)
+	if e.withheld > 0 {
+		load = 1000
+	}
 	e.mu.Unlock()
 	reach, _ := reachOf(e.control.Self().Addrs)
 	return &wire.Offer{
-		Slots: uint32(max(slots, 0)), UptimeS: uint32(max(now.Sub(e.started), 0) / time.Second), Reach: uint32(reach), Version: e.version,
+		Slots: uint32(slots), UptimeS: uint32(max(now.Sub(e.started), 0) / time.Second), Reach: uint32(reach), Version: e.version, LoadPermille: load,
 	}
 }
 
@@ -107,20 +109,4 @@ func reachOf(addrs []multiaddr.Multiaddr) (reach elect.Reach, network string) {
 		}
 	}
 	return reach, network
-}
-
-// supernodesLoop returns the acquaintances that are fit to carry others, the fittest first.
-func (r *Room) supernodesLoop() []elect.ID {
-	var offers []elect.Offer
-	for _, id := range sortedKeys(r.acquainted) {
-		if o := r.acquainted[id].offer; elect.SupernodeGates(true).Passes(o) {
-			offers = append(offers, o)
-		}
-	}
-	slices.SortStableFunc(offers, func(a, b elect.Offer) int { return int(b.Score()) - int(a.Score()) })
-	ids := make([]elect.ID, len(offers))
-	for i, o := range offers {
-		ids[i] = o.Peer
-	}
-	return ids
 }

@@ -43,11 +43,11 @@ func (t *totals) closed(c *child) {
 }
 
 func addDrops(a, b relay.Drops) relay.Drops {
-	return relay.Drops{Discardable: a.Discardable + b.Discardable, Video: a.Video + b.Video, Audio: a.Audio + b.Audio, Record: a.Record + b.Record}
+	return relay.Drops{Discardable: a.Discardable + b.Discardable, Video: a.Video + b.Video, Audio: a.Audio + b.Audio, Record: a.Record + b.Record, Shed: a.Shed + b.Shed}
 }
 
 // Drops returns how many packets the queues of children did not deliver, by kind: "discardable" is video that no other picture
-// needs, "record" are manifests and the like.
+// needs, "record" are manifests and the like, "shed" is video that an overload keeps back.
 func (e *Engine) Drops() map[string]uint64 {
 	t := &e.totals
 	t.mu.Lock()
@@ -56,7 +56,7 @@ func (e *Engine) Drops() map[string]uint64 {
 	for c := range t.queues {
 		sum = addDrops(sum, c.queue.Dropped())
 	}
-	return map[string]uint64{"discardable": sum.Discardable, "video": sum.Video, "audio": sum.Audio, "record": sum.Record}
+	return map[string]uint64{"discardable": sum.Discardable, "video": sum.Video, "audio": sum.Audio, "record": sum.Record, "shed": sum.Shed}
 }
 
 // EventCount names events that are counted together.

@@ -19,8 +19,8 @@ func (a *app) idCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "id",
 		Short: "Shows who this user and this peer are; moves the user to another machine",
-		Long: "Shows the participant id of this user, who owns rooms and rights, and the id of this peer, which is this machine's. The first call\n" +
-			"on a data folder makes them.",
+		Long: "Shows the participant id of this user, who owns rooms and rights, his public key, by which others name him a co-host, and the id\n" +
+			"of this peer, which is this machine's. The first call on a data folder makes them.",
 		Example: "  castd id --json\n  castd id export me.key\n  castd id import me.key",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -84,16 +84,18 @@ func (a *app) showID() error {
 		return fmt.Errorf("name peer: %w", err)
 	}
 	user := wire.ParticipantID(id.User.Public().(ed25519.PublicKey))
+	key := wire.UserKeyText(id.User.Public().(ed25519.PublicKey))
 	out := &printer{json: a.json, w: a.out}
 	if a.json {
 		out.object(struct {
 			User string `json:"user"`
+			Key  string `json:"public_key"`
 			Peer string `json:"peer"`
 			Dir  string `json:"data_dir"`
-		}{user, device.String(), a.dataDir})
+		}{user, key, device.String(), a.dataDir})
 		return nil
 	}
-	out.text("user  %s\npeer  %s\n", user, device)
+	out.text("user        %s\npublic key  %s\npeer        %s\n", user, key, device)
 	return nil
 }
 

@@ -19,7 +19,7 @@ type inviteFlags struct {
 	speak, guest, withQR, list bool
 	expires                    span
 	uses                       uint32
-	revoke                     string
+	revoke, cohost             string
 }
 
 func (a *app) inviteCommand() *cobra.Command {
@@ -31,13 +31,17 @@ func (a *app) inviteCommand() *cobra.Command {
 			"every link carries the right to be in it. --guest prints a link for a browser, with a token for this room. --uses counts: of\n" +
 			"people, or with --guest of sessions, where a place is kept for a minute for who comes back. --list shows what was made, and\n" +
 			"--revoke takes it back: an invite or a person by id, or all. Whoever came by it is put out at once; a private room then has\n" +
-			"another media key. The QR code is drawn on a terminal, or where --qr asks for it.",
+			"another media key. --cohost names somebody, by the public key that `castd id` shows him, whose castd may keep the room open while the\n" +
+			"owner's is away, and prints the link that leads him there; --revoke with his user id takes that back. The QR code is drawn on a terminal, or where --qr asks for it.",
 		Example: "  castd invite lobby\n  castd invite lobby --speak --expires 24h --uses 1\n  castd invite lobby --guest\n" +
-			"  castd invite lobby --list\n  castd invite lobby --revoke hq3ewnbd4m7ya",
+			"  castd invite lobby --cohost 5f6c...\n  castd invite lobby --list\n  castd invite lobby --revoke hq3ewnbd4m7ya",
 		Args: exactly(1, "a ROOM"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if flags.list && (flags.revoke != "" || flags.guest || flags.uses > 0) || flags.revoke != "" && (flags.guest || flags.uses > 0) {
 				return usagef("--list and --revoke make no invite: leave out the other flags")
+			}
+			if flags.cohost != "" && (flags.list || flags.revoke != "" || flags.guest || flags.speak || flags.uses > 0 || flags.expires.duration() > 0) {
+				return usagef("--cohost stands alone: who keeps the room open has every right in it, until --revoke takes it back")
 			}
 			p, err := a.running(cmd.Context())
 			if err != nil {
@@ -56,6 +60,7 @@ func (a *app) inviteCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&flags.speak, "speak", false, "with the right to send; with --revoke, only that right")
 	f.BoolVar(&flags.guest, "guest", false, "an http(s) link for a browser, with a token for the room")
+	f.StringVar(&flags.cohost, "cohost", "", "let the user of this `KEY` keep the room open while you are away")
 	f.BoolVar(&flags.withQR, "qr", false, "draw the QR code even if this is no terminal")
 	f.Var(&flags.expires, "expires", "end the invite's rights after this time, like 24h")
 	f.Lookup("expires").DefValue = ""
@@ -69,7 +74,7 @@ func (a *app) inviteCommand() *cobra.Command {
 // invite makes a link and prints it.
 func (a *app) invite(ctx context.Context, p peer, room string, flags *inviteFlags) error {
 	link, err := p.Invite(ctx, room, engine.InviteSpec{
-		Speak: flags.speak, Guest: flags.guest, Expires: flags.expires.duration(), Uses: flags.uses,
+		Speak: flags.speak, Guest: flags.guest, Expires: flags.expires.duration(), Uses: flags.uses, Cohost: flags.cohost,
 	})
 	if err != nil {
 		return err

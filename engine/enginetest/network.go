@@ -36,11 +36,13 @@ type Network struct {
 	peers  map[peer.ID]*Peer
 	cut    map[peer.ID]bool
 	parted map[[2]peer.ID]bool
+	// severed pairs have no connection until one of them opens one; see Split.
+	severed map[[2]peer.ID]bool
 }
 
 // NewNetwork returns a network whose losses follow from the seed.
 func NewNetwork(seed uint64) *Network {
-	return &Network{rng: rand.New(rand.NewPCG(seed, 1)), peers: make(map[peer.ID]*Peer), cut: make(map[peer.ID]bool), parted: make(map[[2]peer.ID]bool)}
+	return &Network{rng: rand.New(rand.NewPCG(seed, 1)), peers: make(map[peer.ID]*Peer), cut: make(map[peer.ID]bool), parted: make(map[[2]peer.ID]bool), severed: make(map[[2]peer.ID]bool)}
 }
 
 // Peer is an engine with its surroundings.
@@ -196,9 +198,8 @@ type control Peer
 
 func (c *control) peer() *Peer { return (*Peer)(c) }
 
-func (c *control) Self() peer.AddrInfo                          { return peer.AddrInfo{ID: c.id} }
-func (c *control) Learn(peer.AddrInfo)                          {}
-func (c *control) Connect(context.Context, peer.AddrInfo) error { return nil }
+func (c *control) Self() peer.AddrInfo { return peer.AddrInfo{ID: c.id} }
+func (c *control) Learn(peer.AddrInfo) {}
 
 func (c *control) Start(h engine.ControlHandler) error {
 	c.control = h
@@ -208,14 +209,7 @@ func (c *control) Start(h engine.ControlHandler) error {
 func (c *control) Connected() []peer.ID {
 	c.net.mu.Lock()
 	defer c.net.mu.Unlock()
-	var out []peer.ID
-	for id := range c.net.peers {
-		if id != c.id && !c.net.cut[id] && !c.net.cut[c.id] && !c.net.parted[[2]peer.ID{c.id, id}] {
-			out = append(out, id)
-		}
-	}
-	slices.Sort(out)
-	return out
+	return c.net.connectedLocked(c.id)
 }
 
 func (c *control) Send(ctx context.Context, to peer.ID, msg []byte) error {
@@ -267,11 +261,7 @@ func (c *control) Publish(ctx context.Context, topic string, msg []byte) error {
 	if f := c.net.Gossip; f != nil {
 		f(topic, msg)
 	}
-	for _, id := range c.Connected() {
-		o := c.peer().reach(id)
-		if o == nil {
-			continue
-		}
+	for _, o := range c.net.overlay(c.id) {
 		o.mu.Lock()
 		member := o.topics[topic]
 		o.mu.Unlock()

@@ -157,6 +157,7 @@ func (g *Gateway) invite(w http.ResponseWriter, r *http.Request) error {
 		Uses    uint32   `json:"uses"`
 		Address bool     `json:"address"`
 		QR      bool     `json:"qr"`
+		Cohost  string   `json:"cohost"`
 	}
 	if err := readJSON(w, r, &want); err != nil {
 		return err
@@ -166,7 +167,7 @@ func (g *Gateway) invite(w http.ResponseWriter, r *http.Request) error {
 	}
 	link, err := g.config.Service.Invite(m.ID(), engine.InviteSpec{
 		Speak: want.Speak, Video: want.Video, Guest: want.Guest, Expires: time.Duration(want.Expires), Uses: want.Uses,
-		Address: want.Address,
+		Address: want.Address, Cohost: want.Cohost,
 	})
 	if err != nil {
 		return err

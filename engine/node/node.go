@@ -1,12 +1,14 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,10 +48,12 @@ type Node struct {
 	certificate cert.Source
 	httpAddr    *netip.AddrPort // where the gateway listens; nil: nowhere
 	started     time.Time
-	cancel      context.CancelFunc
-	work        sync.WaitGroup
-	closing     sync.Once
-	closeErr    error
+	// met is since when peers have been connected; savePeers' alone, and close's after that has ended.
+	met      map[peer.ID]time.Time
+	cancel   context.CancelFunc
+	work     sync.WaitGroup
+	closing  sync.Once
+	closeErr error
 }
 
 // reachDialled is how long a question about a room may take where peers must be dialled first.
@@ -273,7 +277,12 @@ var _ engine.Keeper = keeper{}
 
 func savedPeers(s *store.Store) []peer.AddrInfo {
 	var out []peer.AddrInfo
-	for _, p := range s.Peers() {
+	saved := s.Peers()
+	// Who stays for hours is most likely to be there.
+	slices.SortStableFunc(saved, func(a, b store.Peer) int {
+		return cmp.Compare(b.Uptime.Truncate(time.Hour), a.Uptime.Truncate(time.Hour))
+	})
+	for _, p := range saved {
 		var list []peer.AddrInfo
 		for _, a := range p.Addrs {
 			if info, err := peer.AddrInfoFromString(a + "/p2p/" + p.ID); err == nil {
@@ -308,15 +317,25 @@ func (n *Node) savePeers(ctx context.Context) {
 	}
 }
 
+// keepPeers writes down who is connected, and for how long he has been, as far as this peer has looked.
 func (n *Node) keepPeers() {
+	now := time.Now()
 	var list []store.Peer
-	for _, info := range n.plane.Known() {
-		p := store.Peer{ID: info.ID.String(), LastSeen: time.Now()}
+	known := n.plane.Known()
+	met := make(map[peer.ID]time.Time, len(known))
+	for _, info := range known {
+		since, ok := n.met[info.ID]
+		if !ok {
+			since = now
+		}
+		met[info.ID] = since
+		p := store.Peer{ID: info.ID.String(), LastSeen: now, Uptime: now.Sub(since)}
 		for _, a := range info.Addrs[:min(len(info.Addrs), 8)] {
 			p.Addrs = append(p.Addrs, a.String())
 		}
 		list = append(list, p)
 	}
+	n.met = met
 	if len(list) == 0 {
 		return
 	}

@@ -31,6 +31,10 @@ func (q *Queue) pushVideoLocked(it Item) bool {
 		q.countLocked(&it)
 		return false
 	}
+	if q.shedsLocked(st, &it) {
+		q.drops.Shed++
+		return false
+	}
 	length := q.lenLocked()
 	if st.skipping {
 		// Only a group newer than the cut ends it, and only where the queue has room for more than its first packets.

@@ -47,6 +47,7 @@ type Drops struct {
 	Video       uint64
 	Audio       uint64
 	Record      uint64
+	Shed        uint64 // video that the queue was told not to take
 }
 
 // manyWaiting packets of video are not made to wait for the end of their picture.
@@ -69,6 +70,7 @@ type Queue struct {
 	streams map[wire.StreamID]*videoState
 	bursts  []burst
 	drops   Drops
+	shed    int // what is refused however short the queue is; see Shed
 }
 
 // The lanes in the order in which they are popped.

@@ -223,3 +223,33 @@ func FuzzPeers(f *testing.F) {
 		}
 	})
 }
+
+// Peers that have stayed for long are kept, although many others were seen since.
+func TestLongLivedPeersAreKept(t *testing.T) {
+	s := mustOpen(t, t.TempDir())
+	var steady, passing []Peer
+	at := time.Unix(1_700_000_000, 0)
+	for i := range 3 * MaxPeers {
+		p := Peer{ID: testPeer(i), LastSeen: at.Add(time.Duration(i) * time.Second), Uptime: time.Minute}
+		if i < MaxPeers/4 {
+			p.Uptime = 10 * time.Hour
+			steady = append(steady, p)
+		} else {
+			passing = append(passing, p)
+		}
+	}
+	for _, list := range [][]Peer{steady, passing} {
+		if err := s.PutPeers(list...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept, long := s.Peers(), 0
+	for _, p := range kept {
+		if p.Uptime >= time.Hour {
+			long++
+		}
+	}
+	if len(kept) != MaxPeers || long != len(steady) || kept[0].ID != passing[len(passing)-1].ID {
+		t.Errorf("%d peers are kept, %d of them long-lived, the newest is %s", len(kept), long, kept[0].ID)
+	}
+}

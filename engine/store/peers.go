@@ -14,7 +14,8 @@ import (
 
 // Bounds of peers.json.
 const (
-	// MaxPeers is how many peers are kept: those seen last.
+	// MaxPeers is how many peers are kept: half of them those seen last, and of the others those that were seen longest without a
+	// break. They are the supernodes that a restart finds again without a server.
 	MaxPeers  = 200
 	maxAddrs  = 16
 	maxAddr   = 512 // characters
@@ -102,15 +103,25 @@ func (s *Store) PutPeers(peers ...Peer) error {
 		p.Uptime = max(p.Uptime, s.peers[p.ID].Uptime)
 		s.peers[p.ID] = p
 	}
-	all := s.sortedPeersLocked()
-	for _, p := range all[min(len(all), MaxPeers):] {
-		delete(s.peers, p.ID)
-	}
-	b, err := json.MarshalIndent(peersFile{Version: 1, Peers: all[:min(len(all), MaxPeers)]}, "", " ")
+	s.forgetPeersLocked()
+	b, err := json.MarshalIndent(peersFile{Version: 1, Peers: s.sortedPeersLocked()}, "", " ")
 	if err != nil {
 		return fmt.Errorf("encode peers: %w", err)
 	}
 	return s.write(filepath.Join(s.dir, peersName), append(b, '\n'))
+}
+
+// forgetPeersLocked keeps no more than MaxPeers.
+func (s *Store) forgetPeersLocked() {
+	all := s.sortedPeersLocked()
+	if len(all) <= MaxPeers {
+		return
+	}
+	rest := all[MaxPeers/2:]
+	slices.SortStableFunc(rest, func(a, b Peer) int { return cmp.Compare(b.Uptime, a.Uptime) })
+	for _, p := range rest[MaxPeers-MaxPeers/2:] {
+		delete(s.peers, p.ID)
+	}
 }
 
 func (s *Store) sortedPeersLocked() []Peer {
