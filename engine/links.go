@@ -40,7 +40,7 @@ func (l *links) heard(to peer.ID) bool { return l.listening[to] && !l.fed(to) }
 // uses reports whether the room needs a hop to the peer.
 func (l *links) uses(id peer.ID) bool {
 	_, child := l.children[id]
-	return child || id == l.primary || id == l.backup || id == l.hub || id == l.formerHub || l.stage[id]
+	return child || id == l.primary || id == l.backup || id == l.previous && id != "" && time.Now().Before(l.previousUntil) || id == l.hub || id == l.formerHub || l.stage[id]
 }
 
 // serves reports whether the peer may ask this one for packets and key frames.

@@ -61,16 +61,7 @@ func (r *Room) actLoop(a tree.Action) {
 		// Other actions of this step may still want it, and so may other rooms: look once they are done.
 		r.tell(func() { r.e.releaseHop(id) })
 	case tree.SetFeeds:
-		before := r.links.Load().primary
-		r.relinkLoop(func(l *links) {
-			if p := peer.ID(a.Primary); p != l.primary {
-				l.previous, l.previousUntil, l.primary = l.primary, time.Now().Add(farewell), p
-			}
-			l.backup = peer.ID(a.Backup)
-		})
-		if r.links.Load().primary != before {
-			r.retryLoop()
-		}
+		r.setFeedsLoop(peer.ID(a.Primary), peer.ID(a.Backup))
 		r.watchParentLoop()
 	case tree.SetChildren:
 		r.setChildrenLoop(a.Children)
@@ -111,6 +102,42 @@ func (r *Room) unwatchLoop() {
 		r.unwatch = nil
 	}
 }
+
+// setFeedsLoop takes the router's parent and backup. What the former parent sends is taken for a while, and its hop is kept: one that
+// says goodbye feeds on until there is another.
+func (r *Room) setFeedsLoop(primary, backup peer.ID) {
+	l := r.links.Load()
+	if primary == l.primary {
+		r.relinkLoop(func(l *links) { l.backup = backup })
+		return
+	}
+	now := time.Now()
+	previous, until := l.primary, now.Add(farewell)
+	if l.primary == "" {
+		previous, until = l.previous, l.previousUntil
+	}
+	if primary != "" && until.After(now.Add(lastOnes)) {
+		until = now.Add(lastOnes)
+	}
+	dropped := l.previous
+	r.relinkLoop(func(l *links) {
+		l.previous, l.previousUntil, l.primary, l.backup = previous, until, primary, backup
+	})
+	if dropped != "" && dropped != previous {
+		r.tell(func() { r.e.releaseHop(dropped) })
+	}
+	if previous != "" {
+		time.AfterFunc(time.Until(until)+time.Millisecond, func() {
+			if r.ctx.Err() == nil {
+				r.tell(func() { r.e.releaseHop(previous) })
+			}
+		})
+	}
+	r.retryLoop()
+}
+
+// lastOnes is how long the last packets of a former parent take, once another one feeds.
+const lastOnes = 150 * time.Millisecond
 
 // retryLoop asks the new parent for what is missing. It sends everything since what this peer has by itself; only what has not
 // come by then, or was lost on the way, is asked for.

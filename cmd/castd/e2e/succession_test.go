@@ -1,0 +1,68 @@
+package e2e_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// sameUser makes a data folder of the same user as another.
+func sameUser(t *testing.T, as *process) string {
+	t.Helper()
+	key, dir := inTemp(t, "me.key"), folder(t)
+	if _, errs, code := castd(t, "id", "export", key, "--data-dir", as.dir); code != 0 {
+		t.Fatalf("export: %d %s", code, errs)
+	}
+	if _, errs, code := castd(t, "id", "import", key, "--data-dir", dir); code != 0 {
+		t.Fatalf("import: %d %s", code, errs)
+	}
+	return dir
+}
+
+// TestHubIsKilled kills the hub while somebody else publishes: a second device of the owner takes its place, the room goes on, and
+// what the leaf writes is whole.
+func TestHubIsKilled(t *testing.T) { succession(t, (*process).kill, 3500) }
+
+// TestHubGoes: a hub that is told to end hands over, and nobody notices.
+func TestHubGoes(t *testing.T) {
+	succession(t, func(p *process) {
+		if code, took := p.stop(); code != 0 || took > 3*time.Second {
+			t.Errorf("the hub ended with %d after %v", code, took)
+		}
+	}, 250)
+}
+
+// succession ends the hub, and checks that gaps at a leaf are no longer than that, and that all comes.
+func succession(t *testing.T, end func(*process), gapMs float64) {
+	t.Helper()
+	file := clip(t, "clip.webm", 14)
+	o := origin(t)
+	link, errs, code := castd(t, "invite", "lobby", "--speak", "--data-dir", o.dir)
+	if code != 0 {
+		t.Fatalf("invite ended with %d: %s", code, errs)
+	}
+	dir := sameUser(t, o)
+	second := spawn(t, "second device", dir, append([]string{"start", "--room", "lobby", "--http", "off", "--bootstrap", o.address()}, free(dir)...)...)
+	second.wait("parent", 1, is("joined"))
+	inner := audience(t, "inner", o, "--max-children", "2", "--bootstrap", second.address())
+	out := inTemp(t, "copy.webm")
+	leaf := audience(t, "leaf", o, "--until-end", "--out", out, "--bootstrap", second.address(), "--bootstrap", inner.address())
+	pub := launch(t, "publisher", "publish", strings.TrimSpace(link), file, "--bootstrap", o.address(), "--bootstrap", second.address())
+	leaf.wait("video", 1, is("stream", "kind", "video", "state", "live"))
+	time.Sleep(4 * time.Second) // media flows, and the second device is named; processes have no fake clock
+	end(o)
+	if code := pub.exit(); code != 0 {
+		t.Errorf("publish ended with %d", code)
+	}
+	if code := leaf.exit(); code != 0 {
+		t.Errorf("listen ended with %d", code)
+	}
+	for _, g := range leaf.seen(is("gap")) {
+		t.Logf("gap %v", g)
+		if g.number("ms") > gapMs || g.number("lost") > 0 {
+			t.Errorf("gap %v", g)
+		}
+	}
+	same(t, out, file, "a")
+	same(t, out, file, "v")
+}
