@@ -61,7 +61,7 @@ func TestTotalsNeverGoBack(t *testing.T) {
 				t.Errorf("no event %+v in %v", k, events)
 			}
 		}
-		if d := s.origin.Drops(); len(d) != 4 || d["audio"] != 0 {
+		if d := s.origin.Drops(); len(d) != 5 || d["audio"] != 0 {
 			t.Errorf("drops %v", d)
 		}
 	})
