@@ -8,6 +8,12 @@
 // record stream that carries signed manifests. The room's tree (package tree) decides from which peer this one is fed and
 // whom it feeds. A sink receives opened media at this peer: a browser, a file.
 //
+// # The hub
+//
+// One peer is the room's hub: publishers bring their streams to it, and the tree begins there. The owner's devices and those of his
+// co-hosts may be it; package tree/elect decides which one is. succession.go drives it, handover.go is how a hub leaves, heal.go how
+// parts of a room find each other again.
+//
 // # The path of a packet
 //
 // Publication.Write numbers, seals and notes a packet for the next manifest. From there on it is bytes: origin header and

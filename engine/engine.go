@@ -16,6 +16,7 @@ import (
 
 	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/seal"
+	"github.com/castd/castd/engine/uplink"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -96,7 +97,8 @@ type Engine struct {
 	// atomics and snapshots
 	streams atomic.Pointer[map[wire.StreamID]*stream]
 	hops    atomic.Pointer[map[peer.ID]*hopState]
-	shed    atomic.Int32 // uplink.Shed
+	shed    atomic.Int32                   // uplink.Shed
+	forced  atomic.Pointer[uplink.Verdict] // in place of the controller's, where a test set it
 	metrics metrics
 	totals  totals
 

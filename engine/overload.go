@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/castd/castd/engine/uplink"
+	"github.com/castd/castd/engine/wire"
 )
 
 // A peer that carries more than it can takes no further children, says so by its free slots, and sheds layers of those that are
@@ -13,7 +14,7 @@ import (
 const (
 	sampleEvery = time.Second
 	// lagEvery is how often is looked whether this process gets to run in time.
-	lagEvery = 250 * time.Millisecond
+	lagEvery = 500 * time.Millisecond
 )
 
 // overloadRun watches what this peer bears.
@@ -42,7 +43,11 @@ func (e *Engine) overloadRun(ctx context.Context) {
 		e.mu.Lock()
 		slots := e.slots
 		e.mu.Unlock()
-		e.bear(c.Step(now, slots, s), c.Overloads())
+		v := c.Step(now, slots, s)
+		if f := e.forced.Load(); f != nil {
+			v = *f
+		}
+		e.bear(v, c.Overloads())
 	}
 }
 
@@ -99,3 +104,13 @@ func (e *Engine) bear(v uplink.Verdict, overloads uint64) {
 
 // slotsLocked returns how many ordinary children this peer takes now.
 func (e *Engine) slotsLocked() int { return max(e.slots-e.withheld-e.guests, 0) }
+
+// keepsBack reports whether a packet is not sent while this peer carries more than it can.
+func (e *Engine) keepsBack(kind wire.Kind, pkt []byte) bool {
+	level := uplink.Shed(e.shed.Load())
+	if level == uplink.ShedNothing || kind != wire.KindVideo {
+		return false
+	}
+	h, _, err := wire.ParseHeader(pkt)
+	return level >= uplink.ShedVideo || err == nil && h.Discardable
+}

@@ -132,6 +132,9 @@ func (e *Engine) nacked(h Hop, n *wire.Nack) {
 			return
 		}
 		if size, state := s.store.Get(number, buf); state == relay.StateUnconfirmed || state == relay.StateConfirmed {
+			if e.keepsBack(s.kind, buf[:size]) {
+				continue // it is missing because it was not sent
+			}
 			_, _ = h.WritePackets([][]byte{buf[:size]})
 			e.metrics.resent.Add(1)
 		}

@@ -83,6 +83,8 @@ func helpOf(name string) string {
 		"control_messages_bad_total":      "Control messages that were refused.",
 		"mailbox_full_total":              "Messages for a room that were dropped since it could not keep up.",
 		"key_frame_requests_total":        "Key frames asked for by peers and players.",
+		"overloads_total":                 "Times at which this peer began to carry more than it can.",
+		"partition_probes_total":          "Looks for another part of a room, at peers that were met and lost.",
 		"events_dropped_total":            "Events that readers were too slow for.",
 	}
 	if h := help[name]; h != "" {

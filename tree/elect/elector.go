@@ -344,9 +344,11 @@ func (e *Elector) renew() {
 		}
 	}
 	e.former = slices.DeleteFunc(e.former, func(f former) bool { return f.left <= 0 })
-	if len(to) > 0 {
-		e.acts = append(e.acts, Renew{To: to, Lease: e.lease()})
+	if len(to) == 0 {
+		e.renewAt = e.now.Add(offerLife) // the first offer brings it forward
+		return
 	}
+	e.acts = append(e.acts, Renew{To: to, Lease: e.lease()})
 }
 
 // takeAt returns when this peer takes the role, unless it hears of a holder before.
