@@ -43,6 +43,8 @@ const (
 	lagLimit = 150 * time.Millisecond
 	// lossLimit is in thousandths. Half of the children lose that much only where the line that they share is full.
 	lossLimit = 50
+	// few children tell nothing by their losses.
+	few = 4
 	// patience is how many samples in a row must show too much.
 	patience = 3
 	// calm is how long nothing may show before one step is taken back, and between two such steps.
@@ -138,8 +140,9 @@ func TooMuch(s Sample) bool {
 			ill++
 		}
 	}
-	if len(s.Children) == 1 {
-		return s.Children[0].Dropped > 0 // its loss may well be its own line's
+	if len(s.Children) < few {
+		// What few lose may well be their own lines' doing; what their queues drop is this peer's.
+		return !slices.ContainsFunc(s.Children, func(c Child) bool { return c.Dropped == 0 })
 	}
 	// The median child suffers.
 	losses := make([]uint32, len(s.Children))

@@ -27,6 +27,8 @@ func TestTooMuch(t *testing.T) {
 		"four of nine":         {Sample{Children: children(9, 4)}, false},
 		"five of nine":         {Sample{Children: children(9, 5)}, true},
 		"the only one drops":   {Sample{Children: children(1, 1)}, true},
+		"both lose":            {Sample{Children: []Child{{LossPermille: 200}, {LossPermille: 100}}}, false},
+		"both drop":            {Sample{Children: children(2, 2)}, true},
 		"the only one loses":   {Sample{Children: []Child{{LossPermille: 200}}}, false},
 		"a busy machine":       {Sample{Lag: 100 * time.Millisecond}, false},
 		"a machine that hangs": {Sample{Lag: 200 * time.Millisecond}, true},
