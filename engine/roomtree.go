@@ -55,9 +55,14 @@ func (r *Room) actLoop(a tree.Action) {
 	case tree.Send:
 		r.sendTreeLoop(a.To, a.Msg)
 	case tree.OpenHop:
+		delete(r.unneeded, peer.ID(a.To))
 		r.openHopLoop(peer.ID(a.To))
 	case tree.CloseHop:
 		id := peer.ID(a.To)
+		if len(r.unneeded) >= maxAsked {
+			clear(r.unneeded)
+		}
+		r.unneeded[id] = true
 		// Other actions of this step may still want it, and so may other rooms: look once they are done.
 		r.tell(func() { r.e.releaseHop(id) })
 	case tree.SetFeeds:
@@ -124,16 +129,24 @@ func (r *Room) setFeedsLoop(primary, backup peer.ID) {
 		l.previous, l.previousUntil, l.primary, l.backup = previous, until, primary, backup
 	})
 	if dropped != "" && dropped != previous {
-		r.tell(func() { r.e.releaseHop(dropped) })
+		r.tell(func() { r.releaseFormerLoop(dropped) })
 	}
 	if previous != "" {
 		time.AfterFunc(time.Until(until)+time.Millisecond, func() {
 			if r.ctx.Err() == nil {
-				r.tell(func() { r.e.releaseHop(previous) })
+				r.tell(func() { r.releaseFormerLoop(previous) })
 			}
 		})
 	}
 	r.retryLoop()
+}
+
+// releaseFormerLoop closes the hop to a former parent, unless the router has asked for it again meanwhile.
+func (r *Room) releaseFormerLoop(id peer.ID) {
+	if r.unneeded[id] {
+		delete(r.unneeded, id)
+		r.e.releaseHop(id)
+	}
 }
 
 // lastOnes is how long the last packets of a former parent take, once another one feeds.
