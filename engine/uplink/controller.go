@@ -41,8 +41,9 @@ type Verdict struct {
 const (
 	// lagLimit is far above what a busy machine does to a process, and below what makes children look for another parent.
 	lagLimit = 150 * time.Millisecond
-	// lossLimit is in thousandths. Half of the children lose that much only where the line that they share is full.
-	lossLimit = 50
+	// lossLimit is in thousandths. Half of several children lose that much only where the line that they share is full, or where all
+	// lines are bad, which keeping pictures back does not mend: losses keep newcomers away, and shed nothing.
+	lossLimit = 100
 	// few children tell nothing by their losses.
 	few = 4
 	// patience is how many samples in a row must show too much.
@@ -81,18 +82,22 @@ func (c *Controller) Step(now time.Time, slots int, s Sample) Verdict {
 	c.bad++
 	c.calmAt = time.Time{}
 	if c.bad >= patience && (c.changedAt.IsZero() || now.Sub(c.changedAt) >= worse) {
-		c.tighten(now, slots, len(s.Children))
+		c.tighten(now, slots, s)
 	}
 	return c.verdict(slots)
 }
 
 // tighten goes one step further: first nobody else is taken, then discardable pictures go, then all.
-func (c *Controller) tighten(now time.Time, slots, children int) {
+func (c *Controller) tighten(now time.Time, slots int, s Sample) {
+	children := len(s.Children)
+	fresh := c.limit < 0 || c.limit > children
+	if !fresh && !Drowning(s) {
+		return
+	}
 	c.changedAt = now
 	if c.limit < 0 {
 		c.overloads++
 	}
-	fresh := c.limit < 0 || c.limit > children
 	c.limit = min(children, slots)
 	if !fresh && children > 0 {
 		c.shed = min(c.shed+1, ShedVideo)
@@ -125,30 +130,30 @@ func (c *Controller) verdict(slots int) Verdict {
 // Overloads returns how often the peer began to bear too much.
 func (c *Controller) Overloads() uint64 { return c.overloads }
 
-// TooMuch reports whether a sample shows that the peer carries more than it can. What ails one child is taken for that child's own
-// trouble, unless it is the only one.
+// TooMuch reports whether a sample shows that the peer carries more than it can.
 func TooMuch(s Sample) bool {
-	if s.Lag >= lagLimit {
+	if Drowning(s) {
 		return true
 	}
-	if len(s.Children) == 0 {
-		return false
-	}
-	ill := 0
-	for _, c := range s.Children {
-		if c.Dropped > 0 || c.LossPermille >= lossLimit {
-			ill++
-		}
-	}
 	if len(s.Children) < few {
-		// What few lose may well be their own lines' doing; what their queues drop is this peer's.
-		return !slices.ContainsFunc(s.Children, func(c Child) bool { return c.Dropped == 0 })
+		return false // what few lose may well be their own lines' doing
 	}
-	// The median child suffers.
 	losses := make([]uint32, len(s.Children))
 	for i, c := range s.Children {
 		losses[i] = c.LossPermille
 	}
 	slices.Sort(losses)
-	return 2*ill > len(s.Children) || losses[len(losses)/2] >= lossLimit
+	return losses[(len(losses)-1)/2] >= lossLimit // of the median child
+}
+
+// Drowning reports whether a sample shows that what the peer has to send does not go out: it gets to run too late, or the queues of
+// most children drop. What ails one of several children is taken for that child's own trouble.
+func Drowning(s Sample) bool {
+	ill := 0
+	for _, c := range s.Children {
+		if c.Dropped > 0 {
+			ill++
+		}
+	}
+	return s.Lag >= lagLimit || 2*ill > len(s.Children)
 }

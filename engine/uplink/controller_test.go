@@ -11,7 +11,7 @@ var begin = time.Unix(1_700_000_000, 0)
 func children(n, ill int) []Child {
 	out := make([]Child, n)
 	for i := range ill {
-		out[i] = Child{Dropped: 10, LossPermille: 80}
+		out[i] = Child{Dropped: 10, LossPermille: 120}
 	}
 	return out
 }
@@ -100,4 +100,17 @@ func FuzzController(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Bad lines alone keep newcomers away, and nothing back.
+func TestLossesShedNothing(t *testing.T) {
+	c := NewController()
+	lossy := Sample{Children: []Child{{LossPermille: 150}, {LossPermille: 150}, {LossPermille: 150}, {LossPermille: 150}}}
+	var v Verdict
+	for i := range 120 {
+		v = c.Step(begin.Add(time.Duration(i)*time.Second), 9, lossy)
+	}
+	if v != (Verdict{Slots: 4, Overloaded: true}) {
+		t.Errorf("after two minutes: %+v", v)
+	}
 }
