@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/castd/castd/engine/relay"
@@ -24,6 +25,7 @@ const (
 type feeder struct {
 	transport Transport     // constant
 	wake      chan struct{} // constant; capacity 1
+	kicked    atomic.Bool   // wake holds something, or is about to
 
 	mu       sync.Mutex // guards all following fields
 	children int
@@ -92,7 +94,11 @@ func (f *feeder) enqueue(c *child, now bool) {
 	f.mu.Unlock()
 }
 
+// kick wakes the goroutine. A packet for a hundred children asks for it a hundred times.
 func (f *feeder) kick() {
+	if f.kicked.Load() || !f.kicked.CompareAndSwap(false, true) {
+		return
+	}
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -133,6 +139,7 @@ func (f *feeder) run(stop <-chan struct{}, before <-chan struct{}, ended chan<- 
 		case <-stop:
 			return
 		case <-f.wake:
+			f.kicked.Store(false) // before the list is taken: whoever is put into it from now on kicks again
 		case <-due:
 		}
 		f.mu.Lock()

@@ -113,7 +113,7 @@ func (l *link) run(ctx context.Context) {
 	l.mu.Lock()
 	l.dtls = d
 	l.mu.Unlock()
-	out, in, err := secure.Contexts(ctx, d, l.session.offer.viewerActive(), replayWindow)
+	keys, err := secure.Handshake(ctx, d, l.session.offer.viewerActive(), replayWindow)
 	if err != nil {
 		l.session.log.Debug("viewer's handshake", "error", err)
 		if ctx.Err() == nil {
@@ -126,9 +126,9 @@ func (l *link) run(ctx context.Context) {
 		l.feed.Advance(secure.PhaseProtected) // the server's last flight was the last of all
 	}
 	l.mu.Lock()
-	l.in = in
+	l.in = keys.In
 	l.mu.Unlock()
-	l.out.Store(out)
+	l.out.Store(keys.Out)
 	l.session.connected()
 	// Nothing is said over DTLS but goodbye.
 	var buf [64]byte

@@ -11,7 +11,6 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/pion/dtls/v3"
 	"github.com/pion/ice/v4"
-	"github.com/pion/srtp/v3"
 
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/secure"
@@ -189,11 +188,11 @@ func (h *Hop) secure() error {
 	h.dtls = d
 	h.receive.feed = f
 	result := make(chan error, 1)
-	var local, remote *srtp.Context
+	var keys *secure.Keys
 	go func() {
 		defer close(h.handshook)
 		var err error
-		local, remote, err = secure.Contexts(h.connecting, d, h.dialer, replayWindow)
+		keys, err = secure.Handshake(h.connecting, d, h.dialer, replayWindow)
 		if err == nil && h.dialer {
 			f.Advance(secure.PhaseProtected) // the server's last flight was the last of all
 		} else if err == nil {
@@ -220,8 +219,8 @@ func (h *Hop) secure() error {
 			return err
 		}
 		_ = h.conn.SetReadDeadline(time.Time{})
-		h.send.init(h, local)
-		h.receive.init(remote, !h.dialer)
+		h.send.init(h, keys)
+		h.receive.init(keys.In, !h.dialer)
 		return nil
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/secure"
 	"github.com/castd/castd/engine/udp"
 	"github.com/castd/castd/engine/wire"
 )
@@ -24,7 +24,7 @@ const (
 
 const (
 	rtpHeader = 12 // octets; hop packets have neither extensions nor contributing sources
-	srtpTag   = 16
+	srtpTag   = secure.SealedExtra
 	srtcpSize = 16 + 4 // tag and index (RFC 7714 section 9)
 
 	// lossy is the loss, in thousandths, beyond which a hop adds redundancy.
@@ -61,8 +61,8 @@ type sender struct {
 
 	mu      sync.Mutex
 	hop     *Hop // nil before the keys are there and after the end
-	srtp    *srtp.Context
-	header  rtp.Header
+	sealer  *secure.Sealer
+	srtcp   *srtp.Context
 	buf     []byte     // one SRTP packet, encrypted in place
 	path    path       // where batch goes
 	batch   *udp.Batch // during a call that sends; nil: packets go one at a time over the ICE connection
@@ -79,7 +79,7 @@ type sender struct {
 	parity  []byte
 }
 
-// track is one SSRC. Sequence numbers are its low 16 bits of next.
+// track is one SSRC. A packet's sequence number is the low 16 bits of its number, the rest is the rollover counter.
 type track struct {
 	ssrc uint32
 	next uint64
@@ -97,10 +97,10 @@ type repeat struct {
 	pkt  []byte
 }
 
-func (s *sender) init(h *Hop, c *srtp.Context) {
+func (s *sender) init(h *Hop, k *secure.Keys) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.hop, s.srtp = h, c
+	s.hop, s.sealer, s.srtcp = h, k.Sealer, k.Out
 	s.buf = make([]byte, 0, rtpHeader+paritySize+wire.MaxPacket+srtpTag)
 	s.tracks[trackAudio].ssrc, s.tracks[trackVideo].ssrc = ssrcs(h.dialer)
 }
@@ -179,7 +179,8 @@ func (s *sender) packet(kind wire.Kind, p []byte) (sequence uint16, ok bool) {
 // rtp encrypts and sends one hop packet. Every call takes a new number: none is ever used twice under one key.
 func (s *sender) rtp(t int, typ byte, marker bool, timestamp uint32, payload []byte) (sequence uint16, ok bool) {
 	tr := &s.tracks[t]
-	sequence = uint16(tr.next)
+	number := tr.next
+	sequence = uint16(number)
 	tr.next++
 	space := s.buf
 	if s.batch != nil {
@@ -194,14 +195,9 @@ func (s *sender) rtp(t int, typ byte, marker bool, timestamp uint32, payload []b
 	binary.BigEndian.PutUint32(b[4:], timestamp)
 	binary.BigEndian.PutUint32(b[8:], tr.ssrc)
 	b = append(b, payload...)
-	out, err := s.srtp.EncryptRTP(space[:0], b, &s.header)
-	if err != nil {
-		s.hop.counters.unsent.Add(1)
-		return sequence, false
-	}
+	out := s.sealer.Seal(b, rtpHeader, number)
 	if watch := s.hop.t.sent; watch != nil {
-		roc, _ := s.srtp.ROC(tr.ssrc)
-		watch(s.hop, tr.ssrc, roc, sequence)
+		watch(s.hop, tr.ssrc, uint32(number>>16), sequence)
 	}
 	switch {
 	case s.batch != nil:
@@ -376,7 +372,7 @@ func (s *sender) writeControl(c *wire.HopControl) error {
 		if s.batch != nil {
 			space = s.batch.Space(len(s.control) + srtcpSize)
 		}
-		out, err := s.srtp.EncryptRTCP(space[:0], s.control, nil)
+		out, err := s.srtcp.EncryptRTCP(space[:0], s.control, nil)
 		switch {
 		case err != nil:
 			s.hop.counters.unsent.Add(1)
