@@ -31,12 +31,13 @@ func (r *Room) joinStage(ctx context.Context, p *publication) error {
 		hub := r.hubNow()
 		if hub != "" {
 			try, stop := r.whileHub(ctx, hub)
-			reason, err := r.askStage(try, hub, p)
+			answer, err := r.askStage(try, hub, p)
+			reason := answer.GetReason()
 			switch {
 			case err != nil:
 				r.e.log.Debug("hub does not answer", "peer", hub, "err", err)
 			case reason == "":
-				_ = r.call(ctx, func() { r.setHubLoop(hub) })
+				_ = r.call(ctx, func() { r.stageAcceptedLoop(hub, answer.Have) })
 				if _, err := r.e.transport.Dial(try, hub); err == nil {
 					stop()
 					return nil
@@ -102,18 +103,18 @@ func (r *Room) hubNow() peer.ID {
 	return ""
 }
 
-func (r *Room) askStage(ctx context.Context, hub peer.ID, p *publication) (reason string, err error) {
+func (r *Room) askStage(ctx context.Context, hub peer.ID, p *publication) (*wire.StageAnswer, error) {
 	p.mu.Lock()
 	env := p.announce
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	var answer wire.StageAnswer
-	err = r.e.request(ctx, hub, r.id, wire.Type_STAGE_JOIN, &wire.StageJoin{Announces: [][]byte{env}}, wire.Type_STAGE_ANSWER, &answer)
+	err := r.e.request(ctx, hub, r.id, wire.Type_STAGE_JOIN, &wire.StageJoin{Announces: [][]byte{env}}, wire.Type_STAGE_ANSWER, &answer)
 	if err == nil && answer.Reason == "not_hub" && answer.Hub != nil {
 		r.post(func() { r.candidatesLoop(candidatesFromWire([]*wire.Candidate{answer.Hub})) })
 	}
-	return answer.Reason, err
+	return &answer, err
 }
 
 // stageJoinLoop answers a publisher that asks this hub.
@@ -151,7 +152,33 @@ func (r *Room) stageJoinLoop(from peer.ID, j *wire.StageJoin) *wire.StageAnswer 
 		r.grants[from] = &grant{user: m.User, chain: a.Chain, ends: room.ExpiresAt(a.Chain)}
 		r.changeLoop(change, nil)
 	}
-	return &wire.StageAnswer{}
+	return &wire.StageAnswer{Have: r.wanted(from)}
+}
+
+// wanted returns the next number wanted of each stream of a publisher that this peer has something of: a hub that takes
+// another's place has what that one has passed on, and the publisher sends it the rest.
+func (r *Room) wanted(from peer.ID) []*wire.StreamMark {
+	var marks []*wire.StreamMark
+	for _, s := range *r.all.Load() {
+		if s.author != from || len(marks) == maxWanted {
+			continue
+		}
+		if n, ok := s.resumeFrom(); ok {
+			marks = append(marks, &wire.StreamMark{Stream: uint64(s.id), Number: n})
+		}
+	}
+	return marks
+}
+
+// maxWanted bounds the streams of a publisher that a hub tells of.
+const maxWanted = 64
+
+// stageAcceptedLoop begins to send to the hub, from where it has this peer's streams to.
+func (r *Room) stageAcceptedLoop(hub peer.ID, have []*wire.StreamMark) {
+	if r.feeding[hub] == nil {
+		r.have[hub] = have[:min(len(have), maxWanted)]
+	}
+	r.setHubLoop(hub)
 }
 
 // watchStageLoop lets go of publishers who have been away or silent for as long as a slot waits, and of the hub when nothing

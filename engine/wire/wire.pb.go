@@ -2839,6 +2839,7 @@ type StageAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // "not_allowed", "not_hub", "full"
 	Hub           *Candidate             `protobuf:"bytes,2,opt,name=hub,proto3" json:"hub,omitempty"`       // where to ask instead
+	Have          []*StreamMark          `protobuf:"bytes,60,rep,name=have,proto3" json:"have,omitempty"`    // next number wanted of each of the publisher's streams that the hub has something of
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2883,6 +2884,13 @@ func (x *StageAnswer) GetReason() string {
 func (x *StageAnswer) GetHub() *Candidate {
 	if x != nil {
 		return x.Hub
+	}
+	return nil
+}
+
+func (x *StageAnswer) GetHave() []*StreamMark {
+	if x != nil {
+		return x.Have
 	}
 	return nil
 }
@@ -4350,10 +4358,11 @@ const file_wire_proto_rawDesc = "" +
 	"\ttimestamp\x18\x02 \x01(\rR\ttimestamp\x12\x17\n" +
 	"\aunix_us\x18\x03 \x01(\x03R\x06unixUs\")\n" +
 	"\tStageJoin\x12\x1c\n" +
-	"\tannounces\x18\x01 \x03(\fR\tannounces\"Q\n" +
+	"\tannounces\x18\x01 \x03(\fR\tannounces\"\x80\x01\n" +
 	"\vStageAnswer\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12*\n" +
-	"\x03hub\x18\x02 \x01(\v2\x18.castd.wire.v1.CandidateR\x03hub\"\x94\x01\n" +
+	"\x03hub\x18\x02 \x01(\v2\x18.castd.wire.v1.CandidateR\x03hub\x12-\n" +
+	"\x04have\x18< \x03(\v2\x19.castd.wire.v1.StreamMarkR\x04have\"\x94\x01\n" +
 	"\bHopOffer\x12\x14\n" +
 	"\x05ufrag\x18\x01 \x01(\tR\x05ufrag\x12\x1a\n" +
 	"\bpassword\x18\x02 \x01(\tR\bpassword\x12 \n" +
@@ -4606,21 +4615,22 @@ var file_wire_proto_depIdxs = []int32{
 	32, // 37: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
 	33, // 38: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
 	12, // 39: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
-	39, // 40: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
-	41, // 41: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
-	42, // 42: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
-	40, // 43: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
-	26, // 44: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	44, // 45: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
-	46, // 46: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
-	7,  // 47: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
-	7,  // 48: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
-	50, // 49: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
-	50, // [50:50] is the sub-list for method output_type
-	50, // [50:50] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	26, // 40: castd.wire.v1.StageAnswer.have:type_name -> castd.wire.v1.StreamMark
+	39, // 41: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
+	41, // 42: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
+	42, // 43: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
+	40, // 44: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
+	26, // 45: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
+	44, // 46: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
+	46, // 47: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
+	7,  // 48: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
+	7,  // 49: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
+	50, // 50: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
+	51, // [51:51] is the sub-list for method output_type
+	51, // [51:51] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
