@@ -157,7 +157,7 @@ func (sl *slot) apply(m *wire.Manifest, from peer.ID, now time.Time) {
 				s.wanted(number, now)
 			}
 		}
-		s.marked(run.First+uint64(len(run.Hashes)/relay.HashSize)-1, now)
+		s.named(run.First+uint64(len(run.Hashes)/relay.HashSize)-1, now)
 	}
 	for _, skip := range m.Skips {
 		s := media[wire.StreamID(skip.Stream)]
@@ -191,8 +191,30 @@ const maxSkip = 1 << 20
 
 // wanted tells the stream that there is no right packet under a number that is vouched for.
 func (s *stream) wanted(number uint64, now time.Time) {
+	s.lacks(func() {
+		if s.repair.Expected(number) {
+			s.repair.Wanted(number, now)
+		}
+	})
+}
+
+// named takes the highest number that a manifest vouches for. Manifests overtake packets: they also come by a second parent's
+// shorter way, here or to the parent.
+func (s *stream) named(number uint64, now time.Time) {
+	if s.local {
+		return
+	}
+	s.lacks(func() {
+		if s.repair.Quiet(now) {
+			s.repair.Highest(number, now)
+		}
+	})
+}
+
+// lacks lets f say what is missing, and has it asked for.
+func (s *stream) lacks(f func()) {
 	s.mu.Lock()
-	s.repair.Wanted(number, now)
+	f()
 	_, due := s.repair.Next()
 	s.mu.Unlock()
 	if due && !s.gaps.Swap(true) {
@@ -202,15 +224,8 @@ func (s *stream) wanted(number uint64, now time.Time) {
 
 // marked tells the stream that its numbers reach at least to number: the tail may be missing.
 func (s *stream) marked(number uint64, now time.Time) {
-	if s.local {
-		return
-	}
-	s.mu.Lock()
-	s.repair.Highest(number, now)
-	_, due := s.repair.Next()
-	s.mu.Unlock()
-	if due && !s.gaps.Swap(true) {
-		s.room.e.repairer.wake()
+	if !s.local {
+		s.lacks(func() { s.repair.Highest(number, now) })
 	}
 }
 

@@ -198,7 +198,7 @@ func (r *Room) news(from peer.ID, in tree.Pulse, audience int, now time.Time) bo
 	if hs == nil {
 		return true
 	}
-	in.MediaAge = 0 // it counts between a child and its parent only
+	in.MediaAge, in.RTT, in.OriginAge = 0, 0, 0 // these change with each pulse; every repeatNews is often enough for them
 	old := hs.told[r.tag]
 	if old.pulse == in && old.audience == audience && now.Sub(old.at) < repeatNews {
 		return false

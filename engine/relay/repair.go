@@ -286,6 +286,12 @@ func (r *Repair) Wanted(number uint64, now time.Time) {
 	r.lack(number, number+1, now, now, r.fresh)
 }
 
+// Expected reports whether the number should have come: one above it has, or the parent has said that it was sent.
+func (r *Repair) Expected(number uint64) bool { return r.started && number < r.next }
+
+// Quiet reports whether nothing newer than all before has come for so long that what is above it is missing rather than on its way.
+func (r *Repair) Quiet(now time.Time) bool { return now.Sub(r.freshAt) >= silence }
+
 // Skip says that numbers first to last never come.
 func (r *Repair) Skip(first, last uint64) {
 	if last = min(last, wire.MaxNumber); first > last {

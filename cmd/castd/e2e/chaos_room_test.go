@@ -284,6 +284,7 @@ func (n *faultNet) site() *faultSite {
 	n.t.Cleanup(func() { n.tell("ip", "netns", "del", s.ns) })
 	cable := fmt.Sprintf("%sv%d", n.prefix, n.used)
 	n.run("ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", s.ns)
+	n.t.Cleanup(func() { n.tell("ip", "link", "del", cable) }) // with the namespace it would go some time later, and the next test takes the name
 	n.run("ip", "link", "set", cable, "master", n.bridge)
 	n.run("ip", "link", "set", cable, "up")
 	n.in(s, "ip", "addr", "add", s.addr+"/24", "dev", "eth0")
