@@ -232,7 +232,8 @@ const commands = {
   // flow looks for some seconds at what a viewer gets.
   async flow({ as, seconds }) {
     const page = pages.get(as);
-    const a = await stats(page);
+    let a = await stats(page); // which has pictures and sound from the first packet of each on
+    for (const end = Date.now() + 10_000; !(a.video && a.audio) && Date.now() < end; a = await stats(page)) await sleep(50);
     await sleep(1000 * seconds);
     const b = await stats(page);
     const took = (b.at - a.at) / 1000;
