@@ -31,6 +31,9 @@ func (r *repairer) wake() {
 // nackNumbers bounds the numbers of one stream in one request, so that it fits a datagram.
 const nackNumbers = 120
 
+// resendBatch is how many packets are sent again by one call.
+const resendBatch = 32
+
 func (r *repairer) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -125,18 +128,22 @@ func (e *Engine) nacked(h Hop, n *wire.Nack) {
 	if s == nil || hs == nil || hs.Hop != h || len(n.Numbers) > 4*nackNumbers || !s.room.serves(h.Peer()) {
 		return
 	}
-	now := time.Now()
-	buf := make([]byte, wire.MaxPacket)
-	for _, number := range n.Numbers {
-		if !hs.repairs.take(now) {
-			return
-		}
-		if size, state := s.store.Get(number, buf); state == relay.StateUnconfirmed || state == relay.StateConfirmed {
-			if e.keepsBack(s.kind, buf[:size]) {
-				continue // it is missing because it was not sent
+	now, most := time.Now(), min(len(n.Numbers), resendBatch)
+	buf, pkts := make([]byte, most*wire.MaxPacket), make([][]byte, 0, most)
+	for numbers := range slices.Chunk(n.Numbers, resendBatch) {
+		pkts = pkts[:0]
+		for i, number := range numbers {
+			if !hs.repairs.take(now) {
+				break
 			}
-			_, _ = h.WritePackets([][]byte{buf[:size]})
-			e.metrics.resent.Add(1)
+			b := buf[i*wire.MaxPacket : (i+1)*wire.MaxPacket]
+			size, state := s.store.Get(number, b)
+			if state != relay.StateUnconfirmed && state != relay.StateConfirmed || e.keepsBack(s.kind, b[:size]) {
+				continue // what was kept back is missing because it was not sent
+			}
+			pkts = append(pkts, b[:size])
 		}
+		_, _ = h.WritePackets(pkts)
+		e.metrics.resent.Add(uint64(len(pkts)))
 	}
 }
