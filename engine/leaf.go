@@ -16,8 +16,9 @@ import (
 // published at this peer are confirmed from the start. How long is waited:
 //
 //   - for a missing packet as long as repair still asks for it, and no longer than missingPatience after a later one came;
-//   - for the manifest of a packet that is there, unverifiedPatience: a publisher sends manifests twenty times a second and
-//     relays repair them first, so what has none by then is forged, or its publisher is gone.
+//   - for the manifest of a packet that is there, unverifiedPatience, and missingPatience since one has vouched for a later packet: a
+//     publisher sends manifests twenty times a second and relays repair them first, so what has none by then is forged. While nothing
+//     later is vouched for, waiting holds up nothing: what came last before a peer above died gets its manifest from whoever feeds next.
 //
 // Nothing unconfirmed is ever delivered.
 
@@ -59,6 +60,7 @@ type cursor struct {
 	started   bool
 	backlogTo uint64    // numbers up to here were old when playout began
 	blocked   time.Time // since when next has been awaited; zero if it is not
+	passed    time.Time // since when something later has been vouched for, and next has not; zero if nothing has
 }
 
 func newLeaf(r *Room) *leaf {
@@ -273,14 +275,22 @@ func (l *leaf) drain(c *cursor, now time.Time) (waiting bool) {
 			c.advance(lowest)
 			continue
 		case relay.StateUnconfirmed:
-			if c.wait(now) < unverifiedPatience {
+			waited := c.wait(now)
+			vouched, ok := s.store.Vouched()
+			if !ok || vouched <= c.next {
+				return false // the manifest will tell
+			}
+			if c.passed.IsZero() {
+				c.passed = now
+			}
+			if waited < unverifiedPatience || now.Sub(c.passed) < missingPatience {
 				return true
 			}
 			l.unverified.Add(1)
-			blocked := c.blocked
+			blocked, passed := c.blocked, c.passed
 			c.advance(c.next + 1)
-			if vouched, ok := s.store.Vouched(); ok && c.next < vouched && s.store.State(c.next) == relay.StateUnconfirmed {
-				c.blocked = blocked // one manifest missing, one wait
+			if c.next < vouched && s.store.State(c.next) == relay.StateUnconfirmed {
+				c.blocked, c.passed = blocked, passed // one manifest missing, one wait
 			}
 			continue
 		}
@@ -302,7 +312,7 @@ func (l *leaf) drain(c *cursor, now time.Time) (waiting bool) {
 	}
 }
 
-func (c *cursor) advance(to uint64) { c.next, c.blocked = to, time.Time{} }
+func (c *cursor) advance(to uint64) { c.next, c.blocked, c.passed = to, time.Time{}, time.Time{} }
 
 func (c *cursor) wait(now time.Time) time.Duration {
 	if c.blocked.IsZero() {

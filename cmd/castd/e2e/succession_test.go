@@ -20,18 +20,11 @@ func sameUser(t *testing.T, as *process) string {
 }
 
 // TestHubIsKilled kills the hub while somebody else publishes: a second device of the owner takes its place, and the room goes on.
-// What was on its way through the hub when it died may be missing, which the test prints: at most the pictures of one group.
+// Nothing is missing afterwards: what was on its way through the hub when it died comes from whoever has it.
 func TestHubIsKilled(t *testing.T) {
 	out, file := succession(t, (*process).kill, 3500)
-	for _, track := range []string{"a", "v"} {
-		got, want := len(packets(t, out, track)), len(packets(t, file, track))
-		if got < want {
-			t.Logf("track %s has %d packets of %d: that nothing is missing is NOT met in this run", track, got, want)
-		}
-		if want-got > 25 || got > want { // a second of pictures
-			t.Errorf("track %s has %d packets, want %d", track, got, want)
-		}
-	}
+	same(t, out, file, "a")
+	same(t, out, file, "v")
 }
 
 // TestHubGoes: a hub that is told to end hands over, and nobody notices.
