@@ -1,6 +1,9 @@
 package tree
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // What comes back to a search: answers to probes and joins, and hops.
 
@@ -22,12 +25,16 @@ func (r *Router) recvProbeReply(from ID, m *MsgProbeReply) {
 		if e := r.cache.find(from); e != nil && path != nil {
 			e.Depth, e.Free, e.rtt, e.seen = uint32(len(path)-1), min(m.Free, MaxSlots), rtt, r.now
 			e.Delay, e.Coord, e.Branch = clampDelay(m.Delay), m.Coord.Clamp(), BranchOf(path)
+			e.crowded = time.Time{}
+			if m.Crowded {
+				e.crowded = r.now.Add(crowdedFor)
+			}
 		}
 		if r.fits(s, from, path) {
 			if s.spare() {
 				a.quality = spareQuality(r.cfg.Self, r.parent.peer, r.path, path)
 			}
-			a.cost, a.usable = offer{path, m.Free, m.Reserve, rtt, clampDelay(m.Delay)}.cost(s.kind, r.slots, a.quality)
+			a.cost, a.usable = offer{path, m.Free, m.Reserve, rtt, clampDelay(m.Delay), m.Crowded}.cost(s.kind, r.slots, a.quality)
 			if s.look && !better(a.cost, r.cost()) {
 				a.usable = false
 			}

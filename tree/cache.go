@@ -1,10 +1,7 @@
 package tree
 
 import (
-	"cmp"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/castd/castd/tree/coord"
@@ -21,30 +18,50 @@ type entry struct {
 	rtt      time.Duration // 0: not measured
 	failures int           // in a row
 	retry    time.Time     // not asked before, unless there is nobody else
+	crowded  time.Time     // until then it is not asked for a better backup
 }
 
-// cache holds candidates, sorted by id so that nothing depends on the order of a map. When it is full the worst goes.
+// crowdedFor is how long a peer that has no room for idle children is not asked for a better backup than there is.
+const crowdedFor = 30 * time.Second
+
+// cache holds candidates. Their order means nothing, but is the same for the same inputs. When it is full the worst goes. A pointer
+// to an entry is good until the next add or remove.
 type cache struct {
-	list []*entry
-	keep ID // the origin: whoever knows it finds the others
+	list []entry
+	keys []uint64 // of list, side by side, so that a look at all of them touches little memory
+	keep ID       // the origin: whoever knows it finds the others
+}
+
+// keyOf tells most peers apart by their last octets, which in the ids of libp2p belong to a public key.
+func keyOf(id ID) uint64 {
+	var k uint64
+	for i := max(0, len(id)-8); i < len(id); i++ {
+		k = k<<8 | uint64(id[i])
+	}
+	return k
 }
 
 func (c *cache) find(id ID) *entry {
-	if i, ok := c.search(id); ok {
-		return c.list[i]
+	if i := c.index(id); i >= 0 {
+		return &c.list[i]
 	}
 	return nil
 }
 
-func (c *cache) search(id ID) (int, bool) {
-	return slices.BinarySearchFunc(c.list, id, func(e *entry, id ID) int { return strings.Compare(string(e.Peer), string(id)) })
+// index returns the place of a peer in the list, -1 where it is not known.
+func (c *cache) index(id ID) int {
+	key := keyOf(id)
+	for i, k := range c.keys {
+		if k == key && c.list[i].Peer == id {
+			return i
+		}
+	}
+	return -1
 }
 
 // add merges a description and reports whether it is of a peer unknown before, or one that has got room.
 func (c *cache) add(now time.Time, rng *rand.Rand, d Candidate) bool {
-	i, ok := c.search(d.Peer)
-	if ok {
-		e := c.list[i]
+	if e := c.find(d.Peer); e != nil {
 		news := e.Free == 0 && d.Free > 0
 		if len(d.Addrs) == 0 {
 			d.Addrs = e.Addrs
@@ -55,29 +72,41 @@ func (c *cache) add(now time.Time, rng *rand.Rand, d Candidate) bool {
 		e.Candidate, e.seen = d, now
 		return news
 	}
-	e := &entry{Candidate: d, seen: now}
-	c.list = slices.Insert(c.list, i, e)
-	if len(c.list) <= cacheSize {
+	e := entry{Candidate: d, seen: now}
+	if len(c.list) < cacheSize {
+		c.list, c.keys = append(c.list, e), append(c.keys, keyOf(d.Peer))
 		return true
 	}
+	// One that is drawn in place of the newcomer is the newcomer itself.
 	worst, most := -1, 0
 	for range evictAmong {
-		k := rng.IntN(len(c.list))
-		if v := c.list[k].value(now); c.list[k].Peer != c.keep && (worst < 0 || v > most) {
+		k := rng.IntN(cacheSize + 1)
+		v := 0
+		if k < cacheSize {
+			if c.list[k].Peer == c.keep {
+				continue
+			}
+			v = c.list[k].value(now)
+		} else {
+			v = e.value(now)
+		}
+		if worst < 0 || v > most {
 			worst, most = k, v
 		}
 	}
-	if worst < 0 {
-		worst = i // nothing but the origin was drawn
+	if worst < 0 || worst == cacheSize { // nothing but the origin was drawn
+		return false
 	}
-	gone := c.list[worst]
-	c.list = slices.Delete(c.list, worst, worst+1)
-	return gone != e
+	c.list[worst], c.keys[worst] = e, keyOf(d.Peer)
+	return true
 }
 
 func (c *cache) remove(id ID) {
-	if i, ok := c.search(id); ok {
-		c.list = slices.Delete(c.list, i, i+1)
+	if i := c.index(id); i >= 0 {
+		last := len(c.list) - 1
+		c.list[i], c.keys[i] = c.list[last], c.keys[last]
+		c.list[last] = entry{}
+		c.list, c.keys = c.list[:last], c.keys[:last]
 	}
 }
 
@@ -171,16 +200,12 @@ func (e *entry) rank(a asker) time.Duration {
 	return v
 }
 
-// order returns the entries that skip does not exclude, best first; ranks are taken +-10 %, so that not everybody asks the same.
+// order keeps the best of the entries that skip does not exclude; ranks are taken +-10 %, so that not everybody asks the same.
 // Those that failed lately come last.
-func (c *cache) order(now time.Time, rng *rand.Rand, a asker, skip func(ID) bool) []*entry {
-	type ranked struct {
-		e *entry
-		v time.Duration
-	}
-	all := make([]ranked, 0, len(c.list))
-	for _, e := range c.list {
-		if skip(e.Peer) {
+func (c *cache) order(now time.Time, rng *rand.Rand, a asker, n int, skip func(*entry, uint64) bool) (out picks) {
+	for i := range c.list {
+		e := &c.list[i]
+		if skip(e, c.keys[i]) {
 			continue
 		}
 		v := e.rank(a)
@@ -188,14 +213,7 @@ func (c *cache) order(now time.Time, rng *rand.Rand, a asker, skip func(ID) bool
 		if now.Before(e.retry) {
 			v += time.Hour + e.retry.Sub(now)
 		}
-		all = append(all, ranked{e, v})
-	}
-	slices.SortFunc(all, func(a, b ranked) int {
-		return cmp.Or(cmp.Compare(a.v, b.v), strings.Compare(string(a.e.Peer), string(b.e.Peer)))
-	})
-	out := make([]*entry, len(all))
-	for i, r := range all {
-		out[i] = r.e
+		out.add(pick{entry: e, v: v}, n)
 	}
 	return out
 }

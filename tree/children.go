@@ -83,11 +83,14 @@ func (r *Router) room(c *child) int {
 	return r.slots + r.cfg.reserve(r.slots) - r.used(Ordinary, c) - r.onReserve(c)
 }
 
+// crowded tells whether this peer takes no more idle children, c not counted.
+func (r *Router) crowded(c *child) bool { return r.used(Backup, c) >= r.cfg.backups(r.slots) }
+
 // moving tells whether this peer has asked for another place than it has.
 func (r *Router) moving() bool { return r.seek != nil && len(r.seek.attempts) > 0 }
 
 func (r *Router) recvProbe(from ID, m *MsgProbe) {
-	a := &MsgProbeReply{Nonce: m.Nonce, Path: r.path, Free: uint32(r.free()), Delay: r.delay(), Coord: r.coord.Coord()}
+	a := &MsgProbeReply{Nonce: m.Nonce, Path: r.path, Free: uint32(r.free()), Delay: r.delay(), Coord: r.coord.Coord(), Crowded: r.crowded(nil)}
 	if r.path != nil && !r.moving() && len(r.path) <= r.cfg.MaxDepth {
 		if a.Free == 0 && r.weaker(r.child(from), m.Slots, m.Coord.Clamp()) != nil {
 			a.Free = 1
@@ -180,7 +183,7 @@ func (r *Router) place(c *child, m *MsgJoin) (kind ChildKind, victim ID, ok bool
 		return c.kind, "", true // it has forgotten its place
 	}
 	if m.Kind == Backup {
-		return Backup, "", c != nil && c.shown() || r.used(Backup, c) < r.cfg.backups(r.slots)
+		return Backup, "", c != nil && c.shown() || !r.crowded(c)
 	}
 	room := r.room(c)
 	if r.used(Ordinary, c) < r.offered() && room > 0 {

@@ -24,6 +24,7 @@ type offer struct {
 	free, reserve uint32
 	rtt           time.Duration
 	delay         time.Duration // 0: not known
+	crowded       bool          // takes no more idle children
 }
 
 // placeCost returns how good a place is, smaller being better, below a peer at this depth with this delay from the origin.
@@ -45,7 +46,7 @@ func (o offer) cost(kind ChildKind, slots, quality int) (time.Duration, bool) {
 	c := placeCost(len(o.path)-1, o.delay, o.rtt)
 	switch kind {
 	case Backup: // how deep does not matter, and if it did all would ask the same few
-		return o.rtt + time.Duration(3-quality)*spareCost, quality > 0 && o.free+o.reserve > 0
+		return o.rtt + time.Duration(3-quality)*spareCost, quality > 0 && !o.crowded && o.free+o.reserve > 0
 	case Orphan:
 		if o.free == 0 && o.reserve > 0 {
 			return c + reserveCost, true

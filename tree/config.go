@@ -85,7 +85,7 @@ func DefaultConfig(self ID) Config {
 		BackoffMin: 50 * time.Millisecond, BackoffMax: 5 * time.Second,
 		Settle: time.Second, Dwell: 5 * time.Second, LookEvery: 45 * time.Second, Heads: 2, Patience: 1500 * time.Millisecond,
 		DisplaceTimeout: 5 * time.Second, DisplaceGap: time.Second, DistrustFor: 10 * time.Minute,
-		AdvertEvery: 10 * time.Second, AdvertGap: time.Second, PathEvery: 10 * time.Second,
+		AdvertEvery: 10 * time.Second, AdvertGap: time.Second, PathEvery: 20 * time.Second,
 		AudioShare: 0.05, MaxDepth: MaxPath - 1,
 	}
 }

@@ -35,7 +35,11 @@ func describeMsg(m Message, nonce func(uint64) string) string {
 	case *MsgProbe:
 		return fmt.Sprintf("probe %s slots=%d", nonce(m.Nonce), m.Slots)
 	case *MsgProbeReply:
-		return fmt.Sprintf("reply %s free=%d reserve=%d path=%s%s", nonce(m.Nonce), m.Free, m.Reserve, pathString(m.Path), candString(m.Candidates))
+		crowded := ""
+		if m.Crowded {
+			crowded = " crowded"
+		}
+		return fmt.Sprintf("reply %s free=%d reserve=%d path=%s%s%s", nonce(m.Nonce), m.Free, m.Reserve, pathString(m.Path), candString(m.Candidates), crowded)
 	case *MsgJoin:
 		return fmt.Sprintf("join %s %s slots=%d avoid=%s", nonce(m.Nonce), m.Kind, m.Slots, pathString(m.Avoid))
 	case *MsgAccept:

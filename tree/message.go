@@ -28,6 +28,7 @@ type (
 		Candidates    []Candidate
 		Delay         time.Duration // from the origin to the sender
 		Coord         coord.Coord   // of the sender
+		Crowded       bool          // the sender takes no more idle children
 	}
 	// MsgJoin asks to become a child. From a child it asks to become one of another kind.
 	MsgJoin struct {

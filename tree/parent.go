@@ -113,12 +113,12 @@ func (r *Router) repair(reason string, lost ID, prefer []ID) {
 	s.width = 1 + hedges
 	if b := r.backup; b != nil && b.path != nil && s.attempt(b.peer) < 0 && b.peer != lost {
 		if _, up := r.hops[b.peer]; up {
-			s.asks = append(s.asks, ask{peer: b.peer})
+			s.asks = append(s.asks, ask{peer: b.peer, key: keyOf(b.peer)})
 			r.join(s, b.peer, 0)
 		}
 	}
 	for _, c := range r.next(s, max(0, s.width-len(s.attempts))) {
-		s.asks = append(s.asks, ask{peer: c.Peer})
+		s.asks = append(s.asks, ask{peer: c.Peer, key: keyOf(c.Peer)})
 		r.join(s, c.Peer, 0)
 	}
 }
@@ -133,11 +133,11 @@ func (r *Router) seekPlace(kind ChildKind, reason string, prefer []ID) {
 func (r *Router) searchEnded(s *search) {
 	if s.spare() {
 		r.spareTries++
-		longest := maxSpareGap
+		shortest, longest := r.cfg.Settle, maxSpareGap
 		if r.backup != nil { // only a better one is wanted
-			longest *= 4
+			shortest, longest = r.cfg.Dwell, 4*longest
 		}
-		r.spareAt = r.now.Add(backoff(r.spareTries, r.cfg.Settle, longest, r.rng))
+		r.spareAt = r.now.Add(backoff(r.spareTries, shortest, longest, r.rng))
 		return
 	}
 	r.improveTries++

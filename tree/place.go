@@ -59,8 +59,8 @@ func (r *Router) improve() {
 // hope tells whether a candidate may be better by far than the place there is, as coordinates foretell.
 func (r *Router) hope(s *search) bool {
 	now, c := r.cost(), r.coord.Coord()
-	for _, e := range r.cache.list {
-		if r.promising(e, now, c) && !r.barred(s, e.Peer) {
+	for i := range r.cache.list {
+		if e := &r.cache.list[i]; r.promising(e, now, c) && !r.barred(s, e.Peer) {
 			return true
 		}
 	}

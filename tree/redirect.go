@@ -97,8 +97,9 @@ func (r *Router) candidates(to asking, n int) []Candidate {
 	rest := n - len(out)
 	a := asker{coord: to.coord, slots: int(to.slots), spare: to.spare, branch: BranchOf(r.path)}
 	best := (rest + 1) / 2
-	for _, e := range r.cache.list {
-		if r.nameable(e, to.peer, out) {
+	not := keyOf(to.peer)
+	for i := range r.cache.list {
+		if e := &r.cache.list[i]; (r.cache.keys[i] != not || e.Peer != to.peer) && r.nameable(e, out) {
 			far.add(pick{entry: e, v: e.rank(a)}, best)
 		}
 	}
@@ -110,8 +111,8 @@ func (r *Router) candidates(to asking, n int) []Candidate {
 		if len(out) == n {
 			break
 		}
-		e := r.cache.list[(from+i)%len(r.cache.list)]
-		if r.nameable(e, to.peer, out) {
+		e := &r.cache.list[(from+i)%len(r.cache.list)]
+		if e.Peer != to.peer && r.nameable(e, out) {
 			out = append(out, e.Candidate)
 		}
 	}
@@ -119,8 +120,8 @@ func (r *Router) candidates(to asking, n int) []Candidate {
 }
 
 // nameable tells whether a candidate is fit to be named besides those that are.
-func (r *Router) nameable(e *entry, to ID, named []Candidate) bool {
-	if e.Peer == to || r.now.Before(e.retry) || r.distrusted(e.Peer) {
+func (r *Router) nameable(e *entry, named []Candidate) bool {
+	if r.now.Before(e.retry) || r.distrusted(e.Peer) {
 		return false
 	}
 	for i := range named {

@@ -96,8 +96,7 @@ func (r *Router) Step(now time.Time, in Input) []Action {
 		}
 	}
 	r.now = now
-	if a, ok := in.(Alive); ok && r.phase == running && (r.parent == nil || r.parent.peer != a.Peer || !r.parent.suspect) {
-		r.heardFrom(a.Peer, a.At, true) // of which nothing follows before a Tick: there are as many of these as neighbours
+	if r.phase == running && r.noted(in) {
 		return r.acts
 	}
 	r.handle(in)
@@ -110,6 +109,26 @@ func (r *Router) Step(now time.Time, in Input) []Action {
 	}
 	r.finish()
 	return r.acts
+}
+
+// noted takes an input of which nothing follows before a Tick, and tells whether it was one. There are many of these: signs of life
+// from each neighbour, adverts of the whole room.
+func (r *Router) noted(in Input) bool {
+	switch in := in.(type) {
+	case Alive:
+		if p := r.parent; p != nil && p.suspect && p.peer == in.Peer {
+			return false
+		}
+		r.heardFrom(in.Peer, in.At, true)
+		return true
+	case Candidates:
+		if r.seek != nil || r.spareSeek != nil {
+			return false
+		}
+		r.handle(in)
+		return true
+	}
+	return false
 }
 
 // slept allows for this process having been stopped, as the last deadline has passed long ago: the silence since then is not the

@@ -43,6 +43,7 @@ type search struct {
 // ask is a probe of a round. Peers that were asked for a place without a probe have one too, already used.
 type ask struct {
 	peer     ID
+	key      uint64 // keyOf(peer)
 	nonce    uint64
 	sent     time.Time
 	estimate time.Duration // of cost, by hearsay
@@ -69,6 +70,16 @@ func (s *search) attempt(peer ID) int {
 
 func (s *search) asked(peer ID) int {
 	return slices.IndexFunc(s.asks, func(a ask) bool { return a.peer == peer })
+}
+
+// knows tells whether a peer was asked in this round.
+func (s *search) knows(peer ID, key uint64) bool {
+	for i := range s.asks {
+		if s.asks[i].key == key && s.asks[i].peer == peer {
+			return true
+		}
+	}
+	return false
 }
 
 // spare tells whether the search is for a backup.
@@ -223,7 +234,7 @@ func (r *Router) probeBetter(s *search, cost time.Duration) bool {
 	}
 	for _, id := range s.prefer {
 		e := r.cache.find(id)
-		if e == nil || e.Free == 0 || e.estimate(r.coord.Coord()) >= cost || s.asked(id) >= 0 || r.barred(s, id) || r.hopeless(s, id) {
+		if e == nil || e.Free == 0 || e.estimate(r.coord.Coord()) >= cost || s.asked(id) >= 0 || r.barred(s, id) || r.hopeless(s, e) {
 			continue
 		}
 		if s.waiting() >= maxProbes || len(s.asks) >= s.maxAsked() {
@@ -240,7 +251,7 @@ func (r *Router) probeBetter(s *search, cost time.Duration) bool {
 
 // ask probes a candidate.
 func (r *Router) ask(s *search, e *entry) {
-	a := ask{peer: e.Peer, nonce: r.rng.Uint64(), sent: r.now, estimate: e.estimate(r.coord.Coord()), waiting: true}
+	a := ask{peer: e.Peer, key: keyOf(e.Peer), nonce: r.rng.Uint64(), sent: r.now, estimate: e.estimate(r.coord.Coord()), waiting: true}
 	s.asks = append(s.asks, a)
 	r.send(a.peer, &MsgProbe{Nonce: a.nonce, Slots: uint32(r.slots), Coord: r.coord.Coord(), Terse: s.spare() || s.look})
 }
@@ -284,38 +295,39 @@ func (r *Router) probe(s *search) int {
 
 // next returns up to n candidates that were not asked in this round, preferred ones first.
 func (r *Router) next(s *search, n int) []*entry {
-	skip := func(id ID) bool {
-		return s.asked(id) >= 0 || r.barred(s, id) || r.hopeless(s, id)
+	skip := func(e *entry, key uint64) bool {
+		return s.knows(e.Peer, key) || r.hopeless(s, e) || r.barred(s, e.Peer)
 	}
-	var out []*entry
+	out := make([]*entry, 0, n)
 	for _, id := range s.prefer {
-		if e := r.cache.find(id); len(out) < n && e != nil && !skip(id) {
+		if e := r.cache.find(id); len(out) < n && e != nil && !skip(e, keyOf(id)) {
 			out = append(out, e)
 		}
 	}
-	for _, e := range r.cache.order(r.now, r.rng, r.asker(s), skip) {
-		if len(out) >= n {
-			break
-		}
-		if !slices.ContainsFunc(out, func(o *entry) bool { return o == e }) {
-			out = append(out, e)
-		}
+	if len(out) == n {
+		return out
+	}
+	preferred := out
+	rest := r.cache.order(r.now, r.rng, r.asker(s), n-len(out), func(e *entry, key uint64) bool {
+		return slices.Contains(preferred, e) || skip(e, key)
+	})
+	for _, k := range rest.list[:rest.n] {
+		out = append(out, k.entry)
 	}
 	return out
 }
 
 // hopeless tells whether a candidate is not worth a probe of a search that is not needed: one that is not better by far, or a
-// backup in the branch where the primary path runs already.
-func (r *Router) hopeless(s *search, id ID) bool {
+// backup that had no room lately or is in the branch where the primary path runs already.
+func (r *Router) hopeless(s *search, e *entry) bool {
 	if !s.look && (!s.spare() || r.backup == nil) {
 		return false
 	}
-	e := r.cache.find(id)
-	if e == nil {
-		return true
-	}
 	if s.look {
 		return !r.promising(e, r.cost(), r.coord.Coord())
+	}
+	if r.now.Before(e.crowded) {
+		return true
 	}
 	branch := BranchOf(r.path)
 	return r.backup.quality >= bestQuality-1 && branch != 0 && e.Branch == branch

@@ -48,16 +48,18 @@ func TestCost(t *testing.T) {
 		want    time.Duration
 		ok      bool
 	}{
-		{offer{flat, 1, 0, 10 * ms, 0}, Ordinary, 0, 0, 65 * ms, true}, // delay not known: by levels
-		{offer{deep, 1, 0, 10 * ms, 0}, Ordinary, 0, 0, 125 * ms, true},
-		{offer{deep, 1, 0, 10 * ms, 20 * ms}, Ordinary, 0, 0, 45 * ms, true},
-		{offer{flat, 0, 1, 10 * ms, 40 * ms}, Ordinary, 0, 0, 0, false},
-		{offer{flat, 0, 1, 10 * ms, 40 * ms}, Ordinary, 2, 0, 10055 * ms, true},
-		{offer{flat, 0, 1, 10 * ms, 40 * ms}, Orphan, 0, 0, 75 * ms, true},
-		{offer{flat, 0, 0, 10 * ms, 40 * ms}, Orphan, 0, 0, 0, false},
-		{offer{flat, 0, 1, 10 * ms, 40 * ms}, Backup, 0, 3, 10 * ms, true},
-		{offer{flat, 0, 1, 10 * ms, 40 * ms}, Backup, 0, 0, 0, false},
-		{offer{flat, 0, 0, 10 * ms, 40 * ms}, Backup, 0, 3, 0, false},
+		{offer{path: flat, free: 1, reserve: 0, rtt: 10 * ms, delay: 0}, Ordinary, 0, 0, 65 * ms, true}, // delay not known: by levels
+		{offer{path: deep, free: 1, reserve: 0, rtt: 10 * ms, delay: 0}, Ordinary, 0, 0, 125 * ms, true},
+		{offer{path: deep, free: 1, reserve: 0, rtt: 10 * ms, delay: 20 * ms}, Ordinary, 0, 0, 45 * ms, true},
+		{offer{path: flat, free: 0, reserve: 1, rtt: 10 * ms, delay: 40 * ms}, Ordinary, 0, 0, 0, false},
+		{offer{path: flat, free: 0, reserve: 1, rtt: 10 * ms, delay: 40 * ms}, Ordinary, 2, 0, 10055 * ms, true},
+		{offer{path: flat, free: 0, reserve: 1, rtt: 10 * ms, delay: 40 * ms}, Orphan, 0, 0, 75 * ms, true},
+		{offer{path: flat, free: 0, reserve: 0, rtt: 10 * ms, delay: 40 * ms}, Orphan, 0, 0, 0, false},
+		{offer{path: flat, free: 0, reserve: 1, rtt: 10 * ms, delay: 40 * ms}, Backup, 0, 3, 10 * ms, true},
+		{offer{path: flat, free: 0, reserve: 1, rtt: 10 * ms, delay: 40 * ms}, Backup, 0, 0, 0, false},
+		{offer{path: flat, free: 0, reserve: 0, rtt: 10 * ms, delay: 40 * ms}, Backup, 0, 3, 0, false},
+		{offer{path: flat, free: 1, reserve: 1, rtt: 10 * ms, delay: 40 * ms, crowded: true}, Backup, 0, 3, 0, false},
+		{offer{path: flat, free: 1, reserve: 1, rtt: 10 * ms, delay: 40 * ms, crowded: true}, Ordinary, 0, 0, 55 * ms, true},
 	} {
 		got, ok := c.o.cost(c.kind, c.slots, c.quality)
 		if ok != c.ok || ok && got != c.want {
@@ -111,22 +113,34 @@ func TestCacheBound(t *testing.T) {
 	for i := range 1000 {
 		now = now.Add(10 * time.Millisecond)
 		c.add(now, rng, Candidate{Peer: ID(strconv.Itoa(rng.IntN(500))), Depth: uint32(rng.IntN(10)), Free: uint32(i % 3)})
-		if len(c.list) > cacheSize || !slices.IsSortedFunc(c.list, func(a, b *entry) int { return strings.Compare(string(a.Peer), string(b.Peer)) }) {
-			t.Fatal("cache out of order or bounds")
+		if len(c.list) > cacheSize || len(c.keys) != len(c.list) {
+			t.Fatal("cache out of bounds")
+		}
+		if i == 900 {
+			c.remove(c.list[7].Peer)
+		}
+		seen := map[ID]bool{}
+		for k, e := range c.list {
+			if c.keys[k] != keyOf(e.Peer) || seen[e.Peer] || c.index(e.Peer) != k {
+				t.Fatalf("entry %d, %q, cannot be found", k, e.Peer)
+			}
+			seen[e.Peer] = true
 		}
 	}
 	if c.find("origin") == nil {
 		t.Error("the best was evicted")
 	}
 	c.failed(now, "origin")
-	list := c.order(now, rng, asker{}, func(ID) bool { return false })
-	if len(list) != cacheSize || list[cacheSize-1].Peer != "origin" {
-		t.Error("who failed is not last")
-	}
-	for i := 1; i < len(list)-1; i++ {
-		if float64(list[i-1].rank(asker{})) > 1.25*float64(list[i].rank(asker{})) {
+	some := 0
+	best := c.order(now, rng, asker{}, MaxCandidates, func(*entry, uint64) bool { some++; return some > MaxCandidates && some%2 == 0 })
+	for i := 1; i < best.n; i++ {
+		if float64(best.list[i-1].entry.rank(asker{})) > 1.25*float64(best.list[i].entry.rank(asker{})) {
 			t.Error("not by rank")
 		}
+	}
+	last := c.order(now, rng, asker{}, 2, func(e *entry, _ uint64) bool { return e.Peer != "origin" && e.Peer != best.list[0].entry.Peer })
+	if last.n != 2 || last.list[1].entry.Peer != "origin" {
+		t.Error("who failed is not last")
 	}
 }
 

@@ -1641,6 +1641,7 @@ type ProbeReply struct {
 	Candidates    []*Candidate           `protobuf:"bytes,5,rep,name=candidates,proto3" json:"candidates,omitempty"`
 	DelayUs       uint32                 `protobuf:"varint,20,opt,name=delay_us,json=delayUs,proto3" json:"delay_us,omitempty"` // from the origin to the sender
 	Coord         []byte                 `protobuf:"bytes,21,opt,name=coord,proto3" json:"coord,omitempty"`                     // of the sender
+	Crowded       bool                   `protobuf:"varint,22,opt,name=crowded,proto3" json:"crowded,omitempty"`                // the sender takes no more idle children
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1722,6 +1723,13 @@ func (x *ProbeReply) GetCoord() []byte {
 		return x.Coord
 	}
 	return nil
+}
+
+func (x *ProbeReply) GetCrowded() bool {
+	if x != nil {
+		return x.Crowded
+	}
+	return false
 }
 
 // Join: from a peer that wants to become a child.
@@ -4246,7 +4254,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x05slots\x18\x02 \x01(\rR\x05slots\x12*\n" +
 	"\x05chain\x18\x03 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x14\n" +
 	"\x05coord\x18\x14 \x01(\fR\x05coord\x12\x14\n" +
-	"\x05terse\x18\x15 \x01(\bR\x05terse\"\xcf\x01\n" +
+	"\x05terse\x18\x15 \x01(\bR\x05terse\"\xe9\x01\n" +
 	"\n" +
 	"ProbeReply\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x12\n" +
@@ -4257,7 +4265,8 @@ const file_wire_proto_rawDesc = "" +
 	"candidates\x18\x05 \x03(\v2\x18.castd.wire.v1.CandidateR\n" +
 	"candidates\x12\x19\n" +
 	"\bdelay_us\x18\x14 \x01(\rR\adelayUs\x12\x14\n" +
-	"\x05coord\x18\x15 \x01(\fR\x05coord\"\xfd\x01\n" +
+	"\x05coord\x18\x15 \x01(\fR\x05coord\x12\x18\n" +
+	"\acrowded\x18\x16 \x01(\bR\acrowded\"\xfd\x01\n" +
 	"\x04Join\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12,\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x14\n" +

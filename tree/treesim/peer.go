@@ -155,8 +155,13 @@ func (s *Sim) step(n int32, in tree.Input) {
 		return
 	}
 	s.counted(n)
+	acts := p.r.Step(s.clock(p), in)
+	if _, heard := in.(tree.Candidates); heard && len(acts) == 0 {
+		s.plan(n) // nothing of what its status says has changed
+		return
+	}
 	var do followUp
-	for _, a := range p.r.Step(s.clock(p), in) {
+	for _, a := range acts {
 		s.act(n, a, &do)
 	}
 	s.follow(n, do)

@@ -88,6 +88,9 @@ func size(m tree.Message) int {
 	case *tree.MsgProbeReply:
 		n = number(m.Nonce) + number(uint64(m.Free)) + number(uint64(m.Reserve)) + pathSize(m.Path) + candidatesSize(m.Candidates) +
 			delaySize(m.Delay) + coordSize(m.Coord)
+		if m.Crowded {
+			n += 3
+		}
 	case *tree.MsgJoin:
 		n = number(m.Nonce) + number(uint64(m.Kind)) + number(uint64(m.Slots)) + pathSize(m.Avoid) + addrsSize + coordSize(m.Coord)
 	case *tree.MsgAccept:
