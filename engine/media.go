@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -19,6 +21,7 @@ type StreamState struct {
 	Device      string // publishing peer's id
 	StartedMs   int64  // Unix time at which the slot became live
 	Live        bool
+	EndedAt     time.Time // when this peer heard of its end; zero while it is live
 	Incarnation uint16
 	First       uint64 // first number of this incarnation
 }

@@ -51,7 +51,9 @@ func (r *Room) changeLoop(change room.Change, local *publication) {
 	now := time.Now()
 	for _, st := range change.Ended {
 		if s := (*r.e.streams.Load())[st.ID]; s != nil && s.room == r {
-			s.state.Store(stateOf(st))
+			state := stateOf(st)
+			state.EndedAt = now
+			s.state.Store(state)
 			r.endedAt[st.ID] = now
 		}
 	}

@@ -170,6 +170,9 @@ func (p *remotePeer) Record(ctx context.Context, room string, w io.Writer, o nod
 	if o.UntilEnd {
 		query.Set("until-end", "true")
 	}
+	if !o.Since.IsZero() {
+		query.Set("since", o.Since.Format(time.RFC3339Nano))
+	}
 	resp, err := p.do(ctx, http.MethodGet, "rooms/"+url.PathEscape(room)+"/media?"+query.Encode(), "", nil)
 	if err != nil {
 		return err

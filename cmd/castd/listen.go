@@ -54,6 +54,7 @@ func (a *app) listenCommand() *cobra.Command {
 }
 
 func (a *app) listen(ctx context.Context, room string, flags *listenFlags) error {
+	began := time.Now()
 	format, err := formatOf(flags.out)
 	if err != nil {
 		return err
@@ -94,6 +95,7 @@ func (a *app) listen(ctx context.Context, room string, flags *listenFlags) error
 		Format:   format,
 		For:      flags.limit.duration(),
 		UntilEnd: flags.untilEnd,
+		Since:    began,
 		Log:      a.log,
 		Failed: func(cause error) {
 			broken = outputError(flags.out, cause)

@@ -16,8 +16,8 @@ const (
 )
 
 // MediaDownload serves GET /api/v1/rooms/{room}/media?format=ogg|webm|mkv|ivf for the gateway: what Record writes, as it comes.
-// `for=10s` ends it after that time, `until-end=true` when what it followed has ended; format=none only listens. An error that
-// comes when the answer has begun is in its trailers. The gateway has authorized the request; it is the administrator's.
+// `for=10s` ends it after that time, `until-end=true` when what it followed has ended, `since=TIME` (RFC 3339) is RecordOptions.Since;
+// format=none only listens. An error that comes when the answer has begun is in its trailers. The gateway has authorized the request; it is the administrator's.
 func MediaDownload(svc engine.Service, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		m, err := svc.Find(r.PathValue("room"))
@@ -82,6 +82,11 @@ func downloadOptions(r *http.Request) (o RecordOptions, kind string, err error) 
 	if s := query.Get("until-end"); s != "" {
 		if o.UntilEnd, err = strconv.ParseBool(s); err != nil {
 			return o, "", engine.NewUserError(engine.CodeBadMedia, "until-end must be true or false")
+		}
+	}
+	if s := query.Get("since"); s != "" {
+		if o.Since, err = time.Parse(time.RFC3339Nano, s); err != nil {
+			return o, "", engine.NewUserError(engine.CodeBadMedia, "since must be a time like 2026-01-02T15:04:05.678Z")
 		}
 	}
 	return o, kind, nil

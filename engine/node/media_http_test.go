@@ -152,6 +152,7 @@ func TestMediaProblems(t *testing.T) {
 		{"GET", "lobby/media?format=mp3", 400, engine.CodeBadMedia, "ogg"},
 		{"GET", "lobby/media?for=soon", 400, engine.CodeBadMedia, "10s"},
 		{"GET", "lobby/media?until-end=maybe", 400, engine.CodeBadMedia, "true"},
+		{"GET", "lobby/media?since=yesterday", 400, engine.CodeBadMedia, "time"},
 	}
 	for _, tt := range tests {
 		req, _ := http.NewRequestWithContext(t.Context(), tt.method, url+tt.path, bytes.NewReader(file))

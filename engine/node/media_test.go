@@ -183,7 +183,7 @@ func (p *fakePub) End() error {
 			for _, own := range p.streams {
 				if s.ID == own.ID {
 					ended := *s
-					ended.Live = false
+					ended.Live, ended.EndedAt = false, time.Now()
 					p.m.streams[i] = &ended
 				}
 			}

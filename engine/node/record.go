@@ -44,6 +44,9 @@ type RecordOptions struct {
 	For time.Duration
 	// UntilEnd ends it when what it followed has ended.
 	UntilEnd bool
+	// Since is from when on streams are followed: one that ended before is of the past. Who joins a room first gives the moment at which
+	// he began, because what is live then may end while he joins. Zero means the time of the call.
+	Since time.Time
 	// Joined is called when nothing that comes from then on is missed; nil for nobody.
 	Joined func()
 	// Failed is told of the first write that fails; nil for nobody. The recording goes on: there may be room again.
@@ -66,6 +69,9 @@ func Record(ctx context.Context, m engine.Media, w io.Writer, o RecordOptions) e
 	rec, err := newRecorder(out, o.Format, in.streams)
 	if err != nil {
 		return err
+	}
+	if rec.since = o.Since; rec.since.IsZero() {
+		rec.since = time.Now()
 	}
 	sub, err := m.Subscribe(in, engine.SinkOptions{Backlog: o.Format != FormatNone})
 	if err != nil {

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -41,7 +42,9 @@ type recorder struct {
 	newest  func() []*engine.StreamState // the room's streams
 	refresh func(wire.StreamID)          // asks for a key frame
 
+	since  time.Time                             // streams that ended before are of the past
 	live   map[wire.StreamID]*engine.StreamState // newest state of all streams that are live
+	gone   map[wire.StreamID]*engine.StreamState // of those that have ended since; what is kept of them may still come
 	tracks []*inTrack
 	byID   map[wire.StreamID]*inTrack
 	began  time.Time // when the first packet came
@@ -79,6 +82,7 @@ func newRecorder(out *recordOutput, format Format, newest func() []*engine.Strea
 		out:    out,
 		newest: newest,
 		live:   make(map[wire.StreamID]*engine.StreamState),
+		gone:   make(map[wire.StreamID]*engine.StreamState),
 		byID:   make(map[wire.StreamID]*inTrack),
 	}, nil
 }
@@ -86,17 +90,24 @@ func newRecorder(out *recordOutput, format Format, newest func() []*engine.Strea
 // streams takes the room's streams as they are now.
 func (r *recorder) streams(all []*engine.StreamState, now time.Time) {
 	clear(r.live)
+	clear(r.gone)
+	going, over := false, false
 	for _, s := range all {
-		if s.Live {
+		switch {
+		case s.Live:
 			r.live[s.ID] = s
+			going = going || len(r.tracks) == 0 && r.wanted(s)
+		case !s.EndedAt.Before(r.since):
+			r.gone[s.ID] = s
+			over = over || r.wanted(s)
 		}
 	}
-	going := len(r.tracks) == 0
 	for _, t := range r.tracks {
 		going = going || r.live[t.state.ID] != nil
+		over = true
 	}
 	switch {
-	case going:
+	case going || !over:
 		r.ended = time.Time{}
 	case r.ended.IsZero():
 		r.ended = now
@@ -122,7 +133,7 @@ func (r *recorder) wanted(s *engine.StreamState) bool {
 
 // packet takes a packet of any stream.
 func (r *recorder) packet(p *recordPacket) error {
-	if r.live[p.stream.ID] == nil && r.byID[p.stream.ID] == nil {
+	if r.live[p.stream.ID] == nil && r.gone[p.stream.ID] == nil && r.byID[p.stream.ID] == nil {
 		r.streams(r.newest(), p.came) // packets may be faster than the news of their stream
 	}
 	if len(r.tracks) == 0 {
@@ -155,19 +166,20 @@ func (r *recorder) packet(p *recordPacket) error {
 	return nil
 }
 
-// follow chooses the slot that has been live longest, and makes tracks of its streams.
+// follow chooses the slot that has been live longest, and makes tracks of its streams. Where none is live, that is one that ended
+// while this peer joined.
 func (r *recorder) follow(now time.Time) error {
-	var best *engine.StreamState
-	for _, s := range r.live {
-		if r.wanted(s) && (best == nil || older(s, best) < 0) {
-			best = s
-		}
+	from := r.live
+	best := r.eldest(from)
+	if best == nil {
+		from = r.gone
+		best = r.eldest(from)
 	}
 	if best == nil {
 		return nil
 	}
 	taken := make(map[wire.Kind]bool)
-	for _, s := range r.sorted() {
+	for _, s := range slices.SortedFunc(maps.Values(from), older) {
 		if s.Device != best.Device || s.Slot != best.Slot || !r.wanted(s) || taken[s.Kind] {
 			continue
 		}
@@ -191,13 +203,14 @@ func older(a, b *engine.StreamState) int {
 	return cmp.Or(cmp.Compare(a.StartedMs, b.StartedMs), cmp.Compare(a.ID, b.ID))
 }
 
-func (r *recorder) sorted() []*engine.StreamState {
-	var all []*engine.StreamState
-	for _, s := range r.live {
-		all = append(all, s)
+// eldest returns the oldest of the streams that the format has a place for.
+func (r *recorder) eldest(from map[wire.StreamID]*engine.StreamState) (best *engine.StreamState) {
+	for _, s := range from {
+		if r.wanted(s) && (best == nil || older(s, best) < 0) {
+			best = s
+		}
 	}
-	slices.SortFunc(all, older)
-	return all
+	return best
 }
 
 // takeOver lets a stream go on with the track of one that has ended, if that fits.
