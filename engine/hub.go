@@ -70,6 +70,8 @@ func (r *Room) beaconLoop(m *wire.Message, env []byte, heard time.Time) {
 	if term, holding := r.elector.Term(); holding || term.Holder != elect.ID(id) {
 		return // it is not the hub any more, or is about to learn that it is not
 	}
+	last := r.beacon.Load()
+	back := last != nil && heard.Sub(last.at) >= hubFresh
 	r.beacon.Store(&beacon{hub: id, addrs: b.Addrs, env: env, at: heard, sequence: m.Sequence, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash)})
 	if a := r.acquainted[id]; a != nil {
 		a.last = time.Now()
@@ -84,6 +86,9 @@ func (r *Room) beaconLoop(m *wire.Message, env []byte, heard time.Time) {
 		})
 	}
 	r.candidatesLoop([]tree.Candidate{{Peer: tree.ID(id), Addrs: b.Addrs, Free: 1}})
+	if back {
+		r.step(tree.Back{Peer: tree.ID(id)})
+	}
 	if len(r.pubs) > 0 && r.hub != id {
 		r.stageLoop()
 	}

@@ -135,6 +135,8 @@ type (
 	// Broken says that the operating system of a peer has ended a connection that lives as long as its process: it has crashed,
 	// most likely. That is a suspicion, to be acted on as on silence.
 	Broken struct{ Peer ID }
+	// Back says that a peer which was gone has told by itself that it is there: who pauses because it did not answer asks it again.
+	Back struct{ Peer ID }
 	// Distrust says that a peer sent forged media: it is left, and not chosen for Config.DistrustFor.
 	Distrust struct {
 		Peer   ID
@@ -162,6 +164,7 @@ func (HopDown) input()       {}
 func (Pulse) input()         {}
 func (Alive) input()         {}
 func (Broken) input()        {}
+func (Back) input()          {}
 func (Distrust) input()      {}
 func (Leave) input()         {}
 func (Tick) input()          {}

@@ -220,6 +220,11 @@ func (r *Router) handle(in Input) {
 		r.hopDown(in.Peer)
 	case Unreachable:
 		r.unreachable(in.Peer)
+	case Back:
+		if r.cache.find(in.Peer) != nil {
+			r.cache.answered(in.Peer)
+			r.heard(r.seek)
+		}
 	case Distrust:
 		r.distrust(in.Peer)
 	case Promote:

@@ -205,6 +205,8 @@ func (s *script) input(f []string) Input {
 	case "alive":
 		d, _ := time.ParseDuration(s.str(f, "at"))
 		return Alive{peer, simStart.Add(d)}
+	case "back":
+		return Back{peer}
 	case "distrust":
 		return Distrust{Peer: peer}
 	case "pulse":
