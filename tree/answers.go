@@ -138,7 +138,7 @@ func (r *Router) recvAccept(from ID, m *MsgAccept) {
 		r.take(s, i)
 		return
 	}
-	a.deadline = r.now.Add(r.cfg.JoinTimeout)
+	a.deadline, a.slow = r.now.Add(r.cfg.JoinTimeout), r.now.Add(openTime(a.rtt))
 	r.act(OpenHop{To: from}) // others may have accepted as well: whose hop is up first has it, as not every hop can be had
 }
 

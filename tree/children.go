@@ -23,7 +23,8 @@ type child struct {
 	until     time.Time // of a displaced child: fed no longer than this
 	pathSeq   uint64    // sent last
 	pathAt    time.Time
-	below     int // peers below it, and free slots of it and of them, as it says
+	repeated  bool // it was sent a second time
+	below     int  // peers below it, and free slots of it and of them, as it says
 	freeBelow int
 	free      uint32
 	coord     coord.Coord
@@ -83,8 +84,17 @@ func (r *Router) room(c *child) int {
 	return r.slots + r.cfg.reserve(r.slots) - r.used(Ordinary, c) - r.onReserve(c)
 }
 
-// crowded tells whether this peer takes no more idle children, c not counted.
-func (r *Router) crowded(c *child) bool { return r.used(Backup, c) >= r.cfg.backups(r.slots) }
+// crowded tells whether this peer takes no more idle children, c not counted. Those that are fed while they have not decided may
+// become idle again.
+func (r *Router) crowded(c *child) bool {
+	n := 0
+	for _, o := range r.children {
+		if o != c && (o.kind == Backup || o.fallback) {
+			n++
+		}
+	}
+	return n >= r.cfg.backups(r.slots)
+}
 
 // moving tells whether this peer has asked for another place than it has.
 func (r *Router) moving() bool { return r.seek != nil && len(r.seek.attempts) > 0 }
@@ -199,7 +209,7 @@ func (r *Router) place(c *child, m *MsgJoin) (kind ChildKind, victim ID, ok bool
 }
 
 func (r *Router) accept(c *child) {
-	c.pathSeq, c.pathAt = r.pathSeq, r.now
+	c.pathSeq, c.pathAt, c.repeated = r.pathSeq, r.now, false
 	r.send(c.peer, &MsgAccept{Nonce: c.nonce, Kind: c.kind, Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.asking(), maxProbes), Delay: r.delay(), Audio: c.audio})
 }
 
@@ -267,13 +277,35 @@ func (r *Router) childTimers() {
 		case c.confirmed && r.now.Sub(c.alive) >= r.cfg.ChildSilence,
 			!c.until.IsZero() && !r.now.Before(c.until):
 			r.removeChild(c, LeaveUnknown)
-		case c.confirmed && r.now.Sub(c.pathAt) >= r.cfg.PathEvery:
-			r.sendPath(c)
+		case c.confirmed && !r.now.Before(r.pathDue(c)):
+			r.repeatPath(c)
 		}
 	}
 }
 
+// pathDue is when a child is sent the path again: a second after it was new, as a message that is lost would leave all that is below
+// the child in error, then rarely.
+func (r *Router) pathDue(c *child) time.Time {
+	if c.repeated {
+		return c.pathAt.Add(r.cfg.PathEvery)
+	}
+	return c.pathAt.Add(min(pathAgain, r.cfg.PathEvery))
+}
+
+// pathAgain is after which time a new path is repeated.
+const pathAgain = time.Second
+
+// repeatPath sends a path that the child should know: soon after it was new without others' names, which it has just got.
+func (r *Router) repeatPath(c *child) {
+	if c.repeated {
+		r.sendPath(c)
+	} else {
+		r.send(c.peer, &MsgPath{Path: r.path, PathSeq: r.pathSeq, Delay: r.delay()})
+	}
+	c.pathAt, c.repeated = r.now, true
+}
+
 func (r *Router) sendPath(c *child) {
-	c.pathSeq, c.pathAt = r.pathSeq, r.now
+	c.pathSeq, c.pathAt, c.repeated = r.pathSeq, r.now, false
 	r.send(c.peer, &MsgPath{Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.asking(), maxProbes), Delay: r.delay()})
 }

@@ -12,8 +12,8 @@ import (
 // its weakest child to a newcomer that is worth twice as much, and the weakest goes below the newcomer, with all that is below
 // itself, make-before-break.
 //
-// What a child is worth is what it gives, and up to twice that the longer it has been a child here; at the origin the less the farther
-// away it is, since half the room waits for that way. Only this parent's own observation counts: ages that travel would have
+// What a child is worth is what it gives, and up to twice that the longer it has been a child here, and the less the farther away it
+// is: all below wait for that way, and those who are near feel it most. Only this parent's own observation counts: ages that travel would have
 // to be believed or signed, and a peer that says that it gives much and does not is left by its children soon, whatever its age.
 
 // provenAfter is the time after which a child is worth twice what it gives.
@@ -33,17 +33,14 @@ func (r *Router) worth(c *child) int64 {
 	return worth(c.slots, r.now.Sub(c.since), r.rttOf(c))
 }
 
-// away is the round trip to a newcomer as far as it counts.
+// away is the round trip to expect to a newcomer.
 func (r *Router) away(c coord.Coord) time.Duration {
-	if !r.origin {
-		return 0
-	}
 	return foretold(r.coord.Coord(), c)
 }
 
-// rttOf is the round trip to a child as far as it counts, measured or foretold.
+// rttOf is the round trip to a child, measured or foretold.
 func (r *Router) rttOf(c *child) time.Duration {
-	if r.origin && c.rtt > 0 {
+	if c.rtt > 0 {
 		return c.rtt
 	}
 	return r.away(c.coord)

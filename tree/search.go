@@ -59,6 +59,7 @@ type attempt struct {
 	nonce    uint64
 	deadline time.Time
 	accepted *MsgAccept // the hop is being opened
+	slow     time.Time  // then it takes longer than it should
 	sent     time.Time
 	rtt      time.Duration // of the probe, or of the join and its answer; 0: not measured
 	quality  int
@@ -146,10 +147,10 @@ func (r *Router) advance(s *search) {
 		}
 		s.retryAt, s.asks, s.window, s.second = time.Time{}, nil, time.Time{}, false
 	}
-	if !s.direct && s.accepted() {
+	if !s.direct && s.opening(r.now) {
 		return // it has a place, and the hop is being opened
 	}
-	for len(s.attempts) < s.width && !s.spent() && !r.frozen(s) {
+	for s.room(r.now) && !s.spent() && !r.frozen(s) {
 		i := r.best(s)
 		if i < 0 || !s.ready(r.now, s.asks[i].cost) || r.probeBetter(s, s.asks[i].cost) {
 			break
@@ -160,7 +161,7 @@ func (r *Router) advance(s *search) {
 		s.asks[i].usable = false
 		r.join(s, s.asks[i].peer, s.asks[i].quality)
 	}
-	if len(s.attempts) >= s.width || len(s.attempts) > 0 && !s.direct {
+	if !s.room(r.now) || s.pending(r.now) > 0 && !s.direct {
 		return // of those that were asked without a probe one may be dead: it must not keep the others waiting
 	}
 	if !s.spent() && (r.best(s) >= 0 || r.probe(s) > 0 || s.waiting() > 0) || len(s.attempts) > 0 {
@@ -221,9 +222,32 @@ func (r *Router) best(s *search) int {
 	return best
 }
 
-// accepted tells whether a peer has given a place.
-func (s *search) accepted() bool {
-	return slices.ContainsFunc(s.attempts, func(a attempt) bool { return a.accepted != nil })
+// openTime is how long a hop takes that can be had at all. One in four pairs behind translators cannot be connected, which shows by
+// waiting only: after that time another is asked as well, and whose hop is up first has it.
+func openTime(rtt time.Duration) time.Duration { return 3*rtt + 250*time.Millisecond }
+
+// late tells whether an attempt has a place and its hop takes too long.
+func (a *attempt) late(now time.Time) bool { return a.accepted != nil && !now.Before(a.slow) }
+
+// opening tells whether a hop is being opened that may come up still.
+func (s *search) opening(now time.Time) bool {
+	return slices.ContainsFunc(s.attempts, func(a attempt) bool { return a.accepted != nil && !a.late(now) })
+}
+
+// pending counts the attempts that may come to something soon.
+func (s *search) pending(now time.Time) int {
+	n := 0
+	for i := range s.attempts {
+		if !s.attempts[i].late(now) {
+			n++
+		}
+	}
+	return n
+}
+
+// room tells whether another attempt may be made: as many at a time as the search is wide, and one in place of a late one.
+func (s *search) room(now time.Time) bool {
+	return len(s.attempts) < s.width || !s.spare() && len(s.attempts) == s.width && s.pending(now) < s.width
 }
 
 // probeBetter asks those whom the answers named and who seem better than the best answer, as long as the window is open, and

@@ -156,7 +156,7 @@ func (r *Router) NextDeadline() (time.Time, bool) {
 		if !ch.until.IsZero() {
 			d.at(ch.until)
 		}
-		d.at(ch.pathAt.Add(c.PathEvery))
+		d.at(r.pathDue(ch))
 	}
 	if at, ok := r.advertAt(); ok {
 		d.at(at)
@@ -168,8 +168,12 @@ func (r *Router) searchDeadline(s *search, d *deadline) {
 	if !s.retryAt.IsZero() {
 		d.at(s.retryAt)
 	}
-	for _, a := range s.attempts {
+	for i := range s.attempts {
+		a := &s.attempts[i]
 		d.at(a.deadline)
+		if a.accepted != nil && !a.late(r.now) {
+			d.at(a.slow)
+		}
 	}
 	for _, a := range s.asks {
 		if a.waiting {

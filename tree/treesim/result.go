@@ -43,6 +43,8 @@ type Result struct {
 	WrongPaths      int     `json:"wrong_paths"` // that did not match the parents for 2 s
 	LoopsSeen       int     `json:"loops_seen"`
 	DepthP50        int     `json:"depth_p50"`
+	ReferenceP50    float64 `json:"reference_rdp_p50"` // relative delays in a tree built with all knowledge
+	ReferenceP95    float64 `json:"reference_rdp_p95"`
 	DelayP50        float64 `json:"delay_ms_p50"`
 	DelayP95        float64 `json:"delay_ms_p95"`
 	JoinP50         float64 `json:"join_ms_p50"` // until the place is taken
@@ -261,6 +263,8 @@ func (s *Sim) shape(r *Result) {
 	slices.Sort(delays)
 	r.DepthP50, r.DepthP95, r.DepthMax = int(quantile(depths, 0.5)), int(quantile(depths, 0.95)), int(quantile(depths, 1))
 	r.RDPP50, r.RDPP95 = round(float64(quantile(rdps, 0.5))/1000), round(float64(quantile(rdps, 0.95))/1000)
+	ideal := s.reference()
+	r.ReferenceP50, r.ReferenceP95 = round(float64(quantile(ideal, 0.5))/1000), round(float64(quantile(ideal, 0.95))/1000)
 	r.DelayP50, r.DelayP95 = inMs(quantile(delays, 0.5)), inMs(quantile(delays, 0.95))
 	r.WithBackup = round(100 * float64(backups) / float64(max(1, members)))
 	r.DisjointBackup = round(100 * float64(disjoint) / float64(max(1, backups)))

@@ -42,6 +42,7 @@ func (r *Result) Rows() []Row {
 		exact("streams that the origin sends", r.OriginStreams, 2)
 		info("at most, with orphans", fmt.Sprint(r.OriginMost))
 	}
+	info("relative delay with all knowledge", number3(r.ReferenceP50)+", "+number3(r.ReferenceP95))
 	info("delay p50, p95", number3(r.DelayP50)+", "+number3(r.DelayP95)+" ms")
 	info("time to a place p50, p95, p99", number3(r.JoinP50)+", "+number3(r.JoinP95)+", "+number3(r.JoinP99)+" ms")
 	info("time to media p50, p95", number3(r.MediaP50)+", "+number3(r.MediaP95)+" ms")
