@@ -12,21 +12,26 @@ import (
 // chaosSample is what one leaf noticed of one fault.
 type chaosSample struct {
 	leaf   string
-	below  bool             // the peer that was hit was on its way from the origin
-	direct bool             // and its parent
-	spared bool             // it had a backup
-	gap    [2]time.Duration // longest time without a packet of a track, the publisher's own lateness and rhythm taken off
-	lost   [2]int           // packets that never came
-	moved  time.Duration    // by how much the median delay at the end differs from that before, at the worse of the tracks
-	wrong  []string         // what never may be
+	below  bool                // the peer that was hit was on its way from the origin
+	direct bool                // and its parent
+	spared bool                // it had a backup
+	gap    [2]time.Duration    // longest time without a packet of a track, the publisher's own lateness and rhythm taken off
+	quiet  [2]time.Duration    // the same in a time before, in which nothing happened: manifests, and this machine
+	lost   [2]int              // packets that never came
+	delay  [2][2]time.Duration // median by track, before and at the end
+	moved  time.Duration       // by how much they differ, at the worse of the tracks
+	wrong  []string            // what never may be
 }
 
-// measure looks at what came at a viewer from a second before a fault to the end of the window.
+// quietTime is how long is looked at before a fault.
+const quietTime = 1250 * time.Millisecond
+
+// measure looks at what came at a viewer in the time of a fault, and in a quiet one before it.
 func measure(v *viewer, sent *programme, at, end time.Duration) (s chaosSample) {
 	for track := range trackNames {
 		all, out := v.got(track), sent.all(track)
 		rhythm := []time.Duration{audioEvery, pictureTime}[track]
-		from, _ := slices.BinarySearchFunc(all, at-time.Second, func(a arrival, t time.Duration) int { return int(a.at - t) })
+		from, _ := slices.BinarySearchFunc(all, at-quietTime, func(a arrival, t time.Duration) int { return int(a.at - t) })
 		if from == len(all) {
 			s.gap[track] = end - at
 			continue
@@ -48,17 +53,19 @@ func measure(v *viewer, sent *programme, at, end time.Duration) (s chaosSample) 
 				s.wrong = append(s.wrong, fmt.Sprintf("%s %d after %d", trackNames[track], a.counter, b.counter))
 				continue
 			}
+			// What the publisher sent late came late for that, whatever the peers do.
+			own := max(rhythm, out[b.counter+1].at-out[b.counter].at)
 			if a.at < at {
+				s.quiet[track] = max(s.quiet[track], a.at-b.at-own)
 				continue
 			}
 			s.lost[track] += int(a.counter - b.counter - 1)
-			// What the publisher sent late came late for that, whatever the peers do.
-			own := max(0, out[b.counter+1].at-out[b.counter].at)
-			s.gap[track] = max(s.gap[track], a.at-max(b.at, at)-max(own, rhythm))
+			s.gap[track] = max(s.gap[track], a.at-max(b.at, at)-own)
 		}
 		s.gap[track] = max(s.gap[track], end-all[len(all)-1].at-2*rhythm)
 		if len(before) > 0 && len(after) > 0 {
-			s.moved = max(s.moved, (percentile(after, 50) - percentile(before, 50)).Abs())
+			s.delay[track] = [2]time.Duration{percentile(before, 50), percentile(after, 50)}
+			s.moved = max(s.moved, (s.delay[track][1] - s.delay[track][0]).Abs())
 		}
 	}
 	return s
@@ -102,17 +109,22 @@ func sum(all []int) (n int) {
 // printChaos prints a row for the leaves below the peers that were hit, and one for the others.
 func printChaos(t *testing.T, figures []*chaosFigures) {
 	t.Helper()
-	tab := newTable("fault", "leaves", "events", "repeated", "late", "samples", "video gap p50/p95/p99/max ms", "audio gap p50/p95/p99/max ms", "lost v/a", "delay moved p50/p95/p99/max ms")
+	tab := newTable("fault", "leaves", "events", "repeated", "late", "samples", "video gap p50/p95/p99/max ms", "before", "audio gap", "before", "lost v/a", "delay moved")
 	for _, f := range figures {
 		for i, fits := range []func(chaosSample) bool{isBelow, isBeside} {
-			video := of(f.samples, fits, func(s chaosSample) time.Duration { return s.gap[videoTrack] })
-			audio := of(f.samples, fits, func(s chaosSample) time.Duration { return s.gap[audioTrack] })
+			gap := func(track int) string {
+				return three(of(f.samples, fits, func(s chaosSample) time.Duration { return s.gap[track] }))
+			}
+			quiet := func(track int) string {
+				return three(of(f.samples, fits, func(s chaosSample) time.Duration { return s.quiet[track] }))
+			}
 			moved := of(f.samples, fits, func(s chaosSample) time.Duration { return s.moved })
 			lost := [2]int{}
 			for track := range lost {
 				lost[track] = sum(of(f.samples, fits, func(s chaosSample) int { return s.lost[track] }))
 			}
-			tab.row(f.name, []string{"below", "beside"}[i], f.events, f.repeated, f.late, len(video), three(video), three(audio), fmt.Sprintf("%d/%d", lost[videoTrack], lost[audioTrack]), three(moved))
+			tab.row(f.name, []string{"below", "beside"}[i], f.events, f.repeated, f.late, len(moved),
+				gap(videoTrack), quiet(videoTrack), gap(audioTrack), quiet(audioTrack), fmt.Sprintf("%d/%d", lost[videoTrack], lost[audioTrack]), three(moved))
 		}
 	}
 	tab.print(t)
