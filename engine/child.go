@@ -17,18 +17,9 @@ type fanout struct {
 
 func (f *fanout) empty() bool { return len(f.children) == 0 }
 
-// push appends the item to every child's queue but that of the peer it came from.
-func (f *fanout) push(item relay.Item, from peer.ID) {
-	for _, c := range f.children {
-		if c.peer != from && (c.only == nil || c.only(item.Stream)) {
-			c.queue.Push(item)
-		}
-	}
-}
-
-// child is a peer that is being fed: a child in the tree, or the hub that this peer publishes to. The room's feeder takes
-// references from the queue, copies the packets out of their stores and hands them to the hop in batches. The queue is
-// bounded and drops by relay's policy; the feeder never waits for the peer.
+// child is a peer that is being fed: a child in the tree, or the hub that this peer publishes to. What is new goes past the queue
+// while that is plain. Else it comes by the queue, as the backlog does, which is bounded and drops by relay's policy. The room's
+// feeder never waits for the peer.
 type child struct {
 	// constant
 	peer   peer.ID
@@ -52,6 +43,11 @@ const (
 	childQueue = 1024 // packets; half a second of 12 Mbit/s, more than any child may lag behind
 	childBatch = 64
 )
+
+// takes reports whether the child is sent an item that came from a peer.
+func (c *child) takes(it *relay.Item, from peer.ID) bool {
+	return c.peer != from && (c.only == nil || c.only(it.Stream))
+}
 
 // newChild returns a child that f feeds.
 func newChild(f *feeder, hop Hop, only func(wire.StreamID) bool) *child {

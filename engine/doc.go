@@ -18,8 +18,7 @@
 //
 // Publication.Write numbers, seals and notes a packet for the next manifest. From there on it is bytes: origin header and
 // sealed payload, which stay the same on every hop. stream.ingest takes it from a hop (or from the publication), puts it into the stream's relay.Store,
-// and appends a reference to the queue of each child that the room's fan-out snapshot lists. The room's feeder sends it on,
-// a picture at once. If the room has sinks, its leaf opens what manifests have confirmed and delivers it in order.
+// and gives a reference to the room's feeder, which sends it to each child that the fan-out snapshot lists, a picture at once. If the room has sinks, its leaf opens what manifests have confirmed and delivers it in order.
 //
 // # Concurrency
 //

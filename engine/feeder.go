@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/castd/castd/engine/relay"
 	"github.com/castd/castd/engine/wire"
 )
@@ -18,25 +20,44 @@ const (
 	// holdFor is how long packets of a picture wait for its last one, so that all go out by one system call. A picture is of no
 	// use before its last packet is there.
 	holdFor = time.Millisecond
+	// manyPending packets are not made to wait for the end of their picture.
+	manyPending = 32
 )
+
+// pendingItems bounds what waits for the feeder on the way to all children: more than a second of 1.5 Mbit/s. Where it is behind by
+// more, each child's queue takes what waits, and decides what that child is to lose.
+const pendingItems = 256
 
 // feeder sends to all children of a room: one goroutine, which a packet wakes once however many children there are, and a
 // picture once. It exists while there are children.
+//
+// What is new is told to it once, not to each child, and read from its store once: whom it goes to is decided when it goes out. A
+// child with a backlog, or that something is kept back from, has it by its queue.
 type feeder struct {
-	transport Transport     // constant
-	wake      chan struct{} // constant; capacity 1
-	kicked    atomic.Bool   // wake holds something, or is about to
+	transport Transport               // constant
+	fan       *atomic.Pointer[fanout] // constant; who is sent what is new
+	wake      chan struct{}           // constant; capacity 1
+	kicked    atomic.Bool             // wake holds something, or is about to
 
 	mu       sync.Mutex // guards all following fields
 	children int
 	stop     chan struct{} // of the goroutine that runs; nil if none does
 	ended    chan struct{} // closed when that has ended
-	ready    []*child      // who has something waiting, each once
+	pending  []pending     // what is new, for all children
+	ready    []*child      // whose queue holds something, each once
 	hold     *time.Timer
 	held     bool
 }
 
-func newFeeder(t Transport) *feeder { return &feeder{transport: t, wake: make(chan struct{}, 1)} }
+// pending is an item for all children but the peer that it came from.
+type pending struct {
+	relay.Item
+	from peer.ID
+}
+
+func newFeeder(t Transport, fan *atomic.Pointer[fanout]) *feeder {
+	return &feeder{transport: t, fan: fan, wake: make(chan struct{}, 1)}
+}
 
 // add makes sure that the goroutine runs.
 func (f *feeder) add() {
@@ -62,7 +83,8 @@ func (f *feeder) remove() {
 	stop, ended := f.stop, f.ended
 	f.stop = nil
 	clear(f.ready)
-	f.ready, f.held = f.ready[:0], false
+	clear(f.pending)
+	f.ready, f.pending, f.held = f.ready[:0], f.pending[:0], false
 	if f.hold != nil {
 		f.hold.Stop()
 	}
@@ -71,7 +93,48 @@ func (f *feeder) remove() {
 	<-ended
 }
 
-// enqueue notes that the child has something waiting. Without now it is part of a picture that is not complete.
+// push has the item sent to all children but the peer that it came from.
+func (f *feeder) push(it relay.Item, from peer.ID) {
+	f.mu.Lock()
+	if f.stop == nil {
+		f.mu.Unlock()
+		return
+	}
+	var late []pending
+	if len(f.pending) >= pendingItems {
+		late, f.pending = f.pending, nil
+	}
+	f.pending = append(f.pending, pending{it, from})
+	now := it.Urgent() || len(f.pending) >= manyPending
+	if !now {
+		f.holdLocked()
+	}
+	f.mu.Unlock()
+	for i := range late {
+		f.queue(&late[i])
+	}
+	if now {
+		f.kick()
+	}
+}
+
+// queue puts the item into the queues of all children.
+func (f *feeder) queue(it *pending) {
+	for _, c := range f.fan.Load().children {
+		if c.takes(&it.Item, it.from) {
+			c.queue.Push(it.Item)
+		}
+	}
+}
+
+// waiting reports whether there is something that the goroutine has not taken yet.
+func (f *feeder) waiting() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.pending) > 0
+}
+
+// enqueue notes that the child's queue holds something. Without now it is part of a picture that is not complete.
 func (f *feeder) enqueue(c *child, now bool) {
 	if !c.queued.Load() && c.queued.CompareAndSwap(false, true) {
 		f.mu.Lock()
@@ -83,18 +146,24 @@ func (f *feeder) enqueue(c *child, now bool) {
 		return
 	}
 	f.mu.Lock()
-	if !f.held {
-		f.held = true
-		if f.hold == nil {
-			f.hold = time.AfterFunc(holdFor, f.kick)
-		} else {
-			f.hold.Reset(holdFor)
-		}
-	}
+	f.holdLocked()
 	f.mu.Unlock()
 }
 
-// kick wakes the goroutine. A packet for a hundred children asks for it a hundred times.
+// holdLocked has the goroutine wait for the rest of a picture, but not for long.
+func (f *feeder) holdLocked() {
+	if f.held {
+		return
+	}
+	f.held = true
+	if f.hold == nil {
+		f.hold = time.AfterFunc(holdFor, f.kick)
+	} else {
+		f.hold.Reset(holdFor)
+	}
+}
+
+// kick wakes the goroutine.
 func (f *feeder) kick() {
 	if f.kicked.Load() || !f.kicked.CompareAndSwap(false, true) {
 		return
@@ -110,7 +179,8 @@ type feeding struct {
 	out    Outbox
 	items  []relay.Item
 	buf    []byte
-	pkts   [][]byte
+	shared [][]byte // what is new, each where it is not gone already
+	pkts   [][]byte // what one child is sent
 	paused []pausedChild
 }
 
@@ -125,10 +195,14 @@ func (f *feeder) run(stop <-chan struct{}, before <-chan struct{}, ended chan<- 
 	if before != nil {
 		<-before
 	}
-	w := feeding{out: f.transport.NewOutbox(), items: make([]relay.Item, childBatch), buf: make([]byte, childBatch*wire.MaxPacket), pkts: make([][]byte, 0, childBatch)}
+	w := feeding{
+		out: f.transport.NewOutbox(), items: make([]relay.Item, childBatch), buf: make([]byte, childBatch*wire.MaxPacket),
+		shared: make([][]byte, childBatch), pkts: make([][]byte, 0, childBatch),
+	}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var turn []*child
+	var fresh []pending
 	for {
 		var due <-chan time.Time
 		if len(w.paused) > 0 {
@@ -143,12 +217,18 @@ func (f *feeder) run(stop <-chan struct{}, before <-chan struct{}, ended chan<- 
 		case <-due:
 		}
 		f.mu.Lock()
+		fresh, f.pending = f.pending, fresh[:0]
 		turn, f.ready = f.ready, turn[:0]
 		if f.held {
 			f.held = false
 			f.hold.Stop()
 		}
 		f.mu.Unlock()
+		slices.SortStableFunc(fresh, func(a, b pending) int { return a.Lane() - b.Lane() })
+		for chunk := range slices.Chunk(fresh, childBatch) {
+			w.spread(chunk, f.fan.Load().children)
+		}
+		clear(fresh)
 		for i, c := range turn {
 			c.queued.Store(false) // before the queue is looked at: what is pushed from now on enqueues the child again
 			w.serve(c)
@@ -164,6 +244,46 @@ func (f *feeder) run(stop <-chan struct{}, before <-chan struct{}, ended chan<- 
 	}
 }
 
+// spread sends what is new to the children; it goes out with the next Flush.
+func (w *feeding) spread(fresh []pending, children []*child) {
+	for i := range fresh {
+		w.shared[i] = w.read(fresh[i].Item, i)
+	}
+	for _, c := range children {
+		c.turn.Lock()
+		switch {
+		case c.over:
+		case c.queue.Plain():
+			w.pkts = w.pkts[:0]
+			for i := range fresh {
+				if w.shared[i] != nil && c.takes(&fresh[i].Item, fresh[i].from) {
+					w.pkts = append(w.pkts, w.shared[i])
+				}
+			}
+			if len(w.pkts) > 0 {
+				_ = w.out.WritePackets(c.hop, w.pkts) // see serve
+			}
+		default:
+			for i := range fresh {
+				if c.takes(&fresh[i].Item, fresh[i].from) {
+					c.queue.Push(fresh[i].Item)
+				}
+			}
+		}
+		c.turn.Unlock()
+	}
+}
+
+// read returns the packet in the place i of the feeder's memory, or nil where it is gone.
+func (w *feeding) read(it relay.Item, i int) []byte {
+	b := w.buf[i*wire.MaxPacket : (i+1)*wire.MaxPacket]
+	size, state := it.Store.Read(it, b)
+	if state != relay.StateUnconfirmed && state != relay.StateConfirmed {
+		return nil
+	}
+	return b[:size]
+}
+
 // serve sends what waits for the child, up to a burst of its backlog; it goes out with the next Flush.
 func (w *feeding) serve(c *child) {
 	c.turn.Lock()
@@ -175,9 +295,8 @@ func (w *feeding) serve(c *child) {
 		}
 		w.pkts = w.pkts[:0]
 		for i, it := range w.items[:n] {
-			b := w.buf[i*wire.MaxPacket : (i+1)*wire.MaxPacket]
-			if size, state := it.Store.Read(it, b); state == relay.StateUnconfirmed || state == relay.StateConfirmed {
-				w.pkts = append(w.pkts, b[:size])
+			if b := w.read(it, i); b != nil {
+				w.pkts = append(w.pkts, b)
 			}
 			if it.Backlog {
 				c.burst++

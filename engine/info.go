@@ -23,26 +23,34 @@ type beacon struct {
 	hash     string // and what the beacon says of it
 }
 
-// Peers that are placed tell the room of their free slots when these change and every reportEvery.
+// Peers that give slots tell the room of them when the router says so, which thins what all of them say to about one advert a second.
+// Who may be the hub also tells the room that he is there, whether he gives slots or not: he may have to be found again. All others
+// have nothing to tell, and a room of ten thousand listeners is as quiet as one of ten.
 const (
 	reportGap   = time.Second
 	reportEvery = 20 * time.Second
 )
 
-// reportLoop publishes this peer's free slots if that is due.
+// reportLoop publishes an advert of a peer that may be the hub if that is due.
 func (r *Room) reportLoop(now time.Time) {
+	if !mayHost(r.record.Load(), r.e.userKey()) {
+		r.reportDue = time.Time{}
+		return
+	}
 	if now.Sub(r.reported) >= reportEvery && r.links.Load().place.Placed {
 		r.reportDue = now
 	}
-	if r.reportDue.IsZero() || now.Sub(r.reported) < reportGap {
-		return
+	if !r.reportDue.IsZero() && now.Sub(r.reported) >= reportGap {
+		r.advertiseLoop(now)
 	}
+}
+
+// advertiseLoop publishes this peer's free slots and what else it has to offer.
+func (r *Room) advertiseLoop(now time.Time) {
 	r.reportDue, r.reported = time.Time{}, now
-	st := r.router.Status()
-	if !st.Placed {
-		return
+	if st := r.router.Status(); st.Placed {
+		r.publish(wire.Type_ADVERT, &wire.Advert{Self: candidateToWire(r.selfCandidate(st)), Path: idsToWire(st.Path), Offer: r.e.offer(now)})
 	}
-	r.publish(wire.Type_ADVERT, &wire.Advert{Self: candidateToWire(r.selfCandidate(st)), Path: idsToWire(st.Path), Offer: r.e.offer(now)})
 }
 
 // selfCandidate describes this peer as one that may take a child.

@@ -107,10 +107,10 @@ func (s *stream) put(h *wire.Header, pkt []byte, trusted bool, from peer.ID, now
 	return true
 }
 
-// forward appends the packet to the queues of the room's children.
+// forward gives the packet to the feeder of the room's children.
 func (s *stream) forward(h *wire.Header, size int, v relay.Verdict, from peer.ID) {
-	if fan := s.room.fan.Load(); !fan.empty() {
-		fan.push(s.store.Item(h, size, v), from)
+	if !s.room.fan.Load().empty() {
+		s.room.feeder.push(s.store.Item(h, size, v), from)
 	}
 }
 

@@ -18,13 +18,15 @@ func (p *publication) run() {
 		case <-p.done:
 			return
 		case <-p.kick:
-			select {
-			case <-time.After(p.every):
-			case <-p.done:
-				return
-			case <-p.room.ctx.Done():
-				p.end(ErrClosed)
-				return
+			for wait := p.unvouched(); wait > 0; wait = p.unvouched() { // mostly a packet takes its manifest along before
+				select {
+				case <-time.After(wait):
+				case <-p.done:
+					return
+				case <-p.room.ctx.Done():
+					p.end(ErrClosed)
+					return
+				}
 			}
 		case <-timer.C:
 		}
@@ -41,6 +43,16 @@ func (p *publication) run() {
 		}
 		timer.Reset(factsEvery)
 	}
+}
+
+// unvouched returns how long a manifest may still be waited for.
+func (p *publication) unvouched() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.unvouchedAt.IsZero() {
+		return 0
+	}
+	return p.every - time.Since(p.unvouchedAt)
 }
 
 // flush sends what has gathered: hashes, skips, and the repeated facts where they are due. The caller holds p.mu, or is alone.
@@ -83,6 +95,7 @@ func (p *publication) flush(now time.Time) {
 
 // send builds the record packets and puts them on their way.
 func (p *publication) send(now time.Time) {
+	p.unvouchedAt = time.Time{}
 	for _, pkt := range p.notary.Build(uint32(now.UnixMilli())) {
 		h, _, err := wire.ParseHeader(pkt)
 		if err != nil {

@@ -51,17 +51,18 @@ type publication struct {
 	recordFirst uint64
 	manifests   *stream // the record stream
 
-	mu       sync.Mutex // guards what follows
-	streams  map[string]*pubStream
-	notary   *seal.Notary
-	announce []byte
-	signedAt time.Time
-	freshTo  time.Time
-	factsAt  time.Time
-	closedAt time.Time // slot waits for its publisher; zero while it is open
-	held     *hold     // by the connection that writes, or wrote last
-	ended    bool
-	buf      []byte
+	mu          sync.Mutex // guards what follows
+	streams     map[string]*pubStream
+	notary      *seal.Notary
+	announce    []byte
+	signedAt    time.Time
+	freshTo     time.Time
+	factsAt     time.Time
+	unvouchedAt time.Time // since when a packet has waited for its manifest; zero: none does
+	closedAt    time.Time // slot waits for its publisher; zero while it is open
+	held        *hold     // by the connection that writes, or wrote last
+	ended       bool
+	buf         []byte
 }
 
 // pubStream is one stream of a publication.

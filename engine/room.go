@@ -141,7 +141,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 	r := &Room{
 		e: e, id: rec.ID, tag: rec.ID.Tag(), topic: topicOf(rec.ID, rec.Private), owner: rec.Owner, private: rec.Private, since: time.Now(),
 		own: rec.IsOwner(e.user.Public().(ed25519.PublicKey)), ctx: ctx, cancel: cancel, mailbox: make(chan func(), mailboxSize), inner: innerMail{wake: make(chan struct{}, 1)},
-		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), feeder: newFeeder(e.transport), have: make(map[peer.ID][]*wire.StreamMark),
+		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), have: make(map[peer.ID][]*wire.StreamMark),
 		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
 		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), staged: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
@@ -157,6 +157,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 	r.chain.Store(chain)
 	r.links.Store(&links{})
 	r.fan.Store(&fanout{})
+	r.feeder = newFeeder(e.transport, &r.fan)
 	r.media.Store(&[]*stream{})
 	r.all.Store(&[]*stream{})
 	r.states.Store(&[]*StreamState{})
@@ -351,6 +352,9 @@ func (r *Room) leave(ctx context.Context) {
 		}
 	}
 	drained := func() bool {
+		if r.feeder.waiting() {
+			return false
+		}
 		for _, c := range r.fan.Load().children {
 			if c.queue.Len() > 0 {
 				return false

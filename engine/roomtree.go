@@ -71,8 +71,7 @@ func (r *Room) actLoop(a tree.Action) {
 	case tree.SetChildren:
 		r.setChildrenLoop(a.Children)
 	case tree.Advertise:
-		r.reportDue = time.Now()
-		r.reportLoop(r.reportDue)
+		r.advertiseLoop(time.Now())
 	case tree.Notify:
 		r.notifyLoop(a.Event)
 	}

@@ -82,11 +82,23 @@ func (p *publication) write(label string, m *MediaPacket, now time.Time) error {
 	if ps.cfg.Kind == wire.KindVideo && (ps.s.groupAge(now) > keyFrameAge || ps.groupSize > keyFrameMax) {
 		ps.ask(now)
 	}
-	select {
-	case p.kick <- struct{}{}:
-	default:
-	}
+	p.vouch(h.Kind != wire.KindVideo || h.FrameEnd, now)
 	return nil
+}
+
+// vouch has a manifest made in time for a packet. Where it is nearly due, it goes out with the packet, which is of no use before it:
+// whoever sends both on does so at once. Not so in the middle of a picture, whose other packets would wait for the next manifest.
+func (p *publication) vouch(whole bool, now time.Time) {
+	switch {
+	case p.unvouchedAt.IsZero():
+		p.unvouchedAt = now
+		select {
+		case p.kick <- struct{}{}:
+		default:
+		}
+	case whole && now.Sub(p.unvouchedAt) >= p.every*3/4:
+		p.flush(now)
+	}
 }
 
 // maxPayload leaves room for header, extensions and tag within wire.MaxPacket.

@@ -46,6 +46,7 @@ func Burst(q *Queue, store *Store, from uint64) int {
 		}
 	}
 	q.bursts = slices.Insert(q.bursts, at, b)
+	q.noteLocked()
 	q.mu.Unlock()
 	q.signal(true)
 	return int(min(last-from+1, maxSpan))

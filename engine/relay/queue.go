@@ -2,6 +2,7 @@ package relay
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/castd/castd/engine/wire"
 )
@@ -39,6 +40,12 @@ type Item struct {
 	Backlog bool // from a Burst
 }
 
+// Urgent reports whether the item is to go out at once: it is no part of a picture that is not complete.
+func (it *Item) Urgent() bool { return it.Kind != wire.KindVideo || it.FrameEnd }
+
+// Lane orders items as a queue pops them: the record first, then audio, then video.
+func (it *Item) Lane() int { return lane(it.Kind) }
+
 func (it *Item) startsGroup() bool { return it.KeyFrame && it.FrameStart && it.Spatial == 0 }
 
 // Drops count items that a queue did not deliver, by what they were.
@@ -64,6 +71,8 @@ type Queue struct {
 	bound  int            // constant
 	wake   chan struct{}  // constant
 	notify func(now bool) // constant once there is something in the queue; nil: wake tells
+
+	plain atomic.Bool // see Plain
 
 	mu      sync.Mutex
 	lanes   [3]ring // by lane
@@ -106,14 +115,17 @@ func NewQueue(bound int) *Queue {
 	if bound <= 0 {
 		bound = 1024
 	}
-	return &Queue{bound: bound, wake: make(chan struct{}, 1), streams: make(map[wire.StreamID]*videoState)}
+	q := &Queue{bound: bound, wake: make(chan struct{}, 1), streams: make(map[wire.StreamID]*videoState)}
+	q.plain.Store(true)
+	return q
 }
 
 // Push appends an item. It reports whether the item was taken; it may still be dropped later.
 func (q *Queue) Push(it Item) bool {
 	q.mu.Lock()
 	taken := q.pushLocked(it)
-	now := it.Kind != wire.KindVideo || it.FrameEnd || q.lanes[laneVideo].len() >= manyWaiting
+	now := it.Urgent() || q.lanes[laneVideo].len() >= manyWaiting
+	q.noteLocked()
 	q.mu.Unlock()
 	if taken {
 		q.signal(now)
@@ -121,11 +133,29 @@ func (q *Queue) Push(it Item) bool {
 	return taken
 }
 
+// Plain reports that nothing waits and nothing is kept back, so that what is new need not come by the queue at all. Who sends past the
+// queue is the one who pops.
+func (q *Queue) Plain() bool { return q.plain.Load() }
+
+// noteLocked keeps plain up to date.
+func (q *Queue) noteLocked() {
+	plain := q.shed == 0 && q.lenLocked() == 0 && len(q.bursts) == 0
+	if plain {
+		for _, st := range q.streams {
+			plain = plain && !st.skipping
+		}
+	}
+	if plain != q.plain.Load() {
+		q.plain.Store(plain)
+	}
+}
+
 // Pop moves waiting items to dst and returns how many: live ones first, then up to BurstPerPop of the backlog. Whoever pops
 // does so until it returns 0, and then waits for Wake.
 func (q *Queue) Pop(dst []Item) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	defer q.noteLocked()
 	n := 0
 	for l := range q.lanes {
 		r := &q.lanes[l]
@@ -166,6 +196,7 @@ func (q *Queue) Forget(stream wire.StreamID) {
 	}
 	q.dropBurstLocked(stream)
 	delete(q.streams, stream)
+	q.noteLocked()
 }
 
 // Notify has f called after each push, in place of Wake; now is false for a packet of a picture that more packets will come of

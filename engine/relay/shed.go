@@ -17,6 +17,7 @@ func (q *Queue) Shed(level int) {
 		}
 	}
 	q.shed = level
+	q.noteLocked()
 }
 
 const (
