@@ -89,6 +89,7 @@ type Engine struct {
 	directory directory
 	listed    chan struct{} // capacity 1: there is a room to tell the directory of
 	livened   chan struct{} // capacity 1: something went live, pulses are due
+	relinked  atomic.Bool   // somebody may need pulses at another pace
 	cancel    context.CancelFunc
 	ctx       context.Context // of everything that this engine started
 	started   time.Time

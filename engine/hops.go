@@ -22,10 +22,13 @@ type hopState struct {
 	rtt       atomic.Int64  // nanoseconds, smoothed; 0 unknown
 	peerLoss  atomic.Uint32 // thousandths of what is sent to the peer, as he reports
 
-	silent  bool   // at the last look; pulseRun's
-	sent    uint64 // packets, at the last tick; pulseRun's
-	repairs budget // of what the peer asks for again; its reader's
-	idle    int    // ticks without a packet; pulseRun's
+	silent  bool              // at the last look; pulseRun's
+	sent    uint64            // packets, at the last tick; pulseRun's
+	pace    int               // of pulses to the peer, in ticks; pulseRun's
+	quiet   bool              // the last pulse told of no loss; pulseRun's
+	said    map[uint64]report // by room tag: what pulses have told the peer as a parent; pulseRun's
+	repairs budget            // of what the peer asks for again; its reader's
+	idle    int               // ticks without a packet; pulseRun's
 
 	arrivals detect.Arrivals      // its reader's
 	limit    atomic.Int64         // nanoseconds: how long it may be silent while something is live; 0: not known yet
@@ -193,48 +196,89 @@ func (e *Engine) pulseRun(ctx context.Context) {
 
 // pulses writes the pulses that are due at the n-th tick to out and returns how many ticks later the next are.
 func (e *Engine) pulses(n int, out Outbox) (step int) {
-	rooms := e.Rooms()
+	hops := *e.hops.Load()
+	if e.relinked.Swap(false) || n%childEvery == 0 {
+		e.pace(hops)
+	}
 	step = childEvery
-	for to, h := range *e.hops.Load() {
-		every := idlePulseEvery
-		for _, r := range rooms {
-			if pace := r.pulsePace(to); pace != 0 {
-				every = min(every, pace)
-			}
+	for to, h := range hops {
+		if h.pace == 0 {
+			e.pace(hops) // it has just come up
 		}
-		step = min(step, every)
-		stats := h.Stats()
-		if h.idle++; stats.PacketsSent != h.sent {
-			h.idle = 0
+		step = min(step, h.pace)
+		h.idle++
+		if sent := h.Sent(); sent != h.sent {
+			h.sent, h.idle = sent, 0
 		}
-		h.sent = stats.PacketsSent
-		full := n%every == 0
-		if every == livePulseEvery {
+		full := n%h.pace == 0
+		switch {
+		case h.pace == livePulseEvery:
 			if full = n%childEvery == 0 || h.idle > 0 && h.idle%(2*fillAfter) == 0; !full && (h.idle == 0 || h.idle%fillAfter != 0) {
 				continue
 			}
-		} else if !full {
+		case !full:
 			continue
 		}
-		p := &wire.Pulse{LossPermille: stats.LossPermille}
-		for _, r := range rooms {
-			if rp := r.pulseFor(to); full && rp != nil {
-				p.Rooms = append(p.Rooms, rp)
-			}
-		}
-		now := time.Now()
-		p.Stamp = uint32(now.Sub(e.started).Milliseconds())
-		if at := h.stampInAt.Load(); at != 0 {
-			p.Echo = h.stampIn.Load()
-			p.EchoDelay = uint32(now.Sub(time.Unix(0, at)).Milliseconds())
-		}
-		_ = out.WriteControl(h.Hop, &wire.HopControl{Pulse: p}) // counted by the hop
+		e.writePulse(to, h, full, n%idlePulseEvery == 0, out)
 	}
 	// Ticks that are left out must not be those at which the slower hops are served.
 	if step > 1 {
 		step -= n % step
 	}
 	return step
+}
+
+// pace finds out how often each peer is to get a pulse.
+func (e *Engine) pace(hops map[peer.ID]*hopState) {
+	rooms := e.Rooms()
+	for to, h := range hops {
+		h.pace = idlePulseEvery
+		for _, r := range rooms {
+			if pace := r.pulsePace(to); pace != 0 {
+				h.pace = min(h.pace, pace)
+			}
+		}
+	}
+}
+
+// report is what a pulse tells a parent, who remembers it: a pulse that would only repeat it, and has no loss to tell of, can wait.
+type report struct {
+	depth, audience, below, freeBelow, free uint32
+	repairing                               bool
+}
+
+// writePulse writes a pulse: a full one tells of the rooms, and is left out where it need not be now and tells nothing new.
+func (e *Engine) writePulse(to peer.ID, h *hopState, full, must bool, out Outbox) {
+	p := &wire.Pulse{LossPermille: h.Stats().LossPermille}
+	news := !full || must || h.pace != childEvery || p.LossPermille != 0 || !h.quiet
+	for _, r := range e.Rooms() {
+		if !full {
+			break
+		}
+		rp := r.pulseFor(to)
+		if rp == nil {
+			continue
+		}
+		p.Rooms = append(p.Rooms, rp)
+		said := report{rp.Depth, rp.Audience, rp.Below, rp.FreeBelow, rp.Free, rp.Repairing}
+		if news = news || len(rp.Marks) > 0 || rp.OriginClock != 0; h.said[rp.Room] != said {
+			if news = true; h.said == nil || len(h.said) >= maxTold {
+				h.said = make(map[uint64]report)
+			}
+			h.said[rp.Room] = said
+		}
+	}
+	if !news {
+		return
+	}
+	h.quiet = p.LossPermille == 0
+	now := time.Now()
+	p.Stamp = uint32(now.Sub(e.started).Milliseconds())
+	if at := h.stampInAt.Load(); at != 0 {
+		p.Echo = h.stampIn.Load()
+		p.EchoDelay = uint32(now.Sub(time.Unix(0, at)).Milliseconds())
+	}
+	_ = out.WriteControl(h.Hop, &wire.HopControl{Pulse: p}) // counted by the hop
 }
 
 // hopSilence is how long a hop may be silent, seen twice a second apart, before it is closed: every hop has a pulse a second. The

@@ -10,8 +10,12 @@ import (
 	"github.com/castd/castd/tree/elect"
 )
 
-// quietBeacon is the least time between two beacons while nothing is live.
-const quietBeacon = 1500 * time.Millisecond
+// Least times between two beacons: while nothing is live, and while a beacon has nothing new to tell and nobody waits for the
+// hub's end to take its place. That is well below elect.Config.Patience, after which somebody does who has not been named yet.
+const (
+	quietBeacon = 1500 * time.Millisecond
+	idleBeacon  = 2500 * time.Millisecond
+)
 
 // recordEvery is how often the hub tells the room its record, so that all know what the owner said last.
 const recordEvery = time.Minute
@@ -23,10 +27,16 @@ func (r *Room) sendRecordLoop(now time.Time) {
 	}
 }
 
-// sendBeaconLoop tells the room that it lives and where its hub is: once a second, and half as often while nothing is live.
+// sendBeaconLoop tells the room that it lives and where its hub is: once a second, less often while nothing is live or new.
 func (r *Room) sendBeaconLoop(now time.Time) {
-	if b := r.beacon.Load(); !r.live && b != nil && b.hub == r.e.self && now.Sub(b.at) < quietBeacon {
-		return
+	if b := r.beacon.Load(); b != nil && b.hub == r.e.self {
+		a := r.access.Load()
+		switch since := now.Sub(b.at); {
+		case !r.live && since < quietBeacon:
+			return
+		case len(r.elector.Lease().Successors) == 0 && b.audience == r.audience() && (a == nil || a.Number == b.access) && since < idleBeacon:
+			return
+		}
 	}
 	b := &wire.Beacon{
 		Hub: []byte(r.e.self), Addrs: addrsOf(r.e.control.Self()), Audience: uint32(r.audience()),
@@ -45,7 +55,7 @@ func (r *Room) sendBeaconLoop(now time.Time) {
 		r.e.log.Error("cannot encode beacon", "err", err)
 		return
 	}
-	r.beacon.Store(&beacon{hub: r.e.self, env: env, at: now})
+	r.beacon.Store(&beacon{hub: r.e.self, env: env, at: now, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash)})
 	r.broadcastLoop(env, false)
 	if ring := r.ring.Load(); r.private && ring.before() != nil {
 		r.broadcastLoop(env, true) // for those who have yet to get the new key, and learn of it by this

@@ -116,6 +116,8 @@ type Hop interface {
 	// PeerLoss tells the loss, in thousandths, that the peer reports of packets sent to him. A lossy hop adds redundancy.
 	PeerLoss(permille uint32)
 	Stats() HopStats
+	// Sent returns Stats().PacketsSent, for those who look often.
+	Sent() uint64
 	// LastReceived returns when something that authenticated came last, the zero time if nothing has yet.
 	LastReceived() time.Time
 	// Close ends the hop. HopDown follows.

@@ -282,6 +282,7 @@ func (r *Room) paceLoop(now time.Time) {
 	}
 	if live != r.live {
 		r.live = live
+		r.e.relinked.Store(true)
 		select {
 		case r.e.livened <- struct{}{}:
 		default:

@@ -48,6 +48,7 @@ func (r *Room) relinkLoop(change func(*links)) {
 		change(&next)
 	}
 	r.links.Store(&next)
+	r.e.relinked.Store(true)
 }
 
 func (r *Room) actLoop(a tree.Action) {

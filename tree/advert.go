@@ -42,6 +42,9 @@ func (r *Router) advertAt() (time.Time, bool) {
 }
 
 func (r *Router) advertise() {
+	if r.path == nil {
+		r.said.advertised = false // its slots are gone, and are news when they come again: orphans wait for somebody with a place
+	}
 	at, ok := r.advertAt()
 	if !ok || r.phase != running || r.now.Before(at) {
 		return

@@ -184,10 +184,12 @@ func (r *Router) handle(in Input) {
 		}
 		return
 	case Candidates:
+		list := clampAll(r.cfg.Self, in.List)
+		r.merge(list)
 		if in.Advert {
 			r.advert.heard++
+			r.advertised(r.seek, list)
 		}
-		r.merge(clampAll(r.cfg.Self, in.List))
 		return
 	case Start:
 		r.start(in.Origin)

@@ -412,6 +412,21 @@ func (r *Router) heard(s *search) {
 	}
 }
 
+// advertised shortens the pause of a search by three quarters: somebody who was known has slots that are free now, and a place. Where
+// many come back to a place at once, as after the origin was started again, that is at once; where slots are short, adverts are few
+// and the pauses remain.
+func (r *Router) advertised(s *search, list []Candidate) {
+	if s == nil || s.retryAt.IsZero() {
+		return
+	}
+	for _, c := range list {
+		if c.Free > 0 && r.now.Before(s.retryAt) {
+			s.retryAt = r.now.Add(s.retryAt.Sub(r.now) / 4)
+			return
+		}
+	}
+}
+
 // join asks a peer for a place.
 func (r *Router) join(s *search, peer ID, quality int) {
 	a := attempt{peer: peer, sent: r.now, nonce: r.rng.Uint64(), deadline: r.now.Add(r.cfg.JoinTimeout), quality: quality}

@@ -180,6 +180,8 @@ func (h *hop) Stats() engine.HopStats {
 	}
 }
 
+func (h *hop) Sent() uint64 { return h.sent.Load() }
+
 func (h *hop) LastReceived() time.Time { return time.Unix(0, h.last.Load()) }
 
 // outbox sends at once.

@@ -62,6 +62,7 @@ func newTopics(ctx context.Context, p *Plane, h host.Host) (*topics, error) {
 	params := pubsub.DefaultGossipSubParams()
 	params.HeartbeatInterval = heartbeat
 	params.Dlo = 4
+	params.HistoryGossip = 1
 	ps, err := pubsub.NewGossipSub(ctx, h,
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),
 		pubsub.WithNoAuthor(),

@@ -340,6 +340,9 @@ func (h *Hop) Stats() engine.HopStats {
 	return s
 }
 
+// Sent implements engine.Hop.
+func (h *Hop) Sent() uint64 { return h.counters.packetsSent.Load() }
+
 // LastReceived returns when something that authenticated came last.
 func (h *Hop) LastReceived() time.Time {
 	if ns := h.counters.lastReceived.Load(); ns != 0 {
