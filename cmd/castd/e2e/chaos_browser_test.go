@@ -111,7 +111,7 @@ func (c *chaos) browserEvent(t *testing.T, b *browsers, f fault) (quiet, hit []h
 	after := look(clock() - at)
 	late = c.lag.worst(at, clock())
 	quiet, hit = since(first, before, ""), since(before, after, id)
-	c.explain(t, at, p.at)
+	c.explain(t, at, p.at, nil)
 	f.over(t, c.faultRoom, p, c.rng)
 	c.settle(30 * time.Second)
 	for i, h := range hit {

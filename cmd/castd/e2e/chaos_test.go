@@ -162,7 +162,7 @@ func (c *chaos) event(t *testing.T, f fault) (samples []chaosSample, late time.D
 		}
 		samples = append(samples, s)
 	}
-	c.explain(t, at, hit)
+	c.explain(t, at, hit, samples)
 	f.over(t, c.faultRoom, p, c.rng)
 	settled := c.settle(30 * time.Second)
 	t.Logf("%s %s at depth %d, late %v, settled %v later%s", f.name, p.name, hit.Depth, late.Round(time.Millisecond), settled.Round(10*time.Millisecond), line.String())
