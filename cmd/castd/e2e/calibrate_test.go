@@ -219,7 +219,7 @@ func (tr *tree) hopDelays(w map[wire]time.Duration) (all []time.Duration) {
 	return all
 }
 
-// machine describes this one.
+// machine describes this one, and how many threads wanted to run on it in the minute before: what processes take grows with that.
 func machine() string {
 	model := runtime.GOARCH
 	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -230,5 +230,9 @@ func machine() string {
 			}
 		}
 	}
-	return fmt.Sprintf("%s, %d cores, %s", model, runtime.NumCPU(), runtime.Version())
+	load := "unknown"
+	if b, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load, _, _ = strings.Cut(string(b), " ")
+	}
+	return fmt.Sprintf("%s, %d cores, %s, load %s", model, runtime.NumCPU(), runtime.Version(), load)
 }
