@@ -97,15 +97,14 @@ type Room struct {
 	telling    bool    // it is to be told upward in a moment
 	reportDue  time.Time
 	reported   time.Time
-	silence    time.Duration // that the router allows the parent
-	live       bool          // some stream is
-	watched    *hopState     // of the parent; its canary is unwatch's
-	unwatch    func()
-	childrenAt time.Time          // when the router was told of the children last
-	asked      map[peer.ID]uint64 // nonces of the last Joins
-	answered   time.Time          // when a stranger's pulse was answered last
-	grants     map[peer.ID]*grant // of those who asked for a place, gave one, or publish here
-	fetched    time.Time          // when list and keys were asked for last
+	silence    time.Duration        // that the router allows the parent
+	live       bool                 // some stream is
+	watched    map[*hopState]func() // of the parent and the backup, to those who end their canaries
+	childrenAt time.Time            // when the router was told of the children last
+	asked      map[peer.ID]uint64   // nonces of the last Joins
+	answered   time.Time            // when a stranger's pulse was answered last
+	grants     map[peer.ID]*grant   // of those who asked for a place, gave one, or publish here
+	fetched    time.Time            // when list and keys were asked for last
 	fetches    int
 	recorded   time.Time // when the hub told the room its record last
 
@@ -144,7 +143,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), have: make(map[peer.ID][]*wire.StreamMark),
 		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
-		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), staged: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
+		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), watched: make(map[*hopState]func()), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), staged: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
 		pubs: make(map[string]*publication), census: newCensus(e.self), grants: make(map[peer.ID]*grant),
 		acquainted: make(map[peer.ID]*acquaintance), unneeded: make(map[peer.ID]bool), elector: elect.New(elect.HubConfig(elect.ID(e.self), string(rec.ID)+" hub")),
 	}

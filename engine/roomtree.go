@@ -68,7 +68,7 @@ func (r *Room) actLoop(a tree.Action) {
 		r.tell(func() { r.e.releaseHop(id) })
 	case tree.SetFeeds:
 		r.setFeedsLoop(peer.ID(a.Primary), peer.ID(a.Backup))
-		r.watchParentLoop()
+		r.watchFeedersLoop()
 	case tree.SetChildren:
 		r.setChildrenLoop(a.Children)
 	case tree.Advertise:
@@ -78,34 +78,44 @@ func (r *Room) actLoop(a tree.Action) {
 	}
 }
 
-// watchParentLoop has it told when the parent's process ends. Each hop is watched once: a canary that was wrong says nothing more.
-func (r *Room) watchParentLoop() {
+// watchFeedersLoop has it told when the process of the parent or of the backup ends. Each hop is watched once: a canary that was wrong
+// says nothing more.
+func (r *Room) watchFeedersLoop() {
 	if r.e.canary == nil {
 		return
 	}
-	h := r.e.hop(peer.ID(r.links.Load().place.Parent))
-	if h == r.watched {
-		return
+	place, hops := r.links.Load().place, make(map[*hopState]bool, 2)
+	for _, id := range []tree.ID{place.Parent, place.Backup} {
+		if h := r.e.hop(peer.ID(id)); h != nil {
+			hops[h] = true
+		}
 	}
-	r.unwatchLoop()
-	if r.watched = h; h == nil {
-		return
+	for h, stop := range r.watched {
+		if !hops[h] {
+			stop()
+			delete(r.watched, h)
+		}
 	}
-	r.unwatch = r.e.canary.Watch(h.Peer(), h.Stats().Remote, func() {
-		r.tell(func() {
-			if r.watched == h {
-				r.e.metrics.broken.Add(1)
-				r.step(tree.Broken{Peer: tree.ID(h.Peer())})
-			}
+	for h := range hops {
+		if r.watched[h] != nil {
+			continue
+		}
+		r.watched[h] = r.e.canary.Watch(h.Peer(), h.Stats().Remote, func() {
+			r.tell(func() {
+				if r.watched[h] != nil {
+					r.e.metrics.broken.Add(1)
+					r.step(tree.Broken{Peer: tree.ID(h.Peer())})
+				}
+			})
 		})
-	})
+	}
 }
 
 func (r *Room) unwatchLoop() {
-	if r.unwatch != nil {
-		r.unwatch()
-		r.unwatch = nil
+	for _, stop := range r.watched {
+		stop()
 	}
+	clear(r.watched)
 }
 
 // setFeedsLoop takes the router's parent and backup. What the former parent sends is taken for a while, and its hop is kept: one that

@@ -106,6 +106,10 @@ func (r *Router) decide() {
 // broken takes a sign that a peer's process has ended: as if it had been silent for long enough already. Of a backup nothing
 // follows, as its hop tells soon.
 func (r *Router) broken(peer ID) {
+	if b := r.backup; b != nil && b.peer == peer { // a mistake costs a search, a dead backup the next repair
+		r.cache.failed(r.now, peer)
+		r.dropBackup(LeaveMoved)
+	}
 	if p := r.parent; p != nil && p.peer == peer && !p.suspect {
 		p.alive = earlier(p.alive, r.now.Add(-r.cfg.PulseSilence))
 		r.suspect(p)
