@@ -294,6 +294,7 @@ func (e *Engine) spreadSlots() {
 type metrics struct {
 	malformed, unknownStream, notFed, forged atomic.Uint64 // packets dropped
 	wrongGeneration                          atomic.Uint64 // and those whose media key is not held, or unknown
+	withheld                                 atomic.Uint64 // parents left because they did not send what they had
 	refused, expelled                        atomic.Uint64 // peers without a right
 	accessOld, wrongKeys, gossipUnread       atomic.Uint64
 	nacksSent, resent                        atomic.Uint64
@@ -313,6 +314,7 @@ func (e *Engine) Counters() map[string]uint64 {
 		"packets_not_from_parent_total":   m.notFed.Load(),
 		"packets_forged_total":            m.forged.Load(),
 		"packets_wrong_generation_total":  m.wrongGeneration.Load(),
+		"parents_withholding_total":       m.withheld.Load(),
 		"peers_refused_total":             m.refused.Load(),
 		"peers_expelled_total":            m.expelled.Load(),
 		"access_lists_old_total":          m.accessOld.Load(),

@@ -38,11 +38,15 @@ func (e *Engine) takePacket(from peer.ID, pkt []byte) {
 
 // fromHop takes a packet of a known stream from a peer. told says that the room has been given the announce in it.
 func (s *stream) fromHop(from peer.ID, h *wire.Header, pkt []byte, told bool, now time.Time) {
+	l := s.room.links.Load()
+	if from == l.primary {
+		s.given.Add(1)
+	}
 	if s.local || h.Kind != s.kind {
 		s.duplicates.Add(1) // what this peer publishes comes back down the tree when it listens too
 		return
 	}
-	if !s.takes(s.room.links.Load(), from) {
+	if !s.takes(l, from) {
 		s.room.e.metrics.notFed.Add(1)
 		return
 	}
@@ -224,9 +228,11 @@ func (s *stream) lacks(f func()) {
 
 // marked tells the stream that its numbers reach at least to number: the tail may be missing.
 func (s *stream) marked(number uint64, now time.Time) {
-	if !s.local {
-		s.lacks(func() { s.repair.Highest(number, now) })
+	if s.local {
+		return
 	}
+	s.promised.Store(number)
+	s.lacks(func() { s.repair.Highest(number, now) })
 }
 
 // unknownRecord takes a record packet of a slot that no announce has told of yet. If it carries one, the room's goroutine

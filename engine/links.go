@@ -163,6 +163,9 @@ func (r *Room) pulse(from peer.ID, p *wire.RoomPulse, now time.Time) {
 	if h := r.e.hop(from); h != nil {
 		in.RTT = time.Duration(h.rtt.Load())
 	}
+	if from == l.primary {
+		r.parentFresh.Store(p.MediaAgeMs > 0 && p.MediaAgeMs < 1000) // 0 is also said by one that has never had any
+	}
 	if from == l.primary && p.OriginClock != 0 { // an old peer knows of none
 		if r.originClock.Swap(p.OriginClock) != p.OriginClock {
 			r.originAt.Store(now.UnixNano())

@@ -50,6 +50,7 @@ type Room struct {
 	listener    atomic.Bool                    // this peer counts as a listener
 	originClock atomic.Uint32                  // that the parent told last, and when it moved, in Unix nanoseconds
 	originAt    atomic.Int64
+	parentFresh atomic.Bool            // the parent says that it has had media within the last second
 	beacon      atomic.Pointer[beacon] // newest
 	liveAt      atomic.Int64           // Unix nanoseconds: when something was live last
 	sending     atomic.Int32           // messages of the tree that are on their way out
@@ -96,6 +97,7 @@ type Room struct {
 	census     *census // who sits where below this peer
 	telling    bool    // it is to be told upward in a moment
 	reportDue  time.Time
+	dues       dues
 	reported   time.Time
 	silence    time.Duration        // that the router allows the parent
 	live       bool                 // some stream is
@@ -267,6 +269,7 @@ func (r *Room) secondLoop(now time.Time) {
 		}
 	}
 	r.watchStageLoop(now)
+	r.watchDuesLoop(now)
 	r.dropFormerHubLoop(now)
 }
 

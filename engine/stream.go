@@ -35,6 +35,9 @@ type stream struct {
 	wishAt                                     atomic.Int64  // last key frame wish sent up or to the source
 	gaps                                       atomic.Bool   // repair has something to do
 	backlogTo                                  atomic.Uint64 // newest number when this peer got its place; older is backlog
+	promised                                   atomic.Uint64 // newest number that the pulses of whoever feeds it have told of
+	given                                      atomic.Uint64 // packets that the parent sent, whether they were new or not
+	promisedBefore, givenBefore                uint64        // at the last look; the room's goroutine's
 
 	mu      sync.Mutex // guards what follows; held for short computations only
 	repair  *relay.Repair

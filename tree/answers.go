@@ -50,9 +50,10 @@ func (r *Router) recvProbeReply(from ID, m *MsgProbeReply) {
 	}
 }
 
-// fits tells whether a peer with this path may become what s looks for, as far as this side can tell.
+// fits tells whether a peer with this path may become what s looks for, as far as this side can tell. All paths begin at the origin,
+// so that distrust in it shuts out the origin as a parent only.
 func (r *Router) fits(s *search, peer ID, path []ID) bool {
-	if path == nil || len(path) > r.cfg.MaxDepth || slices.Contains(path, r.cfg.Self) || r.distrusted(peer) {
+	if path == nil || len(path) > r.cfg.MaxDepth || slices.Contains(path, r.cfg.Self) || slices.ContainsFunc(path[1:], r.distrusted) || r.distrusted(peer) {
 		return false
 	}
 	if s.spare() && (r.parent == nil || r.path == nil || r.parent.peer == peer) {

@@ -137,10 +137,14 @@ type (
 	Broken struct{ Peer ID }
 	// Back says that a peer which was gone has told by itself that it is there: who pauses because it did not answer asks it again.
 	Back struct{ Peer ID }
-	// Distrust says that a peer sent forged media: it is left, and not chosen for Config.DistrustFor.
+	// Distrust says that a peer sent forged media, or does not send what it has: it is left, and neither it nor what hangs below it
+	// is chosen for a while: For, or where that is 0 Config.DistrustFor. Late says that it sends some, or may do no wrong: as a
+	// parent it is kept until there is another.
 	Distrust struct {
 		Peer   ID
 		Reason string
+		Late   bool
+		For    time.Duration
 	}
 	// Leave says goodbye to children and parent. Afterwards the router only refuses those who ask. Heir, where its Peer is set, is the
 	// peer to ask first: who takes the origin's place.

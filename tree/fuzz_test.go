@@ -127,7 +127,7 @@ func (s *source) input(r *Router, now time.Time) Input {
 	case 11:
 		return Candidates{List: s.cands(), Advert: s.n(2) > 0}
 	case 12:
-		return []Input{SetSlots{s.n(6) - 1}, SetAddrs{make([][]byte, 9)}, Distrust{Peer: p}, SetAudioShare{float64(s.n(256)-20) / 100}, Broken{p}, Back{p}}[s.n(6)]
+		return []Input{SetSlots{s.n(6) - 1}, SetAddrs{make([][]byte, 9)}, Distrust{Peer: p}, SetAudioShare{float64(s.n(256)-20) / 100}, Broken{p}, Back{p}, Distrust{Peer: p, Late: true}}[s.n(7)]
 	case 13:
 		return []Input{Start{}, Start{true}, Promote{}, Demote{}, Leave{}}[s.n(5)]
 	}

@@ -36,7 +36,7 @@ type Router struct {
 	addrs  [][]byte
 	hops   map[ID]struct{} // those that are up; looked up only, so that its order never shows
 	cache  cache
-	shuns  []shun
+	shuns  shuns // of which media is not taken
 	coord  coord.State
 	share  float64 // of a slot, that audio takes
 
@@ -62,15 +62,6 @@ type Router struct {
 	said   said
 	advert advertTimer
 }
-
-// shun is a peer that is not chosen until then.
-type shun struct {
-	peer  ID
-	until time.Time
-}
-
-// maxShuns bounds the distrusted; the oldest is forgotten first.
-const maxShuns = 64
 
 // New returns a router that has not started. It panics where c.Validate fails.
 func New(c Config) *Router {
@@ -228,7 +219,7 @@ func (r *Router) handle(in Input) {
 			r.heard(r.seek)
 		}
 	case Distrust:
-		r.distrust(in.Peer)
+		r.distrust(in)
 	case Promote:
 		r.promote()
 	case Demote:
@@ -386,31 +377,6 @@ func (r *Router) hopDown(peer ID) {
 		r.cache.failed(r.now, peer)
 		r.lose(ReasonRepair, nil)
 	}
-}
-
-func (r *Router) distrust(peer ID) {
-	if peer == "" {
-		return
-	}
-	if len(r.shuns) == maxShuns {
-		r.shuns = slices.Delete(r.shuns, 0, 1)
-	}
-	r.shuns = append(r.shuns, shun{peer, r.now.Add(r.cfg.DistrustFor)})
-	r.cache.remove(peer)
-	if s, i := r.attemptAt(peer); s != nil {
-		r.fail(s, i, LeaveDistrust)
-	}
-	if r.backup != nil && r.backup.peer == peer {
-		r.dropBackup(LeaveDistrust)
-	}
-	if r.parent != nil && r.parent.peer == peer {
-		r.send(peer, &MsgLeave{Reason: LeaveDistrust})
-		r.lose(ReasonRepair, nil)
-	}
-}
-
-func (r *Router) distrusted(peer ID) bool {
-	return slices.ContainsFunc(r.shuns, func(s shun) bool { return s.peer == peer && r.now.Before(s.until) })
 }
 
 // Status returns a snapshot. Its slices stay as they are; the caller leaves them so.

@@ -55,6 +55,9 @@ type simNode struct {
 	born     time.Duration
 	last     ID // parent
 	events   []Event
+	lie      func(to ID, m Message) Message // a liar says this instead; nil is nothing
+	dry      bool                           // takes children, pulses as if it fed them, and feeds nobody
+	dryFor   int                            // looks in a row at which the parent did not feed this node
 }
 
 type simHop struct{ closed [2]bool }
@@ -253,6 +256,11 @@ func (s *sim) sendMsg(n *simNode, a Send) {
 	}
 	if p, ok := a.Msg.(*MsgProbe); ok && s.mute {
 		a.Msg = &MsgProbe{Nonce: p.Nonce}
+	}
+	if n.lie != nil {
+		if a.Msg = n.lie(a.To, a.Msg); a.Msg == nil {
+			return
+		}
 	}
 	d := s.latency(n.i, m.i)
 	s.after(d+time.Duration(s.rng.Int64N(int64(d)/5+1)), func() { s.step(m, Recv{n.id, a.Msg}) })

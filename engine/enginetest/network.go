@@ -304,6 +304,11 @@ func (p *Peer) Message(ctx context.Context, to *Peer, msg []byte) error {
 	return (*control)(p).Send(ctx, to.id, msg)
 }
 
+// Gossip publishes a message as this peer's in a topic that it need not be in, for tests that say what an engine would not.
+func (p *Peer) Gossip(ctx context.Context, topic string, msg []byte) error {
+	return (*control)(p).Publish(ctx, topic, msg)
+}
+
 // Hop returns the hop from this peer to the other, for tests that send what an engine would not.
 func (p *Peer) Hop(ctx context.Context, to *Peer) (engine.Hop, error) {
 	return (*transport)(p).Dial(ctx, to.id)

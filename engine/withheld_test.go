@@ -1,0 +1,109 @@
+package engine
+
+import (
+	"testing"
+	"time"
+)
+
+// TestDues plays seconds of a parent's life: what it had, what came of that, and when it is left.
+func TestDues(t *testing.T) {
+	type second struct {
+		owed, got uint64 // of sound; of video where video is set
+		times     int
+	}
+	for name, c := range map[string]struct {
+		past    []second
+		video   bool // video and no sound
+		verdict verdict
+		at      int // seconds
+	}{
+		"all comes":                    {[]second{{220, 220, 60}}, false, pays, 0},
+		"numbers come late":            {[]second{{330, 220, 1}, {110, 220, 1}, {330, 220, 1}, {110, 220, 60}}, false, pays, 0},
+		"nothing is sent":              {[]second{{0, 0, 60}}, false, pays, 0},
+		"the parent has nothing":       {[]second{{220, 220, 10}, {0, 0, 30}, {400, 400, 10}}, false, pays, 0},
+		"a second without":             {[]second{{220, 220, 10}, {220, 0, 1}, {220, 440, 20}}, false, pays, 0},
+		"nothing comes":                {[]second{{220, 220, 10}, {220, 0, 10}}, false, paysNone, 12},
+		"nothing comes from the start": {[]second{{220, 0, 10}}, false, paysNone, 2},
+		"half comes":                   {[]second{{220, 110, 20}}, false, paysFew, 9},
+		"half comes of little":         {[]second{{10, 5, 60}}, false, pays, 0},
+		"one in twenty is lost":        {[]second{{220, 209, 60}}, false, pays, 0},
+		"it lies about its numbers":    {[]second{{1 << 60, 220, 20}}, false, paysFew, 9},
+		"layers are left out":          {[]second{{190, 190, 40}, {190, 120, 9}, {190, 190, 60}}, true, pays, 0},
+		"no video for long":            {[]second{{190, 190, 60}, {190, 10, 40}}, true, paysFew, 67},
+		"the missed comes at once":     {[]second{{220, 2000, 2}, {220, 220, 60}}, false, pays, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var d dues
+			d.newParent("parent")
+			now, n := time.Unix(0, 0), 0
+			for _, s := range c.past {
+				sound, video := debt{s.owed, s.got}, debt{}
+				if c.video {
+					sound, video = video, sound
+				}
+				for range s.times {
+					n, now = n+1, now.Add(time.Second)
+					if v := d.second(sound, video, circumstance{}, now); v != pays {
+						if v != c.verdict || n != c.at {
+							t.Fatalf("verdict %d after %d s, want %d after %d", v, n, c.verdict, c.at)
+						}
+						return
+					}
+				}
+			}
+			if c.verdict != pays {
+				t.Errorf("not left, want after %d s", c.at)
+			}
+		})
+	}
+}
+
+// Who gets too little wherever he goes wanders more and more seldom.
+func TestDuesOfABadLine(t *testing.T) {
+	var d dues
+	now, left := time.Unix(0, 0), 0
+	d.newParent("parent")
+	for range 3600 {
+		now = now.Add(time.Second)
+		if d.second(debt{200, 100}, debt{}, circumstance{}, now) == paysFew {
+			left++
+			d.newParent("another")
+		}
+	}
+	if left < 5 || left > 15 {
+		t.Errorf("%d parents were left in an hour", left)
+	}
+}
+
+// A parent whose numbers stand still is left as well where it says that it has media, and after a while where something is live.
+func TestDuesOfSilence(t *testing.T) {
+	for name, c := range map[string]struct {
+		c        circumstance
+		verdict  verdict
+		from, to int // seconds
+	}{
+		"nothing is live":       {circumstance{}, pays, 0, 0},
+		"it says that it feeds": {circumstance{live: true, fresh: true}, paysNone, claimedFor, claimedFor},
+		"it has nothing itself": {circumstance{live: true}, hasNone, starvedFor, 2 * starvedFor},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var d dues
+			d.newParent("parent")
+			now := time.Unix(0, 0)
+			for n := 1; n <= 60; n++ {
+				now = now.Add(time.Second)
+				v := d.second(debt{}, debt{}, c.c, now)
+				if v == pays {
+					continue
+				}
+				if v != c.verdict || n < c.from || n > c.to {
+					t.Fatalf("verdict %d after %d s, want %d after %d to %d", v, n, c.verdict, c.from, c.to)
+				}
+				return
+			}
+			if c.verdict != pays {
+				t.Error("not left")
+			}
+		})
+	}
+}
