@@ -283,7 +283,7 @@ func (r *Router) childTimers() {
 	}
 }
 
-// pathDue is when a child is sent the path again: a second after it was new, as a message that is lost would leave all that is below
+// pathDue is when a child is sent the path again: soon after it was new, as a message that is lost would leave all that is below
 // the child in error, then rarely.
 func (r *Router) pathDue(c *child) time.Time {
 	if c.repeated {
@@ -293,7 +293,7 @@ func (r *Router) pathDue(c *child) time.Time {
 }
 
 // pathAgain is after which time a new path is repeated.
-const pathAgain = time.Second
+const pathAgain = time.Second / 2
 
 // repeatPath sends a path that the child should know: soon after it was new without others' names, which it has just got.
 func (r *Router) repeatPath(c *child) {

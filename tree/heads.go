@@ -1,6 +1,9 @@
 package tree
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // The origin feeds a constant number of children, the heads, however many listen: its upload bounds nothing, and who takes over its
 // part has but these to feed. Their subtrees share no peer, so that a backup in the other one survives whatever breaks the
@@ -21,29 +24,52 @@ func (r *Router) offered() int {
 }
 
 // head decides whether the origin feeds heads only: where there are enough children that give slots, the room is not small,
-// and below the heads there is room.
+// and below the heads there is room. To begin with it there must be room for all whom it will ask to go, or it would have to take them
+// back at once and ask them again, for ever.
 func (r *Router) head() {
 	if !r.origin || r.cfg.Heads <= 0 || r.slots <= r.cfg.Heads {
 		r.headed = false
 		return
 	}
-	heads, room, below := 0, 0, 0
+	heads, room, below, fed := 0, 0, 0, 0
 	for _, c := range r.children {
 		if c.kind == Backup || !c.confirmed {
 			continue
 		}
 		below += 1 + c.below
+		fed++
 		if c.kind == Ordinary && c.slots > 0 {
 			heads++
 			room += c.freeBelow
 		}
 	}
-	headed := heads >= r.cfg.Heads && below > r.cfg.small() && room > 0
-	if headed && !r.headed {
+	least := 1
+	if !r.headed {
+		least += max(0, fed-r.cfg.Heads)
+	}
+	headed := heads >= r.cfg.Heads && below > r.cfg.small() && room >= least
+	switch {
+	case headed && !r.headed:
+		if r.now.Before(r.headRetry) {
+			return
+		}
 		r.headedAt = r.now
+	case !headed && r.headed:
+		if r.now.Sub(r.headedAt) >= headsProven {
+			r.headTries = 0
+		}
+		r.headRetry = r.now.Add(headsPause << min(r.headTries, 6))
+		r.headTries++
 	}
 	r.headed = headed
 }
+
+// An origin that had to turn away from its heads, since there was no room below them after all, tries again after headsPause, then
+// twice as long each time, up to half an hour; where it fed heads for headsProven, from the beginning.
+const (
+	headsPause  = 30 * time.Second
+	headsProven = 10 * time.Minute
+)
 
 // headless tells whether an orphan says that it has lost one of the heads, which this peer may not know to be dead yet.
 func (r *Router) headless(m *MsgJoin) bool {

@@ -58,6 +58,8 @@ type Router struct {
 	displacedAt time.Time
 	headed      bool // the origin: it feeds heads only
 	headedAt    time.Time
+	headRetry   time.Time // it does not turn to heads before
+	headTries   int       // times that it had to turn away from them, in a row
 
 	said   said
 	advert advertTimer

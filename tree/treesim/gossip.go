@@ -30,9 +30,7 @@ type adverts struct {
 func (s *Sim) advertise(n int32, a tree.Advertise) {
 	v := &s.adverts
 	v.count++
-	if a.Candidate.Free > 0 {
-		v.remember(n, a.Candidate)
-	}
+	v.remember(n, a.Candidate)
 	v.times = append(v.times, s.now)
 	for len(v.times) > 0 && s.now-v.times[0] > 5*second {
 		v.times = v.times[1:]
@@ -83,6 +81,9 @@ func (v *adverts) remember(n int32, c tree.Candidate) {
 	if i, ok := v.at[n]; ok {
 		v.ring[i] = c
 		return
+	}
+	if c.Free == 0 {
+		return // it takes nobody's place
 	}
 	if len(v.ring) < recent {
 		v.at[n] = len(v.ring)
