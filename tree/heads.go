@@ -54,7 +54,7 @@ func (r *Router) head() {
 			return
 		}
 		r.headedAt = r.now
-	case !headed && r.headed:
+	case !headed && r.headed && heads >= r.cfg.Heads: // for want of room, and not because a head has died
 		if r.now.Sub(r.headedAt) >= headsProven {
 			r.headTries = 0
 		}

@@ -52,3 +52,26 @@ func TestShed(t *testing.T) {
 		}
 	}
 }
+
+// Heads that die one after the other are replaced: the origin feeds two again soon.
+func TestHeadsAreReplaced(t *testing.T) {
+	s := newSim(t, 5)
+	s.add(8)
+	for range 60 {
+		s.add(3)
+	}
+	s.run(40 * time.Second)
+	for range 4 {
+		for _, c := range s.nodes[0].children {
+			if c.Kind != Backup {
+				s.kill(s.byID[c.Peer], true)
+				break
+			}
+		}
+		s.run(s.now + 25*time.Second)
+		if fed := s.nodes[0].r.used(Ordinary, nil) + s.nodes[0].r.used(Orphan, nil); fed != 2 {
+			t.Fatalf("%v: the origin feeds %d", s.now, fed)
+		}
+	}
+	s.check()
+}
