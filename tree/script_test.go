@@ -194,6 +194,8 @@ func (s *script) input(f []string) Input {
 		return SetSlots{s.num(f, "n")}
 	case "candidates":
 		return Candidates{List: s.cands(f)}
+	case "advert":
+		return Candidates{List: s.cands(f), Advert: true}
 	case "up":
 		return HopUp{peer}
 	case "down":

@@ -44,3 +44,49 @@ func TestShed(t *testing.T) {
 		t.Errorf("dropped %+v", d)
 	}
 }
+
+// A queue is plain while nothing waits and nothing is kept back: nothing else may go past it.
+func TestPlain(t *testing.T) {
+	q := NewQueue(4)
+	dst := make([]Item, 100)
+	n := uint64(0)
+	video := func(key bool) {
+		n++
+		q.Push(Item{Stream: 1, Number: n, Kind: wire.KindVideo, KeyFrame: key, FrameStart: true, FrameEnd: true})
+	}
+	want := func(plain bool, when string) {
+		t.Helper()
+		if q.Plain() != plain {
+			t.Errorf("%s: plain is %v", when, q.Plain())
+		}
+	}
+	want(true, "new")
+	video(true)
+	want(false, "with something in it")
+	q.Pop(dst)
+	want(true, "popped")
+	q.Shed(shedDiscardable)
+	want(false, "while it sheds")
+	q.Shed(0)
+	want(true, "after that")
+	video(true)
+	for range 8 {
+		video(false) // beyond the bound: the rest of the group is not taken
+	}
+	q.Pop(dst)
+	want(false, "until the next group")
+	video(true)
+	q.Pop(dst)
+	want(true, "with the next group")
+	s := NewStore(Config{Stream: 2, Kind: wire.KindAudio})
+	h := &wire.Header{Kind: wire.KindAudio, Stream: 2, Number: 1, FrameStart: true, FrameEnd: true}
+	s.Put(h, append(h.Append(nil), 1, 2, 3), false)
+	Burst(q, s, 1)
+	want(false, "with a backlog")
+	for q.Pop(dst) > 0 {
+	}
+	want(true, "without one")
+	video(false)
+	q.Forget(1)
+	want(true, "when the stream is forgotten")
+}
