@@ -36,6 +36,8 @@ const (
 	seatLoose = 10 * time.Second        // a seat is kept while no way leads down to it: its parent may be about to be told of
 	numberGap = 5 * time.Second         // changes of mere numbers are told no sooner
 
+	delaySlack = 10 // milliseconds that a delay may change by without being told again
+
 	censusLook = 10 * time.Second // where nothing changes shape, what is due is told this often, in one message
 )
 
@@ -66,7 +68,8 @@ func (s seat) sameShape(o seat) bool {
 
 // alike reports whether the numbers of two seats are near enough to each other not to be told again.
 func (s seat) alike(o seat) bool {
-	return near(s.slots, o.slots) && near(s.free, o.free) && near(s.audience, o.audience) && near(s.below, o.below) && near(s.delayMs, o.delayMs)
+	return near(s.slots, o.slots) && near(s.free, o.free) && near(s.audience, o.audience) && near(s.below, o.below) &&
+		(near(s.delayMs, o.delayMs) || max(s.delayMs, o.delayMs)-min(s.delayMs, o.delayMs) <= delaySlack)
 }
 
 // near reports whether two numbers differ by an eighth at most.

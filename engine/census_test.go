@@ -318,3 +318,19 @@ func FuzzCensus(f *testing.F) {
 		}
 	})
 }
+
+// Delays that sway by a few milliseconds are no news.
+func TestCensusOfSwayingDelays(t *testing.T) {
+	c, parent, now := newCensus(peerNo(t, 1)), seatID(peerNo(t, 2)), time.Unix(1_000_000, 0)
+	told := 0
+	for i := range 100 { // seconds
+		own := seat{peer: peerNo(t, 1), parent: parent, slots: 3, delayMs: uint32(i % 4)}
+		if i >= 60 {
+			own.delayMs += 30
+		}
+		told += len(c.report(now.Add(time.Duration(i)*time.Second), parent, own))
+	}
+	if told != 2 {
+		t.Errorf("told %d times, want once at first and once of the larger delay", told)
+	}
+}

@@ -193,7 +193,7 @@ type childNews struct {
 }
 
 // repeatNews is how often what a child's pulses tell goes to the router although nothing in it is new.
-const repeatNews = 2 * time.Second
+const repeatNews = 5 * time.Second
 
 // news reports whether a child's pulse tells something new. It is called by the reader of the child's hop.
 func (r *Room) news(from peer.ID, in tree.Pulse, audience int, now time.Time) bool {

@@ -41,9 +41,9 @@ type Hop struct {
 	dtls      *dtls.Conn
 	handshook chan struct{} // closed when the goroutine that watches dtls has ended
 	send      sender
+	counters  counters
 	way       way
 	receive   receiver
-	counters  counters
 }
 
 var _ engine.Hop = (*Hop)(nil)

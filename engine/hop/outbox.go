@@ -82,11 +82,9 @@ func (o *outbox) turn(control bool) {
 
 // aim has the sender write into the batch of its path's socket, if the path is known.
 func (o *outbox) aim(s *sender) {
-	p := s.hop.path.Load()
-	if p == nil {
-		return
+	if s.socket != nil {
+		s.batch = o.batch(s.socket)
 	}
-	s.path, s.batch = *p, o.batch(p.socket)
 }
 
 func (o *outbox) batch(s *udp.Socket) *udp.Batch {

@@ -100,7 +100,7 @@ func TestOutboxRefused(t *testing.T) {
 	two, _ := a.dial(c)
 	h := one.(*Hop)
 	good := *h.path.Load()
-	h.path.Store(&path{socket: good.socket, remote: netip.AddrPortFrom(good.remote.Addr(), 0)}) // port 0 is nobody's
+	h.follow(&path{socket: good.socket, remote: netip.AddrPortFrom(good.remote.Addr(), 0)}) // port 0 is nobody's
 	before := one.Stats()
 	out := a.tr.NewOutbox()
 	pkts := originPackets(wire.KindAudio, 1, 2, 100)

@@ -32,14 +32,19 @@ func (h *Hop) selected(local, remote ice.Candidate) {
 	if err != nil {
 		return
 	}
-	socket := port.Socket(from)
-	if socket == nil {
-		h.path.Store(nil)
-	} else {
+	var p *path
+	if socket := port.Socket(from); socket != nil {
 		remote := netip.AddrPortFrom(to.Unmap(), uint16(remote.Port()))
-		h.path.Store(&path{socket: socket, remote: remote, from: socket.LocalAddr().String(), to: remote.String()})
+		p = &path{socket: socket, remote: remote, from: socket.LocalAddr().String(), to: remote.String()}
 	}
+	h.follow(p)
 	h.inherit()
+}
+
+// follow makes p the hop's path.
+func (h *Hop) follow(p *path) {
+	h.path.Store(p)
+	h.send.route(p)
 }
 
 // way is a hop's way in while it is up: what comes from the addresses that its agent has found is taken on the socket's goroutine.

@@ -2,6 +2,7 @@ package hop
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,19 +56,21 @@ func ssrcs(client bool) (audio, video uint32) {
 	return serverAudio, serverVideo
 }
 
-// sender is a hop's way out.
+// sender is a hop's way out. What each packet needs stands together: with a hundred hops, a packet meets each of them cold.
 type sender struct {
 	loss atomic.Uint32 // thousandths, as the peer reports
 
-	mu      sync.Mutex
-	hop     *Hop // nil before the keys are there and after the end
-	sealer  *secure.Sealer
+	mu     sync.Mutex
+	hop    *Hop // nil before the keys are there and after the end
+	sealer *secure.Sealer
+	socket *udp.Socket // where packets go; nil: over the ICE connection
+	remote netip.AddrPort
+	batch  *udp.Batch // during a call that sends; nil: packets go one at a time over the ICE connection
+	tracks [2]track
+
 	srtcp   *srtp.Context
-	buf     []byte     // one SRTP packet, encrypted in place
-	path    path       // where batch goes
-	batch   *udp.Batch // during a call that sends; nil: packets go one at a time over the ICE connection
+	buf     []byte // one SRTP packet, encrypted in place
 	control []byte
-	tracks  [2]track
 
 	// Redundancy. The buffers exist from the first lossy moment on.
 	timer   *time.Timer // fires flush
@@ -201,7 +204,7 @@ func (s *sender) rtp(t int, typ byte, marker bool, timestamp uint32, payload []b
 	}
 	switch {
 	case s.batch != nil:
-		s.batch.Add(s.path.remote, len(out))
+		s.batch.Add(s.remote, len(out))
 		s.hop.counters.bytesSent.Add(uint64(len(out)))
 	case !s.write(out):
 		return sequence, false
@@ -210,16 +213,25 @@ func (s *sender) rtp(t int, typ byte, marker bool, timestamp uint32, payload []b
 	return sequence, true
 }
 
-// follow has what is sent next collected, for the path that ICE has selected now. flushBatch ends that.
-func (s *sender) follow() {
-	p := s.hop.path.Load()
+// route has what is sent from now on take the path.
+func (s *sender) route(p *path) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if p == nil {
+		s.socket = nil
 		return
 	}
-	s.path = *p
+	s.socket, s.remote = p.socket, p.remote
+}
+
+// follow has what is sent next collected, for the path that ICE has selected now. flushBatch ends that.
+func (s *sender) follow() {
+	if s.socket == nil {
+		return
+	}
 	b, _ := s.hop.t.batches.Get().(*udp.Batch)
-	if b == nil || b.Socket() != p.socket {
-		b = p.socket.NewBatch(batchSize)
+	if b == nil || b.Socket() != s.socket {
+		b = s.socket.NewBatch(batchSize)
 	}
 	s.batch = b
 }
@@ -377,7 +389,7 @@ func (s *sender) writeControl(c *wire.HopControl) error {
 		case err != nil:
 			s.hop.counters.unsent.Add(1)
 		case s.batch != nil:
-			s.batch.Add(s.path.remote, len(out))
+			s.batch.Add(s.remote, len(out))
 			s.hop.counters.bytesSent.Add(uint64(len(out)))
 		default:
 			s.write(out)

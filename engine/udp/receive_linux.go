@@ -72,7 +72,7 @@ func (r *reader) receive(fd uintptr) bool {
 		h.SetControllen(controlSize)
 		h.Flags = 0
 	}
-	n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.headers[0])), maxReceived, uintptr(unix.MSG_DONTWAIT), 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.headers[0])), maxReceived, uintptr(unix.MSG_DONTWAIT), 0, 0)
 	r.n, r.errno = 0, nil
 	if errno == unix.EAGAIN {
 		return false

@@ -111,9 +111,12 @@ func (b *Batch) describe(i int) {
 }
 
 // sendSome is called with the socket's descriptor, again when it is writable where it was not.
+//
+// The call does not wait, so that the scheduler need not be told of it: it would wake its monitor, and give the rest of this processor's
+// work to another thread after 20 us. With a hundred receivers of audio that was a sixth of the process' time.
 func (b *Batch) sendSome(fd uintptr) bool {
 	s := &b.system
-	n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&s.headers[s.next])), uintptr(len(b.messages)-s.next),
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&s.headers[s.next])), uintptr(len(b.messages)-s.next),
 		uintptr(unix.MSG_DONTWAIT), 0, 0)
 	switch errno {
 	case 0:
