@@ -287,6 +287,9 @@ func (r *Room) treeMessageLoop(from peer.ID, user ed25519.PublicKey, m *wire.Tre
 	for _, c := range candidatesIn(msg) {
 		r.learn(c)
 	}
+	if leave, ok := msg.(*tree.MsgLeave); ok && leave.Reason == tree.LeaveGoodbye {
+		r.partLoop(from)
+	}
 	r.step(tree.Recv{From: tree.ID(from), Msg: msg})
 }
 

@@ -127,6 +127,52 @@ func TestRelayLeaves(t *testing.T) {
 	})
 }
 
+// A relay says goodbye whose children have no second parent and far to go: its own parent feeds it until they have another, so that
+// nobody waits for anything.
+func TestNobodyWaitsForGoodbyes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(9)
+		net.Delay = 100 * time.Millisecond
+		s := newStage(t, net, 2)
+		s.listen(4, 1)
+		pub, err := s.room.Publish(t.Context(), audioSlot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 0, 100)
+		leaver := s.inner()
+		below := s.children(leaver)
+		went := time.Now()
+		done := make(chan error)
+		go func() { done <- s.listeners[leaver].Engine.Close(t.Context()) }()
+		sendAudio(t, pub, 100, 200)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		for i, l := range below {
+			var before, after time.Duration
+			got := l.sink.Packets()
+			for k := 51; k < len(got); k++ { // the first ones came from a backlog
+				gap := got[k].At.Sub(got[k-1].At)
+				if got[k].At.Before(went) {
+					before = max(before, gap)
+				} else {
+					after = max(after, gap)
+				}
+			}
+			if after > before+20*time.Millisecond {
+				t.Errorf("child %d waited %v for a packet after the goodbye, at most %v before", i, after, before)
+			}
+			if l.room.Tree().Parent == s.listeners[leaver].Self().String() {
+				t.Errorf("child %d is still with who has left", i)
+			}
+			wantSuffix(t, fmt.Sprintf("child %d", i), got, 50, 250)
+			t.Logf("child %d: %v before, %v after", i, before, after)
+		}
+	})
+}
+
 // What is lost on hops is asked for again and comes in time.
 func TestLossyHops(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -65,7 +65,9 @@ type Room struct {
 	router     *tree.Router
 	inputs     []tree.Input // to be given to the router after the present one
 	stepping   bool
-	unneeded   map[peer.ID]bool // peers whose hop the router has done without since
+	children   []tree.Child          // as the router listed them last
+	parting    map[peer.ID]time.Time // children that have said goodbye, and until when they are fed
+	unneeded   map[peer.ID]bool      // peers whose hop the router has done without since
 	roster     *room.Roster
 	feeding    map[peer.ID]*child
 	feeder     *feeder                        // sends to the children; constant
@@ -147,7 +149,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
 		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), watched: make(map[*hopState]func()), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), staged: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
 		pubs: make(map[string]*publication), census: newCensus(e.self), grants: make(map[peer.ID]*grant),
-		acquainted: make(map[peer.ID]*acquaintance), unneeded: make(map[peer.ID]bool), elector: elect.New(elect.HubConfig(elect.ID(e.self), string(rec.ID)+" hub")),
+		acquainted: make(map[peer.ID]*acquaintance), unneeded: make(map[peer.ID]bool), parting: make(map[peer.ID]time.Time), elector: elect.New(elect.HubConfig(elect.ID(e.self), string(rec.ID)+" hub")),
 	}
 	r.electTimer = time.NewTimer(time.Hour)
 	r.record.Store(rec)

@@ -272,8 +272,27 @@ func (e *Engine) releaseHop(id peer.ID) {
 	}
 }
 
+// partLoop goes on feeding a child that has said goodbye: it feeds its own until they have found another parent, and closes the hop
+// then. The router has given its place away already.
+func (r *Room) partLoop(id peer.ID) {
+	if !r.links.Load().fed(id) {
+		return
+	}
+	r.parting[id] = time.Now().Add(farewell)
+	time.AfterFunc(farewell+time.Millisecond, func() {
+		if r.ctx.Err() == nil {
+			r.tell(func() {
+				delete(r.parting, id)
+				r.setChildrenLoop(r.children)
+				r.releaseFormerLoop(id)
+			})
+		}
+	})
+}
+
 // setChildrenLoop takes the router's list of children.
 func (r *Room) setChildrenLoop(children []tree.Child) {
+	r.children = children
 	kinds, listening := make(map[peer.ID]tree.ChildKind, len(children)), make(map[peer.ID]bool)
 	for _, c := range children {
 		kinds[peer.ID(c.Peer)] = c.Kind
@@ -281,13 +300,11 @@ func (r *Room) setChildrenLoop(children []tree.Child) {
 			listening[peer.ID(c.Peer)] = true
 		}
 	}
-	if r.leaving {
-		// Whoever has been told to go elsewhere is fed until he has gone: he closes the hop. Closed from here, it would overtake
-		// the goodbye, and the child would take a departure for a failure.
-		for id, kind := range r.links.Load().children {
-			if r.e.hop(id) != nil {
-				kinds[id] = kind
-			}
+	// Whoever has been told to go elsewhere is fed until he has gone: he closes the hop. Closed from here, it would overtake the
+	// goodbye, and the child would take a departure for a failure. So is who goes himself, for those below him.
+	for id, kind := range r.links.Load().children {
+		if _, ok := kinds[id]; !ok && r.e.hop(id) != nil && (r.leaving || time.Now().Before(r.parting[id])) {
+			kinds[id] = kind
 		}
 	}
 	r.relinkLoop(func(l *links) { l.children, l.listening = kinds, listening })
