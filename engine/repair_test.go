@@ -127,49 +127,60 @@ func TestRelayLeaves(t *testing.T) {
 	})
 }
 
-// A relay says goodbye whose children have no second parent and far to go: its own parent feeds it until they have another, so that
-// nobody waits for anything.
+// A relay says goodbye whose child has no second parent, and half a second to go until it has another: the relay's own parent feeds
+// it for so long, so that the child waits for nothing.
 func TestNobodyWaitsForGoodbyes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := enginetest.NewNetwork(9)
 		net.Delay = 100 * time.Millisecond
 		s := newStage(t, net, 2)
-		s.listen(4, 1)
+		s.listen(3, 1)
 		pub, err := s.room.Publish(t.Context(), audioSlot())
 		if err != nil {
 			t.Fatal(err)
 		}
 		sendAudio(t, pub, 0, 100)
 		leaver := s.inner()
-		below := s.children(leaver)
-		went := time.Now()
+		child := s.children(leaver)[0]
+		var other *listener
+		for i, l := range s.listeners {
+			if i != leaver && l != child {
+				other = l
+			}
+		}
+		net.Part(child.Peer, s.origin, true)
+		net.Part(child.Peer, other.Peer, true)
+		sendAudio(t, pub, 100, 500)
+		if tree := child.room.Tree(); tree.Parent != s.listeners[leaver].Self().String() || tree.Backup != "" {
+			t.Fatalf("the child is at %+v", tree)
+		}
+		net.Part(child.Peer, other.Peer, false)
+		went, depth := time.Now(), child.room.Tree().Depth
 		done := make(chan error)
 		go func() { done <- s.listeners[leaver].Engine.Close(t.Context()) }()
-		sendAudio(t, pub, 100, 200)
+		sendAudio(t, pub, 600, 200)
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Second)
-		for i, l := range below {
-			var before, after time.Duration
-			got := l.sink.Packets()
-			for k := 51; k < len(got); k++ { // the first ones came from a backlog
-				gap := got[k].At.Sub(got[k-1].At)
-				if got[k].At.Before(went) {
-					before = max(before, gap)
-				} else {
-					after = max(after, gap)
-				}
+		var before, after time.Duration
+		got := child.sink.Packets()
+		for k := 101; k < len(got); k++ {
+			gap := got[k].At.Sub(got[k-1].At)
+			if got[k].At.Before(went) {
+				before = max(before, gap)
+			} else {
+				after = max(after, gap)
 			}
-			if after > before+20*time.Millisecond {
-				t.Errorf("child %d waited %v for a packet after the goodbye, at most %v before", i, after, before)
-			}
-			if l.room.Tree().Parent == s.listeners[leaver].Self().String() {
-				t.Errorf("child %d is still with who has left", i)
-			}
-			wantSuffix(t, fmt.Sprintf("child %d", i), got, 50, 250)
-			t.Logf("child %d: %v before, %v after", i, before, after)
 		}
+		longer := time.Duration(max(child.room.Tree().Depth-depth, 0)) * net.Delay                   // what the new way takes longer
+		if t.Logf("%v before, %v after", before, after); after > before+longer+50*time.Millisecond { // the two ways differ by what their manifests wait
+			t.Errorf("the child waited %v for a packet after the goodbye, at most %v before, on a way that is %v longer", after, before, longer)
+		}
+		if p := child.room.Tree().Parent; p != other.Self().String() {
+			t.Errorf("the child is with %s", p)
+		}
+		wantSuffix(t, "child", got, 650, 150)
 	})
 }
 
