@@ -66,6 +66,7 @@ type Room struct {
 	inputs     []tree.Input // to be given to the router after the present one
 	stepping   bool
 	children   []tree.Child          // as the router listed them last
+	misledAt   time.Time             // since when the parent's path has not begun at the hub; zero: it does
 	parting    map[peer.ID]time.Time // children that have said goodbye, and until when they are fed
 	unneeded   map[peer.ID]bool      // peers whose hop the router has done without since
 	roster     *room.Roster
@@ -265,6 +266,7 @@ func (r *Room) secondLoop(now time.Time) {
 	r.reportLoop(now)
 	r.censusLoop(now)
 	r.paceLoop(now)
+	r.misledLoop(now)
 	for id, b := range r.blamed {
 		if now.Sub(b.last) > 10*time.Second {
 			delete(r.blamed, id)

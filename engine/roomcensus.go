@@ -78,6 +78,12 @@ func (r *Room) Tree() TreeInfo {
 	return t
 }
 
+// Prepared reports whether this peer knows where to go when its parent in the room's tree dies; see tree.Router.Prepared.
+func (r *Room) Prepared() (ok bool) {
+	_ = r.call(r.ctx, func() { ok = r.router.Prepared() })
+	return ok
+}
+
 // RoomTree returns the places that are known, from the origin down: at the origin those of the room, of a large one its upper
 // levels; elsewhere the way to this peer, of which no more is known than who it leads over, this peer, and those below it.
 func (r *Room) RoomTree() []TreeInfo {

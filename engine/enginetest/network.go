@@ -20,6 +20,8 @@ import (
 
 // Network connects peers in memory. Its methods are safe for concurrent use.
 type Network struct {
+	adding sync.Mutex
+
 	// Delay is the one-way delay of everything; set it before the first peer.
 	Delay time.Duration
 	// LateUp is how much later than the dialer the other side hears that a hop is up; set it before the first peer.
@@ -84,6 +86,8 @@ func (n *Network) Restart(p *Peer, slots int) (*Peer, error) {
 }
 
 func (n *Network) add(name string, slots int, keeper *Keeper) (*Peer, error) {
+	n.adding.Lock() // those that are there hear of a newcomer when they have started themselves
+	defer n.adding.Unlock()
 	user, _, _ := cutName(name)
 	p := &Peer{
 		User: Keys("user " + user), Keeper: keeper, net: n, name: name,

@@ -134,6 +134,12 @@ func (c collector) rooms(s samples) {
 		for _, kind := range slices.Sorted(maps.Keys(children)) {
 			s.gauge("room_children", "Children of this peer in the room's tree, by kind.", children[kind], "room", info.Room, "kind", kind)
 		}
+		underprepared := 1.0
+		if r.Prepared() {
+			underprepared = 0
+		}
+		s.gauge("tree_underprepared", "1 while this peer would not know where to go if its parent died: it has no second one, or knows fewer than three others with room.",
+			underprepared, "room", info.Room)
 		live := map[string]float64{"audio": 0, "video": 0}
 		for _, st := range info.Streams {
 			if st.State == "live" {
