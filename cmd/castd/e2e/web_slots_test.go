@@ -44,7 +44,8 @@ func TestSlots(t *testing.T) {
 	b.do(t, command{"do": "press", "as": "viewer", "selector": `#slots button[data-slot="screen"]`}, nil)
 	b.do(t, command{"do": "shape", "as": "viewer", "ratio": sceneShape, "not": true}, nil)
 	b.do(t, command{"do": "state", "as": "viewer", "state": "live"}, nil)
-	b.do(t, command{"do": "flow", "as": "viewer", "seconds": 1}, &before)
+	b.do(t, command{"do": "back", "as": "viewer", "ms": 10000}, nil) // as below, after a change of slot
+	b.do(t, command{"do": "flow", "as": "viewer", "seconds": 2}, &before)
 	if before.Samples == 0 || before.FPS < 1 {
 		t.Errorf("of the screen comes %+v", before)
 	}
