@@ -13,6 +13,7 @@ import (
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/enginetest"
 	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree"
 )
 
 // hostile is a stage with liars among its peers, who come first and give most slots, so that the honest hang below them.
@@ -325,6 +326,53 @@ func TestAdvertsOfTheDeaf(t *testing.T) {
 		time.Sleep(time.Second)
 		for i, l := range s.listeners {
 			wantSuffix(t, fmt.Sprintf("listener %d", i), l.sink.Packets(), 100, 100)
+		}
+	})
+}
+
+// Who says goodbye is fed for another second without a place, and not for as long as he says it again.
+func TestGoodbyesWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(56)
+		net.Delay = 10 * time.Millisecond
+		s := newStage(t, net, 2)
+		s.listen(1, 0)
+		liar := s.listeners[0]
+		pub, err := s.room.Publish(t.Context(), audioSlot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 0, 100)
+		hop, err := s.origin.Hop(t.Context(), liar.Peer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var since time.Time // he has been sent something without a place
+		sent := hop.Stats().PacketsSent
+		for k := range 50 { // 100 ms each
+			if k%5 == 0 {
+				env, err := liar.Signer.Seal(s.room.ID(), wire.Type_TREE, 0, time.Now().Add(time.Minute), &wire.TreeMessage{
+					Message: &wire.TreeMessage_Leave{Leave: &wire.Leave{Reason: tree.LeaveGoodbye}},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := liar.Message(t.Context(), s.origin, env); err != nil {
+					t.Fatal(err)
+				}
+			}
+			sendAudio(t, pub, 100+5*k, 5)
+			now := hop.Stats().PacketsSent
+			placed := slices.ContainsFunc(s.room.Tree().Children, func(c engine.ChildInfo) bool { return c.Peer == liar.Self().String() })
+			switch {
+			case placed || now == sent:
+				since = time.Time{}
+			case since.IsZero():
+				since = time.Now()
+			case time.Since(since) > 1500*time.Millisecond:
+				t.Fatalf("he is fed without a place for %v", time.Since(since))
+			}
+			sent = now
 		}
 	})
 }

@@ -272,11 +272,14 @@ func (e *Engine) releaseHop(id peer.ID) {
 	}
 }
 
+// maxParting bounds the children that are fed without a place.
+const maxParting = 8
+
 // partLoop goes on feeding a child that has said goodbye: it feeds its own until they have found another parent, and closes the hop
 // then. The router has given its place away already.
 func (r *Room) partLoop(id peer.ID) {
-	if !r.links.Load().fed(id) {
-		return
+	if _, again := r.parting[id]; again || len(r.parting) == maxParting || !r.links.Load().fed(id) {
+		return // a second goodbye buys no more time
 	}
 	r.parting[id] = time.Now().Add(farewell)
 	time.AfterFunc(farewell+time.Millisecond, func() {

@@ -24,8 +24,7 @@ const (
 	// claimedFor is the same for a parent whose numbers stand still while it says that it has had media within the last second.
 	claimedFor = 4
 	// starvedFor is for how many seconds at least nothing may come while something is live, whatever the parent says: who is above
-	// it may do the same. Those who starve together do not leave together, and less and
-	// less often, as it may be the whole room.
+	// it may do the same. Those who starve together do not leave together, and less and less often, as it may be the whole room.
 	starvedFor = 5
 	// fewSound is over how many seconds what comes of sound and records is averaged, and how long a new parent has until it is judged by
 	// that: at first it sends what was missed. Repairs included, a fifth may be missing, so that a second of silence is
