@@ -61,9 +61,6 @@ func parseFragment(text string) (*fragment, error) {
 	if !known {
 		return nil, badOffer("The body has no ICE attributes; send a trickle ICE fragment (RFC 8840).")
 	}
-	if len(f.candidates) > maxCandidates {
-		return nil, badOffer("The fragment has %d candidates; send at most %d.", len(f.candidates), maxCandidates)
-	}
 	if f.ufrag != "" && f.pwd != "" && !validCredentials(f.ufrag, f.pwd) {
 		return nil, badOffer("The fragment's a=ice-ufrag or a=ice-pwd is malformed; send what the browser or encoder made.")
 	}

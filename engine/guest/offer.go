@@ -13,11 +13,10 @@ import (
 
 // Limits of what a guest may offer.
 const (
-	maxOffer      = 64 << 10 // octets
-	maxSections   = 8
-	maxCandidates = 32 // in each ICE generation, trickled ones included
-	maxSSRCLines  = 64 // in a section
-	maxFormats    = 128
+	maxOffer     = 64 << 10 // octets
+	maxSections  = 8
+	maxSSRCLines = 64 // in a section
+	maxFormats   = 128
 )
 
 // Kinds of sections.
@@ -55,7 +54,7 @@ type offer struct {
 	pwd      string
 	grouped  bool // has a BUNDLE group
 	mixed    bool // takes one- and two-octet header extensions mixed (RFC 8285)
-	// candidates are those of the section whose transport is used.
+	// candidates are all those of the section whose transport is used; the session takes what it may of them.
 	candidates []string
 }
 
@@ -270,9 +269,6 @@ func (o *offer) readTransport() error {
 		if a.Key == "candidate" && !slices.Contains(o.candidates, a.Value) {
 			o.candidates = append(o.candidates, a.Value)
 		}
-	}
-	if len(o.candidates) > maxCandidates {
-		return badOffer("The offer has %d candidates; send at most %d.", len(o.candidates), maxCandidates)
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ type session struct {
 	mu         sync.Mutex // guards all following fields
 	answer     string
 	generation uint64
-	candidates int // of this generation
+	taken      budget // of this generation
 	ufrag, pwd string
 	over       bool
 	left       bool // the guest said goodbye
@@ -69,8 +69,9 @@ func (s *Service) newSession(ctx context.Context, m engine.Media, o *offer, opts
 	id := rand.Text()
 	sess := &session{
 		service: s, id: id, log: s.log.With("session", id[:8]), offer: o, release: release,
-		done: make(chan struct{}), ready: make(chan struct{}), generation: 1, candidates: len(o.candidates), ufrag: o.ufrag, pwd: o.pwd,
+		done: make(chan struct{}), ready: make(chan struct{}), generation: 1, ufrag: o.ufrag, pwd: o.pwd,
 	}
+	o.candidates = sess.taken.take(o.candidates)
 	sess.ctx, sess.cancel = context.WithCancel(context.Background())
 	if o.purpose == publishing {
 		sess.part = newPublisher(sess, m, opts)

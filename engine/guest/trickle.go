@@ -19,13 +19,11 @@ func (s *session) Patch(ctx context.Context, text string) (string, error) {
 	}
 	s.mu.Lock()
 	same := f.ufrag == "" || f.ufrag == s.ufrag && (f.pwd == "" || f.pwd == s.pwd)
-	tooMany := same && s.candidates+len(f.candidates) > maxCandidates
 	s.mu.Unlock()
 	switch {
-	case tooMany:
-		return "", badOffer("This session has had %d candidates; restart ICE to send others.", maxCandidates)
 	case same:
-		return "", s.trickle(f)
+		s.trickle(f)
+		return "", nil
 	case f.pwd == "":
 		return "", badOffer("The fragment has a new a=ice-ufrag without a=ice-pwd; send both to restart ICE.")
 	}
@@ -33,28 +31,26 @@ func (s *session) Patch(ctx context.Context, text string) (string, error) {
 }
 
 // trickle adds candidates to this ICE generation.
-func (s *session) trickle(f *fragment) error {
-	for _, c := range f.candidates {
+func (s *session) trickle(f *fragment) {
+	s.mu.Lock()
+	taken := s.taken.take(f.candidates)
+	s.mu.Unlock()
+	for _, c := range taken {
 		if !s.carrier.candidate(c) {
 			s.log.Debug("candidate skipped")
-			continue
 		}
-		s.mu.Lock()
-		s.candidates++
-		s.mu.Unlock()
 	}
-	return nil
 }
 
 // restart begins a new ICE generation (RFC 9725 section 4.3.3). DTLS and media go on.
 func (s *session) restart(ctx context.Context, f *fragment) (string, error) {
 	s.mu.Lock()
 	s.generation++
-	s.candidates, s.ufrag, s.pwd = len(f.candidates), f.ufrag, f.pwd
-	version := s.generation
+	s.taken, s.ufrag, s.pwd = budget{}, f.ufrag, f.pwd
+	candidates, version := s.taken.take(f.candidates), s.generation
 	s.mu.Unlock()
 	s.selected.Store(false)
-	fragment, err := s.carrier.restart(ctx, f.ufrag, f.pwd, f.candidates, version)
+	fragment, err := s.carrier.restart(ctx, f.ufrag, f.pwd, candidates, version)
 	if err != nil {
 		// The connection is between two generations and of no use any more.
 		s.end(engine.NewUserError(engine.CodeBadOffer, "ICE could not be restarted; connect again."))

@@ -30,15 +30,23 @@ func gstreamer(t *testing.T, what, url, token string, seconds int, codec string)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	return func() (found gstreamed) {
+	told := false
+	found := func() (found gstreamed) {
 		t.Helper()
+		told = true
 		if err := json.NewDecoder(out).Decode(&found); err != nil {
 			t.Fatalf("gstreamer: %v", err)
 		}
 		_ = cmd.Wait()
 		return found
 	}
+	t.Cleanup(func() {
+		if t.Failed() && !told { // the reason is often on its side
+			t.Logf("GStreamer, %s: %+v", what, found())
+		}
+		_ = cmd.Process.Kill()
+	})
+	return found
 }
 
 // TestGStreamer publishes and watches by GStreamer, a third implementation of WebRTC beside those of the browsers, which wants
