@@ -89,6 +89,9 @@ type Canary interface {
 	// Watch calls broken, at most once and from any goroutine, when the operating system of the peer, whose media comes from the UDP
 	// address at, ends a connection to it. The returned function ends the watch.
 	Watch(id peer.ID, at string, broken func()) (stop func())
+	// Show lets a child, whose media goes to the UDP address at, watch this peer although it cannot connect to it, until the returned
+	// function is called.
+	Show(id peer.ID, at string) (stop func())
 }
 
 // Signaller carries a hop's offer to a peer and brings back the answer, over a way that authenticates both.

@@ -105,6 +105,7 @@ type Room struct {
 	silence    time.Duration        // that the router allows the parent
 	live       bool                 // some stream is
 	watched    map[*hopState]func() // of the parent and the backup, to those who end their canaries
+	shown      map[*hopState]func() // of the children
 	childrenAt time.Time            // when the router was told of the children last
 	asked      map[peer.ID]uint64   // nonces of the last Joins
 	answered   time.Time            // when a stranger's pulse was answered last
@@ -148,7 +149,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 		roster: room.NewRoster(rec), feeding: make(map[peer.ID]*child), have: make(map[peer.ID][]*wire.StreamMark),
 		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
-		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), watched: make(map[*hopState]func()), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), staged: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
+		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), watched: make(map[*hopState]func()), shown: make(map[*hopState]func()), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), staged: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
 		pubs: make(map[string]*publication), census: newCensus(e.self), grants: make(map[peer.ID]*grant),
 		acquainted: make(map[peer.ID]*acquaintance), unneeded: make(map[peer.ID]bool), parting: make(map[peer.ID]time.Time), elector: elect.New(elect.HubConfig(elect.ID(e.self), string(rec.ID)+" hub")),
 	}
@@ -240,7 +241,7 @@ func (r *Room) loop() {
 
 // closeLoop ends what the room's goroutine owns.
 func (r *Room) closeLoop() {
-	r.unwatchLoop()
+	r.untieLoop()
 	for _, c := range r.feeding {
 		c.close()
 		r.e.totals.closed(c)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -81,26 +82,9 @@ func (r *Room) actLoop(a tree.Action) {
 // watchFeedersLoop has it told when the process of the parent or of the backup ends. Each hop is watched once: a canary that was wrong
 // says nothing more.
 func (r *Room) watchFeedersLoop() {
-	if r.e.canary == nil {
-		return
-	}
-	place, hops := r.links.Load().place, make(map[*hopState]bool, 2)
-	for _, id := range []tree.ID{place.Parent, place.Backup} {
-		if h := r.e.hop(peer.ID(id)); h != nil {
-			hops[h] = true
-		}
-	}
-	for h, stop := range r.watched {
-		if !hops[h] {
-			stop()
-			delete(r.watched, h)
-		}
-	}
-	for h := range hops {
-		if r.watched[h] != nil {
-			continue
-		}
-		r.watched[h] = r.e.canary.Watch(h.Peer(), h.Stats().Remote, func() {
+	place := r.links.Load().place
+	r.tieLoop(r.watched, []peer.ID{peer.ID(place.Parent), peer.ID(place.Backup)}, func(h *hopState) func() {
+		return r.e.canary.Watch(h.Peer(), h.Stats().Remote, func() {
 			r.tell(func() {
 				if r.watched[h] != nil {
 					r.e.metrics.broken.Add(1)
@@ -108,14 +92,47 @@ func (r *Room) watchFeedersLoop() {
 				}
 			})
 		})
+	})
+}
+
+// showChildrenLoop lets the children watch this process.
+func (r *Room) showChildrenLoop() {
+	r.tieLoop(r.shown, slices.Collect(maps.Keys(r.links.Load().children)), func(h *hopState) func() {
+		return r.e.canary.Show(h.Peer(), h.Stats().Remote)
+	})
+}
+
+// tieLoop keeps one connection that tells of the end of a process for each of the peers that there is a hop to.
+func (r *Room) tieLoop(ties map[*hopState]func(), peers []peer.ID, tie func(*hopState) func()) {
+	if r.e.canary == nil {
+		return
+	}
+	hops := make(map[*hopState]bool, len(peers))
+	for _, id := range peers {
+		if h := r.e.hop(id); h != nil {
+			hops[h] = true
+		}
+	}
+	for h, stop := range ties {
+		if !hops[h] {
+			stop()
+			delete(ties, h)
+		}
+	}
+	for h := range hops {
+		if ties[h] == nil {
+			ties[h] = tie(h)
+		}
 	}
 }
 
-func (r *Room) unwatchLoop() {
-	for _, stop := range r.watched {
-		stop()
+func (r *Room) untieLoop() {
+	for _, ties := range []map[*hopState]func(){r.watched, r.shown} {
+		for _, stop := range ties {
+			stop()
+		}
+		clear(ties)
 	}
-	clear(r.watched)
 }
 
 // setFeedsLoop takes the router's parent and backup. What the former parent sends is taken for a while, and its hop is kept: one that
@@ -319,6 +336,7 @@ func (r *Room) setChildrenLoop(children []tree.Child) {
 // feedLoop sees to it that whoever is to be fed has a queue and a goroutine that serves the hop there is now, and nobody
 // else has: the children, and the hub that this peer publishes to. Whatever changes either, or a hop, calls it.
 func (r *Room) feedLoop() {
+	r.showChildrenLoop()
 	l := r.links.Load()
 	want := make(map[peer.ID]Hop, len(l.children)+1)
 	for id := range l.children {

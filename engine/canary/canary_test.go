@@ -50,6 +50,62 @@ func TestBroken(t *testing.T) {
 	}
 }
 
+// A child that cannot connect to its parent has it told by the connection that the parent opens.
+func TestShown(t *testing.T) {
+	child, parent, at := pair(t) // with the roles changed: "parent" listens
+	broken := make(chan struct{})
+	child.Watch("child", "127.0.0.1:1", func() { close(broken) })
+	parent.Show("parent", at)
+	eventually(t, "connected", func() bool { child.mu.Lock(); defer child.mu.Unlock(); return child.greeted["child"] == 1 })
+	_ = parent.Close()
+	select {
+	case <-broken:
+	case <-time.After(generous):
+		t.Error("nothing is told")
+	}
+}
+
+// A connection that is needed no longer says nothing of its process, nor does one from elsewhere or in another's name.
+func TestShownInVain(t *testing.T) {
+	for _, c := range []struct {
+		name, id, host string
+		stop           bool
+	}{{"farewell", "child", "127.0.0.1:1", true}, {"another host", "child", "127.0.0.2:1", false}, {"another name", "other", "127.0.0.1:1", false}} {
+		t.Run(c.name, func(t *testing.T) {
+			child, parent, at := pair(t)
+			told := make(chan struct{}, 1)
+			child.Watch(peer.ID(c.id), c.host, func() { told <- struct{}{} })
+			stop := parent.Show("parent", at)
+			eventually(t, "connected", func() bool { return child.held() == 1 })
+			time.Sleep(20 * time.Millisecond)
+			if c.stop {
+				stop()
+			} else {
+				_ = parent.Close()
+			}
+			eventually(t, "gone", func() bool { return child.held() == 0 })
+			_ = child.Close() // waits
+			select {
+			case <-told:
+				t.Error("something is told")
+			default:
+			}
+		})
+	}
+}
+
+// A parent whose child has connected opens no connection of its own.
+func TestShownOnce(t *testing.T) {
+	parent, child, at := pair(t)
+	child.Watch("parent", at, func() {})
+	eventually(t, "connected", func() bool { return parent.held() == 1 })
+	parent.Show("child", "127.0.0.1:"+strconv.Itoa(child.listener.Addr().(*net.TCPAddr).Port))
+	time.Sleep(showAfter + 200*time.Millisecond)
+	if n := child.held(); n != 0 {
+		t.Errorf("%d connections to the child", n)
+	}
+}
+
 func TestNothingIsTold(t *testing.T) {
 	for _, c := range []struct {
 		name string

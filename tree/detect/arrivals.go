@@ -4,7 +4,7 @@
 // What the network adds to that differs a lot between a cable and a bad wireless link, so that the limit follows the
 // distribution of the silences that were heard:
 //
-//	limit = 3 * interval + 4 * (p99.5 - p50)    at least Least, at most Most
+//	limit = 3 * interval + 2 * (p99.5 - p50)    at least Least, at most Most
 //
 // where interval is how often the hop carries media; pulses that fill its silences come when they are due and say nothing of it. A suspicion
 // only asks the backup to help out; a limit that is a little short costs a burst now and then, one that is long costs a
@@ -90,6 +90,6 @@ func (a *Arrivals) quantile(permille uint32) time.Duration {
 
 // Limit returns the limit for silences of which half do not exceed p50 and 995 in 1,000 not p995.
 func Limit(p50, p995 time.Duration) time.Duration {
-	limit := max(3*min(p50, FillIn), FillIn) + 4*(p995-min(p50, p995))
+	limit := max(3*min(p50, FillIn), FillIn) + 2*(p995-min(p50, p995))
 	return min(max(limit, Least), Most)
 }

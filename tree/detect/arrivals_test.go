@@ -13,8 +13,8 @@ func TestLimit(t *testing.T) {
 		{0, 0, Least},
 		{20 * ms, 20 * ms, Least},
 		{20 * ms, 25 * ms, 80 * ms},
-		{20 * ms, 40 * ms, 140 * ms},
-		{60 * ms, 70 * ms, 220 * ms},
+		{20 * ms, 40 * ms, 100 * ms},
+		{60 * ms, 70 * ms, 200 * ms},
 		{100 * ms, 100 * ms, 180 * ms},
 		{20 * ms, 300 * ms, Most},
 		{50 * ms, 20 * ms, 150 * ms},
@@ -108,7 +108,7 @@ func TestLimitFollows(t *testing.T) {
 	if d := run(time.Millisecond); d > 100*time.Millisecond {
 		t.Errorf("a quiet link's limit is %v", d)
 	}
-	if d := run(30 * time.Millisecond); d < 100*time.Millisecond {
+	if d := run(50 * time.Millisecond); d < 100*time.Millisecond {
 		t.Errorf("a jittery link's limit is %v", d)
 	}
 	run(time.Millisecond)

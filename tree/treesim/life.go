@@ -97,7 +97,7 @@ func (s *Sim) gone(n int32) {
 	}
 }
 
-// kill ends a process. Its kernel closes its TCP connections, which those see who could open one to it.
+// kill ends a process. Its kernel closes its TCP connections, which those see who could open one to it, or it to them.
 func (s *Sim) kill(n int32, why int32) { s.vanish(n, why, true) }
 
 // hopLife is after how long a silent hop is closed.
@@ -119,7 +119,7 @@ func (s *Sim) vanish(n, why int32, crash bool) {
 			s.after(d, down)
 			continue
 		}
-		if p.nat.open() {
+		if p.nat.open() || s.peers[h.peer].nat.open() {
 			s.after(d+s.cal.DetectKill.draw(s.netRand), payload{kind: evBroken, a: h.peer, b: n})
 		}
 		s.after(d, payload{kind: evAlive, a: h.peer, b: n, x: s.now + d})

@@ -88,18 +88,17 @@ const (
 	badWiFi // and mobile networks
 )
 
-// accesses gives the classes: shares, mean jitter of a packet in ns, chance that it is sent again, and silences of more than
-// theta an hour, the threshold of detection that a receiver of the class arrives at.
+// accesses gives the classes: shares, mean jitter of a packet in ns, chance that it is sent again, and theta, the limit of silence that
+// a receiver of the class arrives at (package detect, TestFalseAlarms).
 var accesses = [...]struct {
 	share  float64
 	jitter float64
 	again  float64
 	theta  int64
-	stalls float64
 }{
-	wired:    {0.40, 0.3e6, 0.001, 90e6, 0.1},
-	homeWiFi: {0.45, 2e6, 0.004, 140e6, 1},
-	badWiFi:  {0.15, 8e6, 0.015, 250e6, 4},
+	wired:    {0.40, 0.3e6, 0.001, 80e6},
+	homeWiFi: {0.45, 2e6, 0.004, 125e6},
+	badWiFi:  {0.15, 8e6, 0.015, 165e6},
 }
 
 func drawAccess(r *rand.Rand) access {

@@ -91,7 +91,7 @@ func soundMatchesPicture(t *testing.T, b *browsers) {
 	b.do(t, command{"do": "state", "as": "viewer", "state": "live"}, nil)
 	best := math.Inf(1)
 	var disagree []float64
-	for range 10 {
+	for range 20 {
 		var m struct {
 			Offset, Reckoned *float64
 			Offsets          []float64

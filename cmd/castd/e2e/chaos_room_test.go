@@ -254,7 +254,9 @@ func newFaultNet(t *testing.T) *faultNet {
 		t.Log("making network namespaces needs root: all peers are on the loopback")
 		return n
 	}
-	if out, err := exec.Command("ip", "link", "add", n.prefix, "type", "bridge").CombinedOutput(); err != nil {
+	// Without an address of its own a bridge takes the lowest of its ports', another whenever a site comes that has a lower one, and
+	// nobody who knew the old one reaches this machine any more until he asks for it anew, many seconds later.
+	if out, err := exec.Command("ip", "link", "add", n.prefix, "address", "02:00:00:00:00:01", "type", "bridge").CombinedOutput(); err != nil {
 		t.Logf("network namespaces are not permitted here, all peers are on the loopback: %s", out)
 		return n
 	}
