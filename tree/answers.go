@@ -2,7 +2,6 @@ package tree
 
 import (
 	"slices"
-	"time"
 )
 
 // What comes back to a search: answers to probes and joins, and hops.
@@ -23,11 +22,11 @@ func (r *Router) recvProbeReply(from ID, m *MsgProbeReply) {
 		r.measured(rtt, m.Coord)
 		r.cache.answered(from)
 		if e := r.cache.find(from); e != nil && path != nil {
-			e.Depth, e.Free, e.rtt, e.seen = uint32(len(path)-1), min(m.Free, MaxSlots), rtt, r.now
+			e.Depth, e.Free, e.rtt, e.seen = uint32(len(path)-1), min(m.Free, MaxSlots), rtt, r.at
 			e.Delay, e.Coord, e.Branch = clampDelay(m.Delay), m.Coord.Clamp(), BranchOf(path)
-			e.crowded = time.Time{}
+			e.crowded = 0
 			if m.Crowded {
-				e.crowded = r.now.Add(crowdedFor)
+				e.crowded = r.at.add(crowdedFor)
 			}
 		}
 		if r.fits(s, from, path) {
@@ -76,7 +75,7 @@ func (r *Router) learn(s *search, list []Candidate) {
 // merge puts candidates into the cache and wakes a search for a parent that pauses.
 func (r *Router) merge(list []Candidate) {
 	for _, c := range list {
-		if r.cache.add(r.now, r.rng, c) {
+		if r.cache.add(r.at, r.rng, c) {
 			r.heard(r.seek)
 		}
 	}
@@ -194,7 +193,7 @@ func (r *Router) hopUp(peer ID) {
 
 // unreachable gives up all that waits for a peer.
 func (r *Router) unreachable(peer ID) {
-	r.cache.failed(r.now, peer)
+	r.cache.failed(r.at, peer)
 	for _, s := range r.searches() {
 		if s == nil {
 			continue

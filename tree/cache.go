@@ -14,12 +14,20 @@ const cacheSize = 64
 // entry is what is known of a candidate.
 type entry struct {
 	Candidate
-	seen     time.Time     // when it was last described
+	seen     instant       // when it was last described
 	rtt      time.Duration // 0: not measured
 	failures int           // in a row
-	retry    time.Time     // not asked before, unless there is nobody else
-	crowded  time.Time     // until then it is not asked for a better backup
+	retry    instant       // not asked before, unless there is nobody else
+	crowded  instant       // until then it is not asked for a better backup
 }
+
+// instant is a time in nanoseconds since a router's first Step; 0 is none. There are thousands of them in the caches of a simulated
+// room, which are gone through often, and a time.Time takes three times the room.
+type instant int64
+
+func (t instant) add(d time.Duration) instant { return t + instant(d) }
+
+func (t instant) sub(u instant) time.Duration { return time.Duration(t - u) }
 
 // crowdedFor is how long a peer that has no room for idle children is not asked for a better backup than there is.
 const crowdedFor = 30 * time.Second
@@ -60,7 +68,7 @@ func (c *cache) index(id ID) int {
 }
 
 // add merges a description and reports whether it is of a peer unknown before, or one that has got room.
-func (c *cache) add(now time.Time, rng *rand.Rand, d Candidate) bool {
+func (c *cache) add(now instant, rng *rand.Rand, d Candidate) bool {
 	if e := c.find(d.Peer); e != nil {
 		news := e.Free == 0 && d.Free > 0
 		if len(d.Addrs) == 0 {
@@ -111,9 +119,9 @@ func (c *cache) remove(id ID) {
 }
 
 // failed notes that a peer did not answer. It is asked again after a pause that doubles, up to a minute.
-func (c *cache) failed(now time.Time, id ID) {
+func (c *cache) failed(now instant, id ID) {
 	if e := c.find(id); e != nil {
-		e.retry = now.Add(min(time.Second<<min(e.failures, 6), time.Minute))
+		e.retry = now.add(min(time.Second<<min(e.failures, 6), time.Minute))
 		e.failures++
 		e.rtt = 0
 	}
@@ -122,7 +130,7 @@ func (c *cache) failed(now time.Time, id ID) {
 // answered notes that it did.
 func (c *cache) answered(id ID) {
 	if e := c.find(id); e != nil {
-		e.failures, e.retry = 0, time.Time{}
+		e.failures, e.retry = 0, 0
 	}
 }
 
@@ -131,8 +139,8 @@ func (c *cache) answered(id ID) {
 const evictAmong = 6
 
 // value orders entries for eviction, larger is worse: a failure weighs like 80 s of age, want of a free slot like 20 s.
-func (e *entry) value(now time.Time) int {
-	v := 8*e.failures + int(now.Sub(e.seen)/(10*time.Second))
+func (e *entry) value(now instant) int {
+	v := 8*e.failures + int(now.sub(e.seen)/(10*time.Second))
 	if e.Free == 0 {
 		v += 2
 	}
@@ -202,7 +210,7 @@ func (e *entry) rank(a asker) time.Duration {
 
 // order keeps the best of the entries that skip does not exclude; ranks are taken +-10 %, so that not everybody asks the same.
 // Those that failed lately come last.
-func (c *cache) order(now time.Time, rng *rand.Rand, a asker, n int, skip func(*entry, uint64) bool) (out picks) {
+func (c *cache) order(now instant, rng *rand.Rand, a asker, n int, skip func(*entry, uint64) bool) (out picks) {
 	for i := range c.list {
 		e := &c.list[i]
 		if skip(e, c.keys[i]) {
@@ -210,8 +218,8 @@ func (c *cache) order(now time.Time, rng *rand.Rand, a asker, n int, skip func(*
 		}
 		v := e.rank(a)
 		v += time.Duration((rng.Float64() - 0.5) * 0.2 * float64(v))
-		if now.Before(e.retry) {
-			v += time.Hour + e.retry.Sub(now)
+		if now < e.retry {
+			v += time.Hour + e.retry.sub(now)
 		}
 		out.add(pick{entry: e, v: v}, n)
 	}

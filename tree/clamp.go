@@ -13,8 +13,16 @@ func clampCandidates(self ID, in []Candidate) []Candidate {
 	return clampAll(self, in[:min(len(in), MaxCandidates)])
 }
 
-// clampAll cuts each candidate to the limits. What is not a candidate at all is left out.
+// clampAll cuts each candidate to the limits. What is not a candidate at all is left out. A list in which there is nothing to cut,
+// as nearly all are, is returned as it is.
 func clampAll(self ID, in []Candidate) []Candidate {
+	fits := 0
+	for fits < len(in) && in[fits].within(self) {
+		fits++
+	}
+	if fits == len(in) {
+		return in
+	}
 	out := make([]Candidate, 0, len(in))
 	for _, c := range in {
 		if c.Peer == "" || len(c.Peer) > maxIDLen || c.Peer == self {
@@ -29,6 +37,13 @@ func clampAll(self ID, in []Candidate) []Candidate {
 		out = append(out, c)
 	}
 	return out
+}
+
+// within tells whether a candidate that somebody sent to self is in the limits.
+func (c *Candidate) within(self ID) bool {
+	return c.Peer != "" && len(c.Peer) <= maxIDLen && c.Peer != self && c.Depth <= MaxPath && c.Free <= MaxSlots && c.Slots <= MaxSlots &&
+		c.Delay == clampDelay(c.Delay) && c.Coord == c.Coord.Clamp() && len(c.Addrs) <= MaxAddrs &&
+		!slices.ContainsFunc(c.Addrs, func(a []byte) bool { return len(a) == 0 || len(a) > MaxAddrLen })
 }
 
 func clampDelay(d time.Duration) time.Duration { return min(max(d, 0), MaxDelay) }

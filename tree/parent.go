@@ -156,6 +156,9 @@ const maxSpareGap = 30 * time.Second
 func (r *Router) heardFrom(peer ID, t time.Time, takeBack bool) {
 	news := func(old time.Time) bool { return t.After(old) || takeBack && old.After(r.now) && t.Before(old) }
 	if c := r.child(peer); c != nil && news(c.alive) {
+		if t.Before(c.alive) {
+			r.childDue.known = false
+		}
 		c.alive = t
 	}
 	if b := r.backup; b != nil && b.peer == peer && news(b.alive) {
@@ -199,7 +202,7 @@ func (r *Router) recvPulse(p Pulse) {
 	}
 	switch {
 	case p.OriginAge >= islandLimit && !p.Repairing && r.now.Sub(l.since) >= islandLimit:
-		r.cache.failed(r.now, l.peer)
+		r.cache.failed(r.at, l.peer)
 		r.send(l.peer, &MsgLeave{Reason: LeaveMoved})
 		r.lose(ReasonRepair, nil)
 	case p.Feeding:

@@ -121,7 +121,7 @@ func (r *Router) candidates(to asking, n int) []Candidate {
 
 // nameable tells whether a candidate is fit to be named besides those that are.
 func (r *Router) nameable(e *entry, named []Candidate) bool {
-	if r.now.Before(e.retry) || r.distrusted(e.Peer) {
+	if r.at < e.retry || r.distrusted(e.Peer) {
 		return false
 	}
 	for i := range named {

@@ -27,10 +27,12 @@ type Router struct {
 
 	// This Step.
 	now  time.Time
+	at   instant
 	acts []Action
 	need []ID // hops
 
 	phase  phase
+	began  time.Time // the first Step
 	origin bool
 	slots  int
 	addrs  [][]byte
@@ -55,6 +57,7 @@ type Router struct {
 	moved          string // reason of a change of parent in this Step
 
 	children    []*child // sorted by id
+	childDue    childDue
 	displacedAt time.Time
 	headed      bool // the origin: it feeds heads only
 	headedAt    time.Time
@@ -88,10 +91,14 @@ func (r *Router) Step(now time.Time, in Input) []Action {
 			r.slept(now)
 		}
 	}
-	r.now = now
+	if r.began.IsZero() {
+		r.began = now
+	}
+	r.now, r.at = now, instant(now.Sub(r.began))
 	if r.phase == running && r.noted(in) {
 		return r.acts
 	}
+	r.childDue.known = false
 	r.handle(in)
 	if r.phase == running {
 		_, tick := in.(Tick)
@@ -376,7 +383,7 @@ func (r *Router) hopDown(peer ID) {
 		r.dropBackup("")
 	}
 	if r.parent != nil && r.parent.peer == peer {
-		r.cache.failed(r.now, peer)
+		r.cache.failed(r.at, peer)
 		r.lose(ReasonRepair, nil)
 	}
 }

@@ -176,12 +176,12 @@ func (r *Router) expire(s *search) {
 		a := &s.asks[i]
 		if a.waiting && r.now.Sub(a.sent) >= r.cfg.JoinTimeout {
 			a.waiting = false
-			r.cache.failed(r.now, a.peer)
+			r.cache.failed(r.at, a.peer)
 		}
 	}
 	for i := len(s.attempts) - 1; i >= 0; i-- {
 		if a := s.attempts[i]; !r.now.Before(a.deadline) {
-			r.cache.failed(r.now, a.peer)
+			r.cache.failed(r.at, a.peer)
 			r.fail(s, i, LeaveMoved)
 		}
 	}
@@ -332,7 +332,7 @@ func (r *Router) next(s *search, n int) []*entry {
 		return out
 	}
 	preferred := out
-	rest := r.cache.order(r.now, r.rng, r.asker(s), n-len(out), func(e *entry, key uint64) bool {
+	rest := r.cache.order(r.at, r.rng, r.asker(s), n-len(out), func(e *entry, key uint64) bool {
 		return slices.Contains(preferred, e) || skip(e, key)
 	})
 	for _, k := range rest.list[:rest.n] {
@@ -350,7 +350,7 @@ func (r *Router) hopeless(s *search, e *entry) bool {
 	if s.look {
 		return !r.promising(e, r.cost(), r.coord.Coord())
 	}
-	if r.now.Before(e.crowded) {
+	if r.at < e.crowded {
 		return true
 	}
 	branch := BranchOf(r.path)

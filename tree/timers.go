@@ -12,7 +12,7 @@ func (r *Router) timers(tick bool) {
 	if p := r.parent; p != nil {
 		switch {
 		case p.suspect && r.now.Sub(p.alive) >= r.cfg.ChildSilence:
-			r.cache.failed(r.now, p.peer)
+			r.cache.failed(r.at, p.peer)
 			r.send(p.peer, &MsgLeave{Reason: LeaveMoved})
 			r.parent = nil
 		case p.suspect:
@@ -33,7 +33,7 @@ func (r *Router) timers(tick bool) {
 // silence acts on a parent or backup that was not heard for too long.
 func (r *Router) silence() {
 	if b := r.backup; b != nil && r.now.Sub(b.alive) >= r.cfg.BackupSilence {
-		r.cache.failed(r.now, b.peer)
+		r.cache.failed(r.at, b.peer)
 		r.dropBackup(LeaveMoved)
 	}
 	p := r.parent
@@ -107,7 +107,7 @@ func (r *Router) decide() {
 // follows, as its hop tells soon.
 func (r *Router) broken(peer ID) {
 	if b := r.backup; b != nil && b.peer == peer { // a mistake costs a search, a dead backup the next repair
-		r.cache.failed(r.now, peer)
+		r.cache.failed(r.at, peer)
 		r.dropBackup(LeaveMoved)
 	}
 	if p := r.parent; p != nil && p.peer == peer && !p.suspect {
@@ -151,21 +151,39 @@ func (r *Router) NextDeadline() (time.Time, bool) {
 			r.searchDeadline(s, &d)
 		}
 	}
-	for _, ch := range r.children {
-		if !ch.confirmed {
-			d.at(ch.since.Add(c.ConfirmTimeout))
-			continue
-		}
-		d.at(ch.alive.Add(c.ChildSilence))
-		if !ch.until.IsZero() {
-			d.at(ch.until)
-		}
-		d.at(r.pathDue(ch))
+	if !r.childDue.known {
+		r.childDue = childDue{r.childDeadline(), true}
+	}
+	if r.childDue.set {
+		d.at(r.childDue.t)
 	}
 	if at, ok := r.advertAt(); ok {
 		d.at(at)
 	}
 	return d.t, d.set
+}
+
+// childDue is the earliest deadline of the children, kept while no Step has changed them: a peer that feeds many hears far more
+// adverts and signs of life than it has children to deal with. A sign of life that moves a deadline back may leave it too early,
+// which costs a Tick.
+type childDue struct {
+	deadline
+	known bool
+}
+
+func (r *Router) childDeadline() (d deadline) {
+	for _, ch := range r.children {
+		if !ch.confirmed {
+			d.at(ch.since.Add(r.cfg.ConfirmTimeout))
+			continue
+		}
+		d.at(ch.alive.Add(r.cfg.ChildSilence))
+		if !ch.until.IsZero() {
+			d.at(ch.until)
+		}
+		d.at(r.pathDue(ch))
+	}
+	return d
 }
 
 func (r *Router) searchDeadline(s *search, d *deadline) {

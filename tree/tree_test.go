@@ -108,10 +108,10 @@ func TestClamp(t *testing.T) {
 func TestCacheBound(t *testing.T) {
 	c := cache{keep: "origin"}
 	rng := rand.New(rand.NewPCG(3, 4))
-	now := simStart
+	now := instant(0)
 	c.add(now, rng, Candidate{Peer: "origin", Free: 1})
 	for i := range 1000 {
-		now = now.Add(10 * time.Millisecond)
+		now = now.add(10 * time.Millisecond)
 		c.add(now, rng, Candidate{Peer: ID(strconv.Itoa(rng.IntN(500))), Depth: uint32(rng.IntN(10)), Free: uint32(i % 3)})
 		if len(c.list) > cacheSize || len(c.keys) != len(c.list) {
 			t.Fatal("cache out of bounds")
