@@ -48,11 +48,9 @@ func (r *Router) childIndex(id ID) (int, bool) {
 
 // used counts the children of a kind, promised ones included, without one.
 func (r *Router) used(k ChildKind, without *child) int {
-	n := 0
-	for _, c := range r.children {
-		if c.kind == k && c != without {
-			n++
-		}
+	n := r.tally().used[k]
+	if without != nil && without.kind == k {
+		n--
 	}
 	return n
 }
@@ -60,6 +58,9 @@ func (r *Router) used(k ChildKind, without *child) int {
 // onReserve counts those who sit on the reserve, or will as soon as somebody confirms for whom they make room.
 func (r *Router) onReserve(without *child) int {
 	n := r.used(Orphan, without)
+	if r.tally().promises == 0 {
+		return n
+	}
 	for _, c := range r.children {
 		if c.victim == "" || c == without {
 			continue
@@ -87,11 +88,9 @@ func (r *Router) room(c *child) int {
 // crowded tells whether this peer takes no more idle children, c not counted. Those that are fed while they have not decided may
 // become idle again.
 func (r *Router) crowded(c *child) bool {
-	n := 0
-	for _, o := range r.children {
-		if o != c && (o.kind == Backup || o.fallback) {
-			n++
-		}
+	n := r.tally().idle
+	if c != nil && c.idle() {
+		n--
 	}
 	return n >= r.cfg.backups(r.slots)
 }
@@ -148,6 +147,7 @@ func (r *Router) recvJoin(from ID, m *MsgJoin) {
 		i, _ := r.childIndex(from)
 		c = &child{peer: from, since: r.now, alive: r.now, freeBelow: int(min(m.Slots, MaxSlots)), free: min(m.Slots, MaxSlots)}
 		r.children = slices.Insert(r.children, i, c)
+		r.changed()
 	}
 	if c.confirmed && c.kind == Backup && kind != Backup {
 		c.confirmed, c.fallback, c.since = false, victim == "", r.now // not while another still has the slot
@@ -158,6 +158,7 @@ func (r *Router) recvJoin(from ID, m *MsgJoin) {
 		c.since = r.now
 	}
 	c.kind, c.nonce, c.victim, c.until = kind, m.Nonce, victim, time.Time{}
+	r.changed()
 	c.slots, c.addrs, c.coord = min(m.Slots, MaxSlots), clampAddrs(m.Addrs), m.Coord.Clamp()
 	r.accept(c)
 }
@@ -210,6 +211,7 @@ func (r *Router) place(c *child, m *MsgJoin) (kind ChildKind, victim ID, ok bool
 
 func (r *Router) accept(c *child) {
 	c.pathSeq, c.pathAt, c.repeated = r.pathSeq, r.now, false
+	r.changed()
 	r.send(c.peer, &MsgAccept{Nonce: c.nonce, Kind: c.kind, Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.asking(), maxProbes), Delay: r.delay(), Audio: c.audio})
 }
 
@@ -238,6 +240,7 @@ func (r *Router) recvConfirm(from ID, m *MsgConfirm) {
 		return
 	}
 	c.confirmed, c.fallback, c.since, c.alive = true, false, r.now, r.now
+	r.changed()
 	r.notify(ChildJoined{Peer: c.peer, Kind: c.kind})
 	if c.pathSeq != r.pathSeq {
 		r.sendPath(c)
@@ -246,12 +249,14 @@ func (r *Router) recvConfirm(from ID, m *MsgConfirm) {
 		r.displace(v, c)
 	}
 	c.victim = ""
+	r.changed()
 }
 
 // removeChild ends a child's place; with a reason, it is told.
 func (r *Router) removeChild(c *child, reason string) {
 	if i, ok := r.childIndex(c.peer); ok {
 		r.children = slices.Delete(r.children, i, i+1)
+		r.changed()
 	}
 	if reason != "" {
 		r.send(c.peer, &MsgLeave{Reason: reason, Candidates: r.candidates(c.asking(), maxProbes)})
@@ -263,12 +268,17 @@ func (r *Router) removeChild(c *child, reason string) {
 
 // childTimers takes off who does not confirm, is silent, or was displaced long enough ago.
 func (r *Router) childTimers() {
+	if due := r.tally().due; !due.set || r.now.Before(due.t) {
+		return
+	}
+	r.changed() // one may have been heard since
 	for i := len(r.children) - 1; i >= 0; i-- {
 		c := r.children[i]
 		switch {
 		case !c.confirmed && r.now.Sub(c.since) >= r.cfg.ConfirmTimeout:
 			if c.fallback {
 				c.kind, c.confirmed, c.fallback, c.victim, c.alive = Backup, true, false, "", r.now
+				r.changed()
 				continue
 			}
 			r.removeChild(c, LeaveUnknown)
@@ -303,9 +313,11 @@ func (r *Router) repeatPath(c *child) {
 		r.send(c.peer, &MsgPath{Path: r.path, PathSeq: r.pathSeq, Delay: r.delay()})
 	}
 	c.pathAt, c.repeated = r.now, true
+	r.changed()
 }
 
 func (r *Router) sendPath(c *child) {
 	c.pathSeq, c.pathAt, c.repeated = r.pathSeq, r.now, false
+	r.changed()
 	r.send(c.peer, &MsgPath{Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.asking(), maxProbes), Delay: r.delay()})
 }

@@ -97,6 +97,7 @@ func (r *Router) displace(v, c *child) {
 	list := first(n, r.candidates(v.asking(), maxProbes))
 	if v.kind == Ordinary {
 		v.kind, v.until = Orphan, r.now.Add(r.cfg.DisplaceTimeout)
+		r.changed()
 		r.send(v.peer, &MsgLeave{Reason: LeaveDisplaced, Candidates: list})
 		return
 	}
@@ -108,6 +109,7 @@ func (r *Router) displace(v, c *child) {
 func (r *Router) shed(v *child) {
 	r.displacedAt = r.now
 	v.kind, v.until = Orphan, r.now.Add(r.cfg.DisplaceTimeout)
+	r.changed()
 	r.send(v.peer, &MsgLeave{Reason: LeaveDisplaced, Candidates: r.candidates(v.asking(), maxProbes)})
 }
 
@@ -117,6 +119,7 @@ func (r *Router) roomy() bool { return r.used(Ordinary, nil)+r.used(Orphan, nil)
 // goOn feeds a child that was asked to leave for another while, and names others to ask.
 func (r *Router) goOn(c *child) {
 	c.until = r.now.Add(r.cfg.DisplaceTimeout)
+	r.changed()
 	r.send(c.peer, &MsgLeave{Reason: LeaveDisplaced, Candidates: r.candidates(c.asking(), maxProbes)})
 }
 
@@ -126,6 +129,10 @@ func (r *Router) settle() {
 	r.head()
 	if r.path == nil || len(r.children) == 0 {
 		return
+	}
+	now := settled{true, r.slots, r.share, r.headed}
+	if t := r.tally(); t.settled == now && t.used[Orphan] == 0 && t.used[Ordinary] <= r.offered() {
+		return // what follows depends on nothing else then
 	}
 	var up *child // on the reserve the longest
 	var best *child
@@ -161,17 +168,20 @@ func (r *Router) settle() {
 		}
 	case used < offered && up != nil:
 		up.kind, up.until = Ordinary, time.Time{}
+		r.changed()
 		r.accept(up)
 		r.settle()
 		return
 	case best != nil && (r.displacedAt.IsZero() || r.now.Sub(r.displacedAt) >= r.cfg.DisplaceGap):
 		if v := r.weakest(Ordinary, best); v != nil && 2*r.worth(v) <= r.worth(best) {
 			best.kind = Ordinary
+			r.changed()
 			r.displace(v, best)
 			r.accept(best)
 		}
 	}
-	r.shareAudio(max(0, r.slots+r.cfg.reserve(r.slots)-fed), max(0, r.slots-fed))
+	r.tally().settled = now
+	r.shareAudio(max(0, r.slots+r.cfg.reserve(r.slots)-fed), max(0, r.slots-fed)) // where it changes anything, the tally is forgotten
 }
 
 // shedGap is the least time between two children asked to go because there are too many.

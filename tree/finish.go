@@ -12,6 +12,7 @@ type said struct {
 	children []Child
 	backup   ID
 	hops     []ID // sorted: peers whose hop this room needs
+	opening  bool // some of them for a place that is not taken yet
 
 	advertised bool
 	free       int // of the last advert
@@ -34,6 +35,25 @@ func (r *Router) finish() {
 		r.act(f)
 	}
 	r.sayEvents(f)
+	r.tellChildren()
+	r.advertise()
+}
+
+// tellChildren says who the children are and which hops are needed, and tells the children where they are. Where nothing has changed
+// since that was done last, all of it has been said.
+func (r *Router) tellChildren() {
+	now := told{done: true, path: r.pathSeq, depth: r.childDepth()}
+	if r.parent != nil {
+		now.parent = r.parent.peer
+	}
+	if r.backup != nil {
+		now.backup = r.backup.peer
+	}
+	opening := r.opening()
+	if r.tally().told == now && !opening && !r.said.opening {
+		return
+	}
+	r.said.opening = opening
 	if !r.sameChildren() {
 		r.said.children = r.shownChildren()
 		r.act(SetChildren{Children: r.said.children})
@@ -44,7 +64,17 @@ func (r *Router) finish() {
 		}
 	}
 	r.closeHops()
-	r.advertise()
+	r.tally().told = now
+}
+
+// opening tells whether a search has a place and waits for the hop.
+func (r *Router) opening() bool {
+	for _, s := range r.searches() {
+		if s != nil && slices.ContainsFunc(s.attempts, func(a attempt) bool { return a.accepted != nil }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Router) sayEvents(f SetFeeds) {

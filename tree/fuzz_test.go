@@ -188,6 +188,7 @@ func checkRouter(t *testing.T, r *Router, slots int) {
 			t.Fatalf("%s is parent and child", c.Peer)
 		}
 	}
+	checkTally(t, r)
 	if len(r.cache.list) > cacheSize || len(r.shuns) > maxShuns {
 		t.Fatalf("%d candidates, %d distrusted", len(r.cache.list), len(r.shuns))
 	}

@@ -157,7 +157,7 @@ func (r *Router) heardFrom(peer ID, t time.Time, takeBack bool) {
 	news := func(old time.Time) bool { return t.After(old) || takeBack && old.After(r.now) && t.Before(old) }
 	if c := r.child(peer); c != nil && news(c.alive) {
 		if t.Before(c.alive) {
-			r.childDue.known = false
+			r.changed()
 		}
 		c.alive = t
 	}
@@ -184,7 +184,9 @@ func (r *Router) recvPulse(p Pulse) {
 	}
 	c := r.child(p.From)
 	if c != nil {
-		c.aggregate(p)
+		if c.aggregate(p) {
+			r.changed()
+		}
 		if p.RTT > 0 {
 			c.rtt = clampDelay(p.RTT)
 		}

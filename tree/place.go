@@ -78,26 +78,10 @@ func (r *Router) measured(rtt time.Duration, c coord.Coord) {
 }
 
 // below counts the peers below this one, as its children tell.
-func (r *Router) below() int {
-	n := 0
-	for _, c := range r.children {
-		if c.kind != Backup && c.confirmed {
-			n += 1 + c.below
-		}
-	}
-	return n
-}
+func (r *Router) below() int { return r.tally().below }
 
 // freeBelow counts the free slots of this peer and of those below it.
-func (r *Router) freeBelow() int {
-	n := r.free()
-	for _, c := range r.children {
-		if c.kind != Backup && c.confirmed {
-			n += c.freeBelow
-		}
-	}
-	return n
-}
+func (r *Router) freeBelow() int { return r.free() + r.tally().freeBelow }
 
 // self describes this peer.
 func (r *Router) self() Candidate {
@@ -110,10 +94,12 @@ func (r *Router) self() Candidate {
 // maxBelow bounds what a child may claim to have below it.
 const maxBelow = 1 << 20
 
-// aggregate takes what a child says of those below it.
-func (c *child) aggregate(p Pulse) {
+// aggregate takes what a child says of those below it, and reports whether that is new.
+func (c *child) aggregate(p Pulse) bool {
+	below, freeBelow := c.below, c.freeBelow
 	c.below, c.freeBelow = min(max(p.Below, 0), maxBelow), min(max(p.FreeBelow, 0), maxBelow)
 	c.free = uint32(min(max(p.Free, 0), MaxSlots))
+	return c.below != below || c.freeBelow != freeBelow
 }
 
 // Candidate describes the peer that the status is of, without its name and addresses.

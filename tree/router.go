@@ -57,7 +57,7 @@ type Router struct {
 	moved          string // reason of a change of parent in this Step
 
 	children    []*child // sorted by id
-	childDue    childDue
+	sum         tally
 	displacedAt time.Time
 	headed      bool // the origin: it feeds heads only
 	headedAt    time.Time
@@ -98,7 +98,6 @@ func (r *Router) Step(now time.Time, in Input) []Action {
 	if r.phase == running && r.noted(in) {
 		return r.acts
 	}
-	r.childDue.known = false
 	r.handle(in)
 	if r.phase == running {
 		_, tick := in.(Tick)
@@ -142,6 +141,7 @@ func (r *Router) slept(now time.Time) {
 	for _, c := range r.children {
 		c.alive = later(c.alive, now.Add(-r.cfg.ChildSilence/2))
 	}
+	r.changed()
 }
 
 func earlier(a, b time.Time) time.Time {
@@ -290,6 +290,7 @@ func (r *Router) leave(heir Candidate) {
 		r.send(c.peer, &MsgLeave{Reason: LeaveGoodbye, Candidates: mine[:min(len(mine), maxProbes)]})
 	}
 	r.children = nil
+	r.changed()
 	r.cancel(r.spareSeek)
 	if r.backup != nil {
 		r.dropBackup(LeaveGoodbye)

@@ -151,6 +151,7 @@ func (s *sim) step(n *simNode, in Input) {
 		return
 	}
 	s.apply(n, n.r.Step(simStart.Add(s.now), in))
+	checkTally(s.t, n.r)
 	s.schedule(n)
 }
 

@@ -151,39 +151,13 @@ func (r *Router) NextDeadline() (time.Time, bool) {
 			r.searchDeadline(s, &d)
 		}
 	}
-	if !r.childDue.known {
-		r.childDue = childDue{r.childDeadline(), true}
-	}
-	if r.childDue.set {
-		d.at(r.childDue.t)
+	if due := r.tally().due; due.set {
+		d.at(due.t)
 	}
 	if at, ok := r.advertAt(); ok {
 		d.at(at)
 	}
 	return d.t, d.set
-}
-
-// childDue is the earliest deadline of the children, kept while no Step has changed them: a peer that feeds many hears far more
-// adverts and signs of life than it has children to deal with. A sign of life that moves a deadline back may leave it too early,
-// which costs a Tick.
-type childDue struct {
-	deadline
-	known bool
-}
-
-func (r *Router) childDeadline() (d deadline) {
-	for _, ch := range r.children {
-		if !ch.confirmed {
-			d.at(ch.since.Add(r.cfg.ConfirmTimeout))
-			continue
-		}
-		d.at(ch.alive.Add(r.cfg.ChildSilence))
-		if !ch.until.IsZero() {
-			d.at(ch.until)
-		}
-		d.at(r.pathDue(ch))
-	}
-	return d
 }
 
 func (r *Router) searchDeadline(s *search, d *deadline) {
