@@ -121,7 +121,7 @@ func (r *Router) noted(in Input) bool {
 		r.heardFrom(in.Peer, in.At, true)
 		return true
 	case Candidates:
-		if r.seek != nil || r.spareSeek != nil {
+		if r.Searching() {
 			return false
 		}
 		r.handle(in)
@@ -129,6 +129,9 @@ func (r *Router) noted(in Input) bool {
 	}
 	return false
 }
+
+// Searching tells whether this peer looks for a parent or a backup. While it does not, it notes adverts and does nothing.
+func (r *Router) Searching() bool { return r.seek != nil || r.spareSeek != nil }
 
 // slept allows for this process having been stopped, as the last deadline has passed long ago: the silence since then is not the
 // others' fault.

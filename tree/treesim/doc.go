@@ -16,7 +16,8 @@
 // discardable layer; beyond 1.3 times of what it carries the newest get no video at all. After 3 s it knows, and tells its
 // router its true slots (tree.SetSlots).
 //
-// Of what happens all the time only changes are events. A pulse is delivered when it says something new; of a healthy hop the
+// Of what happens all the time only changes are events. A router that looks for nobody only notes adverts: it is given them, each with
+// the time at which it came, before the next input that it has. A pulse is delivered when it says something new; of a healthy hop the
 // router is told once that it will stay so (tree.Alive), until it does not. A peer without media hears its parents' pulses
 // every half second, as their age means something then. What the pulses, manifests and gossip that are left out weigh is
 // added to the traffic by the second.

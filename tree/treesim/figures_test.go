@@ -14,10 +14,10 @@ type figure struct {
 	Scenario      string  `json:"scenario"`
 	Peers         int     `json:"peers"`
 	Minutes       float64 `json:"minutes"`
-	RefusedJoins  int     `json:"refused_joins"`
-	Violations    int     `json:"slot_violations"`
-	WrongPaths    int     `json:"wrong_paths"`
-	DepthP95      int     `json:"depth_p95"`
+	RefusedJoins  float64 `json:"refused_joins"`
+	Violations    float64 `json:"slot_violations"`
+	WrongPaths    float64 `json:"wrong_paths"`
+	DepthP95      float64 `json:"depth_p95"`
 	RDPP50        float64 `json:"rdp_p50"`
 	RDPP95        float64 `json:"rdp_p95"`
 	VideoGapP50   float64 `json:"video_gap_ms_p50"`
@@ -29,11 +29,33 @@ type figure struct {
 	LeafSteps     float64 `json:"leaf_steps_per_s"`
 }
 
-func figureOf(r *Result) figure {
-	return figure{
-		r.Scenario, r.Peers, r.Minutes, r.RefusedJoins, r.SlotViolations, r.WrongPaths, r.DepthP95, r.RDPP50, r.RDPP95, r.VideoGapP50, r.VideoGapP95,
-		r.Served1s, r.Served5s, r.DeliveryVideo, r.Control, r.LeafSteps,
+// figureSeeds is how many rooms a figure is the mean of: of one of a few hundred peers chance has the larger part.
+const figureSeeds = 5
+
+// figureOf returns the means over some seeds.
+func figureOf(t *testing.T, c Config) figure {
+	f := figure{Scenario: c.Scenario, Peers: c.Peers, Minutes: c.Minutes}
+	var sums [13]float64
+	for seed := range uint64(figureSeeds) {
+		c.Seed = seed + 1
+		r := run(t, c)
+		if r.Loops > 0 {
+			t.Errorf("%s: %d loops lived for more than a second", c.Scenario, r.Loops)
+		}
+		for i, x := range [...]float64{
+			float64(r.RefusedJoins), float64(r.SlotViolations), float64(r.WrongPaths), float64(r.DepthP95), r.RDPP50, r.RDPP95, r.VideoGapP50,
+			r.VideoGapP95, r.Served1s, r.Served5s, r.DeliveryVideo, r.Control, r.LeafSteps,
+		} {
+			sums[i] += x
+		}
 	}
+	for i, to := range [...]*float64{
+		&f.RefusedJoins, &f.Violations, &f.WrongPaths, &f.DepthP95, &f.RDPP50, &f.RDPP95, &f.VideoGapP50,
+		&f.VideoGapP95, &f.Served1s, &f.Served5s, &f.DeliveryVideo, &f.Control, &f.LeafSteps,
+	} {
+		*to = round(sums[i] / figureSeeds)
+	}
+	return f
 }
 
 // Rooms are not much worse than they were when testdata/figures.json was written; in small ones a run is not like another, so that only
@@ -51,12 +73,8 @@ func TestFigures(t *testing.T) {
 	}
 	var now []figure
 	for i, name := range []string{"steady", "kill", "supernodes30"} {
-		r := run(t, Config{Peers: 300, Minutes: 1.5, Seed: 1, Scenario: name, Churn: -1})
-		f := figureOf(r)
+		f := figureOf(t, Config{Peers: 300, Minutes: 1.5, Scenario: name, Churn: -1})
 		now = append(now, f)
-		if r.Loops > 0 {
-			t.Errorf("%s: %d loops lived for more than a second", name, r.Loops)
-		}
 		if *update {
 			continue
 		}
@@ -67,10 +85,10 @@ func TestFigures(t *testing.T) {
 				t.Errorf("%s: %s is %v, it was %v", name, what, got, was)
 			}
 		}
-		worse("refused joins", float64(f.RefusedJoins), float64(k.RefusedJoins), 5)
-		worse("slot violations", float64(f.Violations), float64(k.Violations), 2)
-		worse("wrong paths", float64(f.WrongPaths), float64(k.WrongPaths), 2)
-		worse("depth p95", float64(f.DepthP95), float64(k.DepthP95), 1)
+		worse("refused joins", f.RefusedJoins, k.RefusedJoins, 5)
+		worse("slot violations", f.Violations, k.Violations, 2)
+		worse("wrong paths", f.WrongPaths, k.WrongPaths, 2)
+		worse("depth p95", f.DepthP95, k.DepthP95, 1)
 		worse("relative delay p50", f.RDPP50, k.RDPP50, 0.5)
 		worse("relative delay p95", f.RDPP95, k.RDPP95, 5)
 		worse("not served within a second, per cent", 100-f.Served1s, 100-k.Served1s, 10)
@@ -105,13 +123,4 @@ func TestLeafDoesNotGrow(t *testing.T) {
 	if large.ControlLeafKbps > small.ControlLeafKbps*1.1 {
 		t.Errorf("control of a leaf grows from %.2f to %.2f kbit/s", small.ControlLeafKbps, large.ControlLeafKbps)
 	}
-}
-
-func BenchmarkEvents(b *testing.B) {
-	events := int64(0)
-	for b.Loop() {
-		r := run(b, Config{Peers: 500, Minutes: 2, Seed: 1, Scenario: "steady", Churn: -1})
-		events += r.Events
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(events), "ns/event")
 }

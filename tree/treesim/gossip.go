@@ -62,8 +62,59 @@ func (s *Sim) gossip(n, to int32, list []tree.Candidate) {
 		return
 	}
 	s.adverts.heard++
-	d := s.way(n, to) + int64(s.gossipRand.ExpFloat64()*float64(3*meshHop))
-	s.after(d, payload{kind: evCandidates, a: to, list: list})
+	at := s.now + s.way(n, to) + int64(s.gossipRand.ExpFloat64()*float64(3*meshHop))
+	p := &s.peers[to]
+	i := len(p.inbox)
+	for i > 0 && p.inbox[i-1].at > at {
+		i--
+	}
+	p.inbox = slices.Insert(p.inbox, i, advert{at, list})
+	if len(p.inbox) == maxInbox {
+		s.read(to, s.now)
+	}
+	s.awaitAdvert(to)
+}
+
+// advert is one that a peer hears at that time.
+type advert struct {
+	at   int64
+	list []tree.Candidate
+}
+
+// maxInbox is how many adverts are kept for a peer. A router that looks for nobody notes an advert and does nothing; so its adverts
+// are given to it when there is another input for it, each with the time at which it came: to the router that makes no difference.
+const maxInbox = 32
+
+// read gives a router the adverts that have come until then.
+func (s *Sim) read(n int32, until int64) {
+	p := &s.peers[n]
+	for len(p.inbox) > 0 && p.inbox[0].at <= until && p.r != nil && p.state != stopped {
+		a := p.inbox[0]
+		p.inbox = slices.Delete(p.inbox, 0, 1)
+		s.counted(n)
+		acts := p.r.Step(p.clock(a.at), tree.Candidates{List: a.list, Advert: true})
+		if len(acts) > 0 {
+			s.carryOut(n, acts)
+		}
+	}
+}
+
+// hearAdvert lets a router that looks for somebody hear what has come.
+func (s *Sim) hearAdvert(n int32) {
+	p := &s.peers[n]
+	p.advertAt = never
+	s.read(n, s.now)
+	s.awaitAdvert(n)
+}
+
+// awaitAdvert plans that a router which looks for somebody hears the next advert when it comes.
+func (s *Sim) awaitAdvert(n int32) {
+	p := &s.peers[n]
+	if p.r == nil || len(p.inbox) == 0 || !p.r.Searching() || p.inbox[0].at >= p.advertAt {
+		return
+	}
+	p.advertAt = max(s.now, p.inbox[0].at)
+	s.q.push(p.advertAt, payload{kind: evAdvert, a: n})
 }
 
 // compact forgets subscribers that have gone, when half of them have.

@@ -11,7 +11,7 @@ import (
 func (s *Sim) arrive(_ int32, life int64) {
 	n := int32(len(s.peers))
 	s.peers = append(s.peers, peer{
-		id: idOf(n), primary: -1, backup: -1, previous: -1, tickAt: never, pulseAt: never, refreshAt: never, correctAt: never, cameAt: s.now,
+		id: idOf(n), primary: -1, backup: -1, previous: -1, tickAt: never, pulseAt: never, refreshAt: never, correctAt: never, advertAt: never, cameAt: s.now,
 	})
 	p := &s.peers[n]
 	r := s.bodyRand
@@ -133,7 +133,7 @@ func (s *Sim) vanish(n, why int32, crash bool) {
 	}
 	p.live = 0
 	s.m.departed(s, p)
-	p.hops, p.in, p.children, p.r = nil, nil, nil, nil
+	p.hops, p.in, p.children, p.r, p.inbox = nil, nil, nil, nil, nil
 	p.status = tree.Status{}
 }
 

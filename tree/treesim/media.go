@@ -270,6 +270,18 @@ func (s *Sim) resumed(n int32, i int, one streams) {
 // fromOrigin reports whether a stream can come to a peer from the origin, along what peers believe to get. Two that feed each
 // other and nobody else feeds do not get anything new.
 func (s *Sim) fromOrigin(n int32, one streams) bool {
+	// Nearly always the first that feeds each peer leads up to it.
+	at := n
+	for range 2 * tree.MaxPath {
+		up := s.peers[at].source(one)
+		if up < 0 {
+			break
+		}
+		if s.begins(up) {
+			return true
+		}
+		at = up
+	}
 	s.inflows = append(s.inflows[:0], n)
 	for i := 0; i < len(s.inflows); i++ {
 		p := &s.peers[s.inflows[i]]
@@ -277,8 +289,8 @@ func (s *Sim) fromOrigin(n int32, one streams) bool {
 			if f.has&one == 0 || !p.accepts(f.peer) {
 				continue
 			}
-			if q := &s.peers[f.peer]; f.peer == 0 || q.state != up && q.state != leaving {
-				return true // what is on its way from who has gone still comes
+			if s.begins(f.peer) {
+				return true
 			}
 			if !slices.Contains(s.inflows, f.peer) {
 				s.inflows = append(s.inflows, f.peer)
@@ -286,6 +298,29 @@ func (s *Sim) fromOrigin(n int32, one streams) bool {
 		}
 	}
 	return false
+}
+
+// begins tells whether media need not come from elsewhere to a peer for it to have some: what is on its way from who has gone still comes.
+func (s *Sim) begins(n int32) bool {
+	q := &s.peers[n]
+	return n == 0 || q.state != up && q.state != leaving
+}
+
+// source is the parent that a stream comes from, or whoever else it comes from; -1 is nobody.
+func (p *peer) source(one streams) int32 {
+	from := int32(-1)
+	for _, f := range p.in {
+		if f.has&one == 0 || !p.accepts(f.peer) {
+			continue
+		}
+		if f.peer == p.primary {
+			return f.peer
+		}
+		if from < 0 {
+			from = f.peer
+		}
+	}
+	return from
 }
 
 // feeder is from whom a peer gets video, or got it last; -1 is nobody.

@@ -63,6 +63,9 @@ type peer struct {
 	moves   int
 	why     int32        // cause of what its goodbye does
 	waiting []tree.Input // while it is stopped
+
+	inbox    []advert // by the time at which they come
+	advertAt int64    // when the first of them is read; never if that is not planned
 }
 
 // contacts is with how many others a peer keeps a connection for messages.
@@ -122,12 +125,12 @@ func (p *peer) knows(q int32) bool {
 	return false
 }
 
-// clock is the time that a peer's own clock shows.
-func (s *Sim) clock(p *peer) time.Time {
+// clock is the time that a peer's own clock shows at a virtual time.
+func (p *peer) clock(at int64) time.Time {
 	if p.skew == 0 {
-		return s.time()
+		return start().Add(time.Duration(at))
 	}
-	return start().Add(time.Duration(float64(s.now) * (1 + p.skew)))
+	return start().Add(time.Duration(float64(at) * (1 + p.skew)))
 }
 
 // real is the virtual time at which a peer's clock will show t.
@@ -154,12 +157,13 @@ func (s *Sim) step(n int32, in tree.Input) {
 		}
 		return
 	}
+	s.read(n, s.now)
 	s.counted(n)
-	acts := p.r.Step(s.clock(p), in)
-	if _, heard := in.(tree.Candidates); heard && len(acts) == 0 {
-		s.plan(n) // nothing of what its status says has changed
-		return
-	}
+	s.carryOut(n, p.r.Step(p.clock(s.now), in))
+}
+
+// carryOut does what a router wants.
+func (s *Sim) carryOut(n int32, acts []tree.Action) {
 	var do followUp
 	for _, a := range acts {
 		s.act(n, a, &do)
@@ -199,6 +203,7 @@ func (s *Sim) follow(n int32, do followUp) {
 		s.placed(n)
 	}
 	s.plan(n)
+	s.awaitAdvert(n)
 }
 
 // alive takes a sign of life, or its end: x is when it came, never that more are to come.
@@ -210,7 +215,7 @@ func (s *Sim) alive(e *payload) {
 	}
 	at := forever()
 	if h.told = e.x == never; !h.told {
-		at = s.clock(p).Add(time.Duration(e.x - s.now))
+		at = p.clock(s.now).Add(time.Duration(e.x - s.now))
 	} else if !s.well(e.b, e.a) || h.muted != 0 {
 		return
 	}
@@ -231,7 +236,7 @@ func (s *Sim) tellAlive(n int32, do followUp) {
 		h.told = true
 		s.counted(n)
 		var more followUp
-		for _, a := range p.r.Step(s.clock(p), tree.Alive{Peer: s.peers[o].id, At: forever()}) {
+		for _, a := range p.r.Step(p.clock(s.now), tree.Alive{Peer: s.peers[o].id, At: forever()}) {
 			s.act(n, a, &more)
 		}
 	}
@@ -292,6 +297,7 @@ func (s *Sim) tick(n int32) {
 	if p.r == nil || p.state == stopped {
 		return
 	}
+	s.read(n, s.now)
 	t, ok := p.r.NextDeadline()
 	if !ok {
 		return

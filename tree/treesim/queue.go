@@ -6,32 +6,32 @@ import "github.com/castd/castd/tree"
 type kind uint8
 
 const (
-	evArrive     kind = iota // a new peer comes; x: life in ns, 0 for ever
-	evDepart                 // a: whose life is over
-	evGone                   // a: the end of a goodbye
-	evTick                   // a: its router's deadline may have come
-	evMessage                // a hears msg from b
-	evUnreach                // a learns that b cannot be reached
-	evOpen                   // the hop that a opens to b is set up
-	evHopUp                  // a learns that its hop to b is there already
-	evHopDown                // a learns that its hop to b (incarnation x) is gone
-	evFeed                   // a gets streams x from b from now on, after cause y; z: order
-	evPulses                 // a says what has changed to those it has hops to
-	evPulse                  // a hears a pulse from b; x, y: what it says, z: when the media that it tells of was new
-	evAlive                  // a heard b last at x, or hears it again
-	evBroken                 // a sees the end of b's process
-	evCandidates             // a hears of list
-	evAsk                    // a asks peers in reach about the room
-	evFirst                  // a begins to look for a place
-	evRefresh                // a, which gets no media, hears further pulses
-	evCorrect                // a learns what it can really feed
-	evLoop                   // a was in a loop a second ago
-	evPlaced                 // has a, which asked 5 s ago, a place?
-	evSweep                  // paths are checked, the timeline is written
-	evFault                  // the next fault of the scenario
-	evHeal                   // a fault of kind x ends; a: whose
-	evStale                  // a closes its hop to b (incarnation x), if that is still silent
-	evSample                 // a point of the timeline
+	evArrive  kind = iota // a new peer comes; x: life in ns, 0 for ever
+	evDepart              // a: whose life is over
+	evGone                // a: the end of a goodbye
+	evTick                // a: its router's deadline may have come
+	evMessage             // a hears msg from b
+	evUnreach             // a learns that b cannot be reached
+	evOpen                // the hop that a opens to b is set up
+	evHopUp               // a learns that its hop to b is there already
+	evHopDown             // a learns that its hop to b (incarnation x) is gone
+	evFeed                // a gets streams x from b from now on, after cause y; z: order
+	evPulses              // a says what has changed to those it has hops to
+	evPulse               // a hears a pulse from b; x, y: what it says, z: when the media that it tells of was new
+	evAlive               // a heard b last at x, or hears it again
+	evBroken              // a sees the end of b's process
+	evAdvert              // a, which looks for somebody, hears an advert
+	evAsk                 // a asks peers in reach about the room
+	evFirst               // a begins to look for a place
+	evRefresh             // a, which gets no media, hears further pulses
+	evCorrect             // a learns what it can really feed
+	evLoop                // a was in a loop a second ago
+	evPlaced              // has a, which asked 5 s ago, a place?
+	evSweep               // paths are checked, the timeline is written
+	evFault               // the next fault of the scenario
+	evHeal                // a fault of kind x ends; a: whose
+	evStale               // a closes its hop to b (incarnation x), if that is still silent
+	evSample              // a point of the timeline
 )
 
 // payload is what an event carries. Events are not closures, so that millions of them cost little.
@@ -40,7 +40,6 @@ type payload struct {
 	a, b    int32
 	x, y, z int64
 	msg     tree.Message
-	list    []tree.Candidate
 }
 
 // node orders events by time, and those of one time by when they were made.

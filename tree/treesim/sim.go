@@ -204,8 +204,8 @@ func (s *Sim) do(p *payload) {
 		if s.peers[p.a].hop(p.b) != nil {
 			s.step(p.a, tree.Broken{Peer: s.peers[p.b].id})
 		}
-	case evCandidates:
-		s.step(p.a, tree.Candidates{List: p.list, Advert: true})
+	case evAdvert:
+		s.hearAdvert(p.a)
 	case evAsk:
 		s.ask(p.a)
 	case evFirst:
