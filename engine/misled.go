@@ -10,6 +10,13 @@ import (
 
 // A path begins at the room's hub, whose beacons are signed. A parent may say something else of its own, and pass that on to all
 // below it: they do not know how far from the origin they are, nor whether two ways lead over the same peers.
+//
+// Nothing else in a path tells which of two hubs is the newer one, and nothing has to. A path that carried the hub's term as well would
+// say the same again: of two hubs the beacons decide, whose terms are signed and which reach everybody by gossip and down the tree, and
+// a path's first id names one of them. The hub of the older term steps down when it hears of the other, has no path from then on, and
+// those below it are told so at once, in order, by the numbers that each link's paths bear; one that does not step down is left here. A
+// hub that comes back under its own id had no children that take an old path for a new one: they lost it together with their hop, and
+// whoever is cut off without noticing sees that the origin's clock stands still (tree, islandLimit).
 
 const (
 	// misledFor is how long a path may begin at somebody else: after a change of hub the new paths come a moment later.

@@ -101,6 +101,7 @@ type Room struct {
 	telling    bool    // it is to be told upward in a moment
 	reportDue  time.Time
 	dues       dues
+	sharing    audioShare
 	reported   time.Time
 	silence    time.Duration        // that the router allows the parent
 	live       bool                 // some stream is
@@ -275,6 +276,7 @@ func (r *Room) secondLoop(now time.Time) {
 	}
 	r.watchStageLoop(now)
 	r.watchDuesLoop(now)
+	r.audioShareLoop()
 	r.dropFormerHubLoop(now)
 }
 

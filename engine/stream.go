@@ -38,6 +38,7 @@ type stream struct {
 	promised                                   atomic.Uint64 // newest number that the pulses of whoever feeds it have told of
 	given                                      atomic.Uint64 // packets that the parent sent, whether they were new or not
 	promisedBefore, givenBefore                uint64        // at the last look; the room's goroutine's
+	bytesBefore                                uint64        // of bytes, likewise
 
 	mu      sync.Mutex // guards what follows; held for short computations only
 	repair  *relay.Repair
