@@ -25,6 +25,7 @@ func treeToWire(m tree.Message) *wire.TreeMessage {
 	case *tree.MsgJoin:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_Join{Join: &wire.Join{
 			Nonce: m.Nonce, Kind: wire.ChildKind(m.Kind), Slots: m.Slots, Addrs: m.Addrs, Avoid: idsToWire(m.Avoid), Coord: m.Coord.Append(nil),
+			Below: m.Below, Accused: idsToWire(m.Accused),
 		}}}
 	case *tree.MsgAccept:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_Accept{Accept: &wire.Accept{
@@ -62,7 +63,10 @@ func treeFromWire(m *wire.TreeMessage) tree.Message {
 		}
 	case *wire.TreeMessage_Join:
 		j := m.Join
-		return &tree.MsgJoin{Nonce: j.Nonce, Kind: tree.ChildKind(j.Kind), Slots: j.Slots, Addrs: j.Addrs, Avoid: idsFromWire(j.Avoid), Coord: coord.Decode(j.Coord)}
+		return &tree.MsgJoin{
+			Nonce: j.Nonce, Kind: tree.ChildKind(j.Kind), Slots: j.Slots, Addrs: j.Addrs, Avoid: idsFromWire(j.Avoid), Coord: coord.Decode(j.Coord),
+			Below: j.Below, Accused: idsFromWire(j.Accused),
+		}
 	case *wire.TreeMessage_Accept:
 		a := m.Accept
 		return &tree.MsgAccept{

@@ -25,11 +25,16 @@ type child struct {
 	pathAt    time.Time
 	repeated  bool // it was sent a second time
 	below     int  // peers below it, and free slots of it and of them, as it says
+	claimed   int  // peers below it when it came as an orphan, until its pulses bear that out
 	freeBelow int
 	free      uint32
 	coord     coord.Coord
 	rtt       time.Duration // of the hop; 0: not measured
 	audio     bool          // a backup child: it is sent audio
+	tests     int           // refused peers that were sent to it since testedAt, while nobody was below it
+	testedAt  time.Time
+	accuser   ID // who said first, at accusedAt, that it does not feed
+	accusedAt time.Time
 }
 
 // shown tells whether a child counts among those to feed, or to keep a hop to.
@@ -101,13 +106,16 @@ func (r *Router) moving() bool { return r.seek != nil && len(r.seek.attempts) > 
 func (r *Router) recvProbe(from ID, m *MsgProbe) {
 	a := &MsgProbeReply{Nonce: m.Nonce, Path: r.path, Free: uint32(r.free()), Delay: r.delay(), Coord: r.coord.Coord(), Crowded: r.crowded(nil)}
 	if r.path != nil && !r.moving() && len(r.path) <= r.cfg.MaxDepth {
-		if a.Free == 0 && r.weaker(r.child(from), m.Slots, m.Coord.Clamp()) != nil {
+		if a.Free == 0 && r.weaker(r.child(from), r.believed(from, m.Slots), m.Coord.Clamp()) != nil {
 			a.Free = 1
 		}
 		a.Reserve = uint32(max(0, r.room(nil)-r.free()))
 	}
 	if names := named(m.Terse, a.Free); names > 0 {
-		a.Candidates = r.candidates(asking{peer: from, coord: m.Coord.Clamp(), slots: m.Slots}, names)
+		of := asking{peer: from, coord: m.Coord.Clamp(), slots: m.Slots}
+		if a.Candidates = r.candidates(of, names); a.Free == 0 && len(a.Candidates) == 0 {
+			a.Candidates = r.redirects(of, names)
+		}
 	}
 	r.send(from, a)
 }
@@ -127,6 +135,7 @@ func (r *Router) recvJoin(from ID, m *MsgJoin) {
 	if m.Kind != Ordinary && m.Kind != Backup && m.Kind != Orphan {
 		return
 	}
+	r.accuse(from, m.Accused)
 	c := r.child(from)
 	if c != nil && c.nonce == m.Nonce {
 		if r.path != nil {
@@ -138,7 +147,7 @@ func (r *Router) recvJoin(from ID, m *MsgJoin) {
 		r.refuse(from, m, why)
 		return
 	}
-	kind, victim, ok := r.place(c, m)
+	kind, victim, ok := r.place(from, c, m)
 	if !ok {
 		r.refuse(from, m, RefuseFull)
 		return
@@ -148,6 +157,10 @@ func (r *Router) recvJoin(from ID, m *MsgJoin) {
 		c = &child{peer: from, since: r.now, alive: r.now, freeBelow: int(min(m.Slots, MaxSlots)), free: min(m.Slots, MaxSlots)}
 		r.children = slices.Insert(r.children, i, c)
 		r.changed()
+	}
+	if v := r.child(victim); v != nil && v.kind == Orphan && kind == Orphan && c.shown() {
+		r.giveWay(v) // its hop is there, and it may miss media already
+		victim = ""
 	}
 	if c.confirmed && c.kind == Backup && kind != Backup {
 		c.confirmed, c.fallback, c.since = false, victim == "", r.now // not while another still has the slot
@@ -160,6 +173,10 @@ func (r *Router) recvJoin(from ID, m *MsgJoin) {
 	c.kind, c.nonce, c.victim, c.until = kind, m.Nonce, victim, time.Time{}
 	r.changed()
 	c.slots, c.addrs, c.coord = min(m.Slots, MaxSlots), clampAddrs(m.Addrs), m.Coord.Clamp()
+	if kind == Orphan {
+		c.below = r.subtree(from, m.Below)
+		c.claimed = c.below
+	}
 	r.accept(c)
 }
 
@@ -189,7 +206,7 @@ func (r *Router) roomWithout(c *child) int {
 }
 
 // place decides which place a peer gets, c being the one it has.
-func (r *Router) place(c *child, m *MsgJoin) (kind ChildKind, victim ID, ok bool) {
+func (r *Router) place(from ID, c *child, m *MsgJoin) (kind ChildKind, victim ID, ok bool) {
 	if c != nil && c.confirmed && c.kind != Backup && m.Kind != Backup {
 		return c.kind, "", true // it has forgotten its place
 	}
@@ -200,11 +217,17 @@ func (r *Router) place(c *child, m *MsgJoin) (kind ChildKind, victim ID, ok bool
 	if r.used(Ordinary, c) < r.offered() && room > 0 {
 		return Ordinary, "", true
 	}
-	if m.Kind == Orphan && room > 0 && (!r.headed || r.headless(m)) {
+	orphan := m.Kind == Orphan && (!r.headed || r.headless(m))
+	if orphan && room > 0 {
 		return Orphan, "", true
 	}
-	if v := r.weaker(c, m.Slots, m.Coord.Clamp()); v != nil {
+	if v := r.weaker(c, r.believed(from, m.Slots), m.Coord.Clamp()); v != nil {
 		return v.kind, v.peer, true
+	}
+	if orphan {
+		if v := r.smaller(c, r.subtree(from, m.Below)); v != nil {
+			return Orphan, v.peer, true
+		}
 	}
 	return 0, "", false
 }
@@ -217,7 +240,11 @@ func (r *Router) accept(c *child) {
 
 func (r *Router) refuse(to ID, m *MsgJoin, why string) {
 	a := asking{peer: to, coord: m.Coord.Clamp(), slots: m.Slots, spare: m.Kind == Backup}
-	r.send(to, &MsgRefuse{Nonce: m.Nonce, Reason: why, Candidates: r.candidates(a, maxProbes)})
+	list := r.redirects(a, maxProbes)
+	if why == RefuseFull && m.Kind != Backup {
+		r.tested(list)
+	}
+	r.send(to, &MsgRefuse{Nonce: m.Nonce, Reason: why, Candidates: list})
 }
 
 func (r *Router) recvConfirm(from ID, m *MsgConfirm) {

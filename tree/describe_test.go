@@ -41,7 +41,14 @@ func describeMsg(m Message, nonce func(uint64) string) string {
 		}
 		return fmt.Sprintf("reply %s free=%d reserve=%d path=%s%s%s", nonce(m.Nonce), m.Free, m.Reserve, pathString(m.Path), candString(m.Candidates), crowded)
 	case *MsgJoin:
-		return fmt.Sprintf("join %s %s slots=%d avoid=%s", nonce(m.Nonce), m.Kind, m.Slots, pathString(m.Avoid))
+		more := ""
+		if m.Below > 0 {
+			more += fmt.Sprintf(" below=%d", m.Below)
+		}
+		if len(m.Accused) > 0 {
+			more += " accused=" + pathString(m.Accused)
+		}
+		return fmt.Sprintf("join %s %s slots=%d avoid=%s%s", nonce(m.Nonce), m.Kind, m.Slots, pathString(m.Avoid), more)
 	case *MsgAccept:
 		return fmt.Sprintf("accept %s %s path=%s seq=%d%s", nonce(m.Nonce), m.Kind, pathString(m.Path), m.PathSeq, candString(m.Candidates))
 	case *MsgRefuse:

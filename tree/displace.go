@@ -30,7 +30,7 @@ func worth(slots uint32, since, rtt time.Duration) int64 {
 
 // worth is that of a child.
 func (r *Router) worth(c *child) int64 {
-	return worth(c.slots, r.now.Sub(c.since), r.rttOf(c))
+	return worth(r.claims(c), r.now.Sub(c.since), r.rttOf(c))
 }
 
 // away is the round trip to expect to a newcomer.
@@ -58,7 +58,7 @@ func (r *Router) weaker(c *child, slots uint32, at coord.Coord) *child {
 		kind = Orphan
 	}
 	v := r.weakest(kind, c)
-	if v == nil || kind == Orphan && v.slots > 0 || 2*r.worth(v) > worth(slots, 0, r.away(at)) {
+	if v == nil || kind == Orphan && r.claims(v) > 0 || 2*r.worth(v) > worth(slots, 0, r.away(at)) {
 		return nil
 	}
 	return v
@@ -150,7 +150,7 @@ func (r *Router) settle() {
 			if !c.confirmed {
 				continue
 			}
-			if c.until.IsZero() && c.slots > 0 && r.now.Sub(c.since) >= r.cfg.Dwell && (best == nil || r.worth(c) > r.worth(best)) {
+			if c.until.IsZero() && r.claims(c) > 0 && r.now.Sub(c.since) >= r.cfg.Dwell && (best == nil || r.worth(c) > r.worth(best)) {
 				best = c
 			}
 			if up == nil || c.since.Before(up.since) {

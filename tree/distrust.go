@@ -11,6 +11,7 @@ import (
 type shun struct {
 	peer  ID
 	until time.Time
+	sure  bool // it did wrong itself, as far as can be told
 }
 
 // shuns are several, the oldest first.
@@ -19,12 +20,12 @@ type shuns []shun
 // maxShuns bounds them; the oldest is forgotten first.
 const maxShuns = 64
 
-func (s *shuns) add(peer ID, until time.Time) {
+func (s *shuns) add(peer ID, until time.Time, sure bool) {
 	*s = slices.DeleteFunc(*s, func(o shun) bool { return o.peer == peer })
 	if len(*s) == maxShuns {
 		*s = slices.Delete(*s, 0, 1)
 	}
-	*s = append(*s, shun{peer, until})
+	*s = append(*s, shun{peer, until, sure})
 }
 
 func (s shuns) has(peer ID, now time.Time) bool {
@@ -41,7 +42,7 @@ func (r *Router) distrust(in Distrust) {
 	if d <= 0 {
 		d = r.cfg.DistrustFor
 	}
-	r.shuns.add(peer, r.now.Add(d))
+	r.shuns.add(peer, r.now.Add(d), in.For <= 0)
 	r.cache.remove(peer)
 	if s, i := r.attemptAt(peer); s != nil {
 		r.fail(s, i, LeaveDistrust)

@@ -45,6 +45,6 @@
 // clamped; the cache holds 64 candidates, a round of a search asks 32 peers, at most three joins are on their way for a parent and
 // one for a backup. A Router belongs to one goroutine; different ones share nothing.
 //
-// Of a peer's age only what its parent saw itself counts, and of its slots what it claims: one that claims much and feeds nobody gets
-// a place near the origin until it goes, but no children that stay.
+// Of a peer's age only what its parent saw itself counts, and of its slots what it claims, until others need them: one that claims much
+// and feeds nobody has a place near the origin until somebody is refused there who would feed others.
 package tree

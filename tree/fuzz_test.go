@@ -93,7 +93,7 @@ func (s *source) msg(r *Router, from ID) Message {
 	case 1:
 		return &MsgProbeReply{Nonce: s.nonce(r, from), Free: uint32(s.n(3)), Reserve: uint32(s.n(3)), Path: good, Candidates: s.cands(), Delay: s.delay(), Coord: s.coord()}
 	case 2:
-		return &MsgJoin{Nonce: s.nonce(r, from), Kind: ChildKind(s.n(4)), Slots: uint32(s.n(4)), Addrs: make([][]byte, s.n(10)), Avoid: s.path(), Coord: s.coord()}
+		return &MsgJoin{Nonce: s.nonce(r, from), Kind: ChildKind(s.n(4)), Slots: uint32(s.n(4)), Addrs: make([][]byte, s.n(10)), Avoid: s.path(), Coord: s.coord(), Below: uint32(s.n(256)) << 16, Accused: s.path()}
 	case 3:
 		return &MsgAccept{Nonce: s.nonce(r, from), Kind: ChildKind(s.n(4)), Path: good, PathSeq: uint64(s.n(256)), Candidates: s.cands(), Delay: s.delay(), Audio: s.n(2) > 0}
 	case 4:
@@ -154,7 +154,7 @@ func FuzzRouter(f *testing.F) {
 			if j, ok := in.(SetSlots); ok {
 				most = max(most, j.Slots)
 			}
-			r.Step(now, in)
+			checkRefusals(t, r, r.Step(now, in))
 			checkRouter(t, r, most)
 			for i := 0; ; i++ {
 				d, ok := r.NextDeadline()
@@ -189,8 +189,8 @@ func checkRouter(t *testing.T, r *Router, slots int) {
 		}
 	}
 	checkTally(t, r)
-	if len(r.cache.list) > cacheSize || len(r.shuns) > maxShuns {
-		t.Fatalf("%d candidates, %d distrusted", len(r.cache.list), len(r.shuns))
+	if len(r.cache.list) > cacheSize || max(len(r.shuns), len(r.doubts), len(r.boasts)) > maxShuns {
+		t.Fatalf("%d candidates, %d distrusted, %d in doubt, %d not believed", len(r.cache.list), len(r.shuns), len(r.doubts), len(r.boasts))
 	}
 	for _, s := range r.searches() {
 		if s != nil && (len(s.attempts) > 1+hedges || len(s.asks) > maxAsked+1+hedges || len(s.prefer) > MaxCandidates+maxPrefer) {
@@ -269,7 +269,7 @@ func TestRandomInputs(t *testing.T) {
 		r.Step(now, Start{Origin: round%7 == 0})
 		for src := (&source{data}); len(src.b) > 0; {
 			now = now.Add(time.Duration(src.n(256)) * time.Millisecond)
-			r.Step(now, src.input(r, now))
+			checkRefusals(t, r, r.Step(now, src.input(r, now)))
 			checkRouter(t, r, MaxSlots)
 		}
 	}

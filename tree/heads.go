@@ -38,7 +38,7 @@ func (r *Router) head() {
 		}
 		below += 1 + c.below
 		fed++
-		if c.kind == Ordinary && c.slots > 0 {
+		if c.kind == Ordinary && r.claims(c) > 0 {
 			heads++
 			room += c.freeBelow
 		}

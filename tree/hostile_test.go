@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -137,6 +138,14 @@ func TestLiesOfPaths(t *testing.T) {
 	lies := map[string]func(n *simNode, to ID) []ID{
 		"next to the origin": func(n *simNode, _ ID) []ID { return []ID{"n0000", n.id} },
 		"another origin":     func(n *simNode, _ ID) []ID { return []ID{n.id} },
+		"the asked in it":    func(n *simNode, to ID) []ID { return []ID{"n0000", to, n.id} },
+		"none":               func(*simNode, ID) []ID { return nil },
+		"too long": func(n *simNode, _ ID) (path []ID) {
+			for i := range 2 * MaxPath {
+				path = append(path, ID(fmt.Sprintf("x%d", i)))
+			}
+			return append(path, n.id)
+		},
 	}
 	for name, path := range lies {
 		t.Run(name, func(t *testing.T) {

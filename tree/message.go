@@ -38,6 +38,10 @@ type (
 		Addrs [][]byte // where the sender can be reached
 		Avoid []ID     // peers that must not be in the parent's path
 		Coord coord.Coord
+		// Below is how many peers hang below an orphan.
+		Below uint32
+		// Accused are peers that withheld media from the sender, or forged it, as it says; at most four.
+		Accused []ID
 	}
 	// MsgAccept is the answer of a parent. A further one with the same nonce tells the child that its kind changed, or that Audio did.
 	MsgAccept struct {

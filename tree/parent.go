@@ -95,7 +95,7 @@ func (r *Router) lose(reason string, prefer []ID) {
 	r.repair(reason, p.peer, prefer)
 }
 
-// repair looks for a new parent at once, the old one being lost or silent: at the backup, and in parallel at the two best
+// repair looks for a new parent at once, the old one being lost or silent, or where lost is "" having no room: at the backup, and in parallel at the two best
 // candidates known. A search under way goes on as an urgent one.
 func (r *Router) repair(reason string, lost ID, prefer []ID) {
 	s := r.seek
@@ -109,7 +109,10 @@ func (r *Router) repair(reason string, lost ID, prefer []ID) {
 	}
 	s.look = false
 	s.kind, s.reason, s.urgent, s.direct, s.prefer, s.rounds = Orphan, reason, true, true, prefer, 0
-	s.avoid, s.retryAt, s.asks, s.window = []ID{lost}, time.Time{}, nil, time.Time{}
+	s.avoid, s.retryAt, s.asks, s.window = nil, time.Time{}, nil, time.Time{}
+	if lost != "" {
+		s.avoid = []ID{lost}
+	}
 	s.width = 1 + hedges
 	if b := r.backup; b != nil && b.path != nil && s.attempt(b.peer) < 0 && b.peer != lost {
 		if _, up := r.hops[b.peer]; up {
@@ -187,6 +190,7 @@ func (r *Router) recvPulse(p Pulse) {
 		if c.aggregate(p) {
 			r.changed()
 		}
+		r.boasted(c)
 		if p.RTT > 0 {
 			c.rtt = clampDelay(p.RTT)
 		}

@@ -99,6 +99,9 @@ func (c *child) aggregate(p Pulse) bool {
 	below, freeBelow := c.below, c.freeBelow
 	c.below, c.freeBelow = min(max(p.Below, 0), maxBelow), min(max(p.FreeBelow, 0), maxBelow)
 	c.free = uint32(min(max(p.Free, 0), MaxSlots))
+	if c.below > 0 {
+		c.tests = 0
+	}
 	return c.below != below || c.freeBelow != freeBelow
 }
 

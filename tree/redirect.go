@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"slices"
 	"time"
 
 	"github.com/castd/castd/tree/coord"
@@ -71,7 +72,7 @@ func (r *Router) candidates(to asking, n int) []Candidate {
 		half = (n + 1) / 2
 	}
 	for _, c := range r.children {
-		if c.slots == 0 || c.kind == Backup || !c.confirmed || c.peer == to.peer {
+		if c.kind == Backup || !c.confirmed || c.peer == to.peer || r.claims(c) == 0 {
 			continue
 		}
 		v := foretold(to.coord, c.coord) / 2
@@ -130,4 +131,54 @@ func (r *Router) nameable(e *entry, named []Candidate) bool {
 		}
 	}
 	return true
+}
+
+// leastNamed is how many others a refusal names where it can.
+const leastNamed = 3
+
+// redirects names up to n peers to one that is refused: those who may have room, or, where this peer knows of none, whoever else may
+// lead on to one: its own parents and the origin, peers that did not answer it lately, and last its children that give nothing, who
+// know others at least. It is empty only where this peer knows nobody but the asker and those it distrusts.
+func (r *Router) redirects(to asking, n int) []Candidate {
+	out := r.candidates(to, n)
+	if len(out) > 0 {
+		return out
+	}
+	n = min(n, leastNamed)
+	add := func(c Candidate) {
+		if len(out) < n && c.Peer != "" && c.Peer != to.peer && c.Peer != r.cfg.Self && !r.distrusted(c.Peer) &&
+			!slices.ContainsFunc(out, func(o Candidate) bool { return o.Peer == c.Peer }) {
+			out = append(out, c)
+		}
+	}
+	link := func(l *link) {
+		if l == nil {
+			return
+		}
+		c := Candidate{Peer: l.peer, Depth: uint32(max(0, len(l.path)-1)), Delay: l.delay, Branch: BranchOf(l.path)}
+		if e := r.cache.find(l.peer); e != nil {
+			c = e.Candidate
+		}
+		add(c)
+	}
+	link(r.parent)
+	if len(r.path) > 0 {
+		c := Candidate{Peer: r.path[0]}
+		if e := r.cache.find(c.Peer); e != nil {
+			c = e.Candidate
+		}
+		add(c)
+	}
+	link(r.backup)
+	for i := range r.cache.list {
+		add(r.cache.list[i].Candidate)
+	}
+	for _, gives := range []bool{true, false} {
+		for _, c := range r.children {
+			if c.slots > 0 == gives {
+				add(Candidate{Peer: c.peer, Addrs: c.addrs, Depth: uint32(len(r.path)), Slots: c.slots, Coord: c.coord, Branch: r.branchBelow(c.peer)})
+			}
+		}
+	}
+	return out
 }

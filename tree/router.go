@@ -39,6 +39,8 @@ type Router struct {
 	hops   map[ID]struct{} // those that are up; looked up only, so that its order never shows
 	cache  cache
 	shuns  shuns // of which media is not taken
+	doubts shuns // whose slots count as none
+	boasts shuns // whose word of how many are below them does not count
 	coord  coord.State
 	share  float64 // of a slot, that audio takes
 
@@ -373,6 +375,8 @@ func (r *Router) recvLeave(from ID, m *MsgLeave) {
 		}
 	case LeaveGoodbye:
 		r.lose(ReasonGoodbye, prefer)
+	case LeaveUnknown:
+		r.sentAway(prefer)
 	default:
 		r.lose(ReasonRepair, prefer)
 	}

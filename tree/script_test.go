@@ -214,7 +214,7 @@ func (s *script) input(f []string) Input {
 	case "pulse":
 		age, _ := time.ParseDuration(s.str(f, "age"))
 		origin, _ := time.ParseDuration(s.str(f, "origin"))
-		return Pulse{From: peer, OriginAge: origin, Depth: s.num(f, "depth"), MediaAge: age, Feeding: s.str(f, "feeding") != "no", Repairing: s.str(f, "repairing") == "yes"}
+		return Pulse{From: peer, OriginAge: origin, Depth: s.num(f, "depth"), Below: s.num(f, "below"), MediaAge: age, Feeding: s.str(f, "feeding") != "no", Repairing: s.str(f, "repairing") == "yes"}
 	case "beats": // these peers pulse from now on
 		s.beats = nil
 		for _, p := range f[1:] {
@@ -236,7 +236,7 @@ func (s *script) message(f []string) Message {
 	case "reply":
 		return &MsgProbeReply{Nonce: s.parseNonce(f[1]), Free: uint32(s.num(f, "free")), Reserve: uint32(s.num(f, "reserve")), Path: path, Candidates: list}
 	case "join":
-		return &MsgJoin{Nonce: s.parseNonce(f[1]), Kind: s.kind(f[2]), Slots: uint32(s.num(f, "slots")), Avoid: s.ids(s.str(f, "avoid"))}
+		return &MsgJoin{Nonce: s.parseNonce(f[1]), Kind: s.kind(f[2]), Slots: uint32(s.num(f, "slots")), Avoid: s.ids(s.str(f, "avoid")), Below: uint32(s.num(f, "below")), Accused: s.ids(s.str(f, "accused"))}
 	case "accept":
 		return &MsgAccept{Nonce: s.parseNonce(f[1]), Kind: s.kind(f[2]), Path: path, PathSeq: uint64(s.num(f, "seq")), Candidates: list}
 	case "refuse":

@@ -443,5 +443,9 @@ func (r *Router) join(s *search, peer ID, quality int) {
 }
 
 func (r *Router) joinMessage(nonce uint64, kind ChildKind, avoid []ID) *MsgJoin {
-	return &MsgJoin{Nonce: nonce, Kind: kind, Slots: uint32(r.slots), Addrs: r.addrs, Avoid: avoid, Coord: r.coord.Coord()}
+	m := &MsgJoin{Nonce: nonce, Kind: kind, Slots: uint32(r.slots), Addrs: r.addrs, Avoid: avoid, Coord: r.coord.Coord(), Accused: r.accused()}
+	if kind == Orphan {
+		m.Below = uint32(r.below())
+	}
+	return m
 }

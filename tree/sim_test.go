@@ -84,6 +84,7 @@ type sim struct {
 	world                     *world // nil: a square of 80 ms
 	calm                      bool   // few pulses, no trace: for large rooms
 	moves, displaced, adverts int
+	looks                     func(n *simNode, acts []Action) // at what each Step returns
 }
 
 func newSim(t testing.TB, seed uint64) *sim {
@@ -150,7 +151,11 @@ func (s *sim) step(n *simNode, in Input) {
 	if !n.alive {
 		return
 	}
-	s.apply(n, n.r.Step(simStart.Add(s.now), in))
+	acts := n.r.Step(simStart.Add(s.now), in)
+	if s.looks != nil {
+		s.looks(n, acts)
+	}
+	s.apply(n, acts)
 	checkTally(s.t, n.r)
 	s.schedule(n)
 }

@@ -1741,8 +1741,10 @@ type Join struct {
 	Have          []*StreamMark          `protobuf:"bytes,4,rep,name=have,proto3" json:"have,omitempty"`    // next number wanted of each stream: the parent sends everything since
 	Chain         *Chain                 `protobuf:"bytes,5,opt,name=chain,proto3" json:"chain,omitempty"`  // right to listen, for private rooms
 	Addrs         [][]byte               `protobuf:"bytes,6,rep,name=addrs,proto3" json:"addrs,omitempty"`
-	Avoid         [][]byte               `protobuf:"bytes,7,rep,name=avoid,proto3" json:"avoid,omitempty"`  // peers that must not be in the parent's path
-	Coord         []byte                 `protobuf:"bytes,20,opt,name=coord,proto3" json:"coord,omitempty"` // of the sender
+	Avoid         [][]byte               `protobuf:"bytes,7,rep,name=avoid,proto3" json:"avoid,omitempty"`      // peers that must not be in the parent's path
+	Coord         []byte                 `protobuf:"bytes,20,opt,name=coord,proto3" json:"coord,omitempty"`     // of the sender
+	Below         uint32                 `protobuf:"varint,21,opt,name=below,proto3" json:"below,omitempty"`    // peers below an orphan
+	Accused       [][]byte               `protobuf:"bytes,22,rep,name=accused,proto3" json:"accused,omitempty"` // peers that withheld media from the sender, or forged it; at most 4
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1829,6 +1831,20 @@ func (x *Join) GetAvoid() [][]byte {
 func (x *Join) GetCoord() []byte {
 	if x != nil {
 		return x.Coord
+	}
+	return nil
+}
+
+func (x *Join) GetBelow() uint32 {
+	if x != nil {
+		return x.Below
+	}
+	return 0
+}
+
+func (x *Join) GetAccused() [][]byte {
+	if x != nil {
+		return x.Accused
 	}
 	return nil
 }
@@ -4266,7 +4282,7 @@ const file_wire_proto_rawDesc = "" +
 	"candidates\x12\x19\n" +
 	"\bdelay_us\x18\x14 \x01(\rR\adelayUs\x12\x14\n" +
 	"\x05coord\x18\x15 \x01(\fR\x05coord\x12\x18\n" +
-	"\acrowded\x18\x16 \x01(\bR\acrowded\"\xfd\x01\n" +
+	"\acrowded\x18\x16 \x01(\bR\acrowded\"\xad\x02\n" +
 	"\x04Join\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12,\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x14\n" +
@@ -4275,7 +4291,9 @@ const file_wire_proto_rawDesc = "" +
 	"\x05chain\x18\x05 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x14\n" +
 	"\x05addrs\x18\x06 \x03(\fR\x05addrs\x12\x14\n" +
 	"\x05avoid\x18\a \x03(\fR\x05avoid\x12\x14\n" +
-	"\x05coord\x18\x14 \x01(\fR\x05coord\"\xe1\x02\n" +
+	"\x05coord\x18\x14 \x01(\fR\x05coord\x12\x14\n" +
+	"\x05below\x18\x15 \x01(\rR\x05below\x12\x18\n" +
+	"\aaccused\x18\x16 \x03(\fR\aaccused\"\xe1\x02\n" +
 	"\x06Accept\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12,\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x12\n" +

@@ -56,6 +56,8 @@ func bytesField(n int) int { return 1 + varint(uint64(n)) + n }
 
 func pathSize(path []tree.ID) int { return len(path) * bytesField(idSize) }
 
+func newPathSize(path []tree.ID) int { return len(path) * (1 + bytesField(idSize)) }
+
 func delaySize(d time.Duration) int { return newNumber(uint64(d.Microseconds())) }
 
 func coordSize(c coord.Coord) int {
@@ -92,7 +94,8 @@ func size(m tree.Message) int {
 			n += 3
 		}
 	case *tree.MsgJoin:
-		n = number(m.Nonce) + number(uint64(m.Kind)) + number(uint64(m.Slots)) + pathSize(m.Avoid) + addrsSize + coordSize(m.Coord)
+		n = number(m.Nonce) + number(uint64(m.Kind)) + number(uint64(m.Slots)) + pathSize(m.Avoid) + addrsSize + coordSize(m.Coord) +
+			newNumber(uint64(m.Below)) + newPathSize(m.Accused)
 	case *tree.MsgAccept:
 		n = number(m.Nonce) + number(uint64(m.Kind)) + pathSize(m.Path) + number(m.PathSeq) + candidatesSize(m.Candidates) + delaySize(m.Delay)
 		if m.Audio {

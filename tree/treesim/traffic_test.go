@@ -59,9 +59,9 @@ func TestSizes(t *testing.T) {
 				}}},
 			},
 			{
-				&tree.MsgJoin{Nonce: nonce, Kind: tree.Orphan, Slots: slots, Avoid: path, Coord: place},
+				&tree.MsgJoin{Nonce: nonce, Kind: tree.Orphan, Slots: slots, Avoid: path, Coord: place, Below: free, Accused: path},
 				&wire.TreeMessage{Message: &wire.TreeMessage_Join{Join: &wire.Join{
-					Nonce: nonce, Kind: wire.ChildKind_ORPHAN, Slots: slots, Avoid: wirePath, Addrs: addrs, Coord: at,
+					Nonce: nonce, Kind: wire.ChildKind_ORPHAN, Slots: slots, Avoid: wirePath, Addrs: addrs, Coord: at, Below: free, Accused: wirePath,
 				}}},
 			},
 			{
