@@ -16,7 +16,7 @@ import (
 func treeToWire(m tree.Message) *wire.TreeMessage {
 	switch m := m.(type) {
 	case *tree.MsgProbe:
-		return &wire.TreeMessage{Message: &wire.TreeMessage_Probe{Probe: &wire.Probe{Nonce: m.Nonce, Slots: m.Slots, Coord: m.Coord.Append(nil), Terse: m.Terse}}}
+		return &wire.TreeMessage{Message: &wire.TreeMessage_Probe{Probe: &wire.Probe{Nonce: m.Nonce, Slots: m.Slots, Coord: m.Coord.Append(nil), Terse: m.Terse, Below: m.Below}}}
 	case *tree.MsgProbeReply:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_ProbeReply{ProbeReply: &wire.ProbeReply{
 			Nonce: m.Nonce, Free: m.Free, Reserve: m.Reserve, Path: idsToWire(m.Path), Candidates: candidatesToWire(m.Candidates),
@@ -54,7 +54,7 @@ func treeToWire(m tree.Message) *wire.TreeMessage {
 func treeFromWire(m *wire.TreeMessage) tree.Message {
 	switch m := m.Message.(type) {
 	case *wire.TreeMessage_Probe:
-		return &tree.MsgProbe{Nonce: m.Probe.GetNonce(), Slots: m.Probe.GetSlots(), Coord: coord.Decode(m.Probe.GetCoord()), Terse: m.Probe.GetTerse()}
+		return &tree.MsgProbe{Nonce: m.Probe.GetNonce(), Slots: m.Probe.GetSlots(), Coord: coord.Decode(m.Probe.GetCoord()), Terse: m.Probe.GetTerse(), Below: m.Probe.GetBelow()}
 	case *wire.TreeMessage_ProbeReply:
 		p := m.ProbeReply
 		return &tree.MsgProbeReply{

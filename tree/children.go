@@ -110,6 +110,9 @@ func (r *Router) recvProbe(from ID, m *MsgProbe) {
 			a.Free = 1
 		}
 		a.Reserve = uint32(max(0, r.room(nil)-r.free()))
+		if a.Reserve == 0 && m.Below > 0 && r.smaller(r.child(from), r.subtree(from, m.Below)) != nil {
+			a.Reserve = 1
+		}
 	}
 	if names := named(m.Terse, a.Free); names > 0 {
 		of := asking{peer: from, coord: m.Coord.Clamp(), slots: m.Slots}

@@ -33,7 +33,11 @@ func describe(a Action, nonce func(uint64) string) string {
 func describeMsg(m Message, nonce func(uint64) string) string {
 	switch m := m.(type) {
 	case *MsgProbe:
-		return fmt.Sprintf("probe %s slots=%d", nonce(m.Nonce), m.Slots)
+		more := ""
+		if m.Below > 0 {
+			more = fmt.Sprintf(" below=%d", m.Below)
+		}
+		return fmt.Sprintf("probe %s slots=%d%s", nonce(m.Nonce), m.Slots, more)
 	case *MsgProbeReply:
 		crowded := ""
 		if m.Crowded {

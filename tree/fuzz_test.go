@@ -89,7 +89,7 @@ func (s *source) msg(r *Router, from ID) Message {
 	}
 	switch s.n(8) {
 	case 0:
-		return &MsgProbe{Nonce: 1, Slots: uint32(s.n(256)) << 24}
+		return &MsgProbe{Nonce: 1, Slots: uint32(s.n(256)) << 24, Below: uint32(s.n(256)) << 20}
 	case 1:
 		return &MsgProbeReply{Nonce: s.nonce(r, from), Free: uint32(s.n(3)), Reserve: uint32(s.n(3)), Path: good, Candidates: s.cands(), Delay: s.delay(), Coord: s.coord()}
 	case 2:

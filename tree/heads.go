@@ -71,9 +71,16 @@ const (
 	headsProven = 10 * time.Minute
 )
 
-// headless tells whether an orphan says that it has lost one of the heads, which this peer may not know to be dead yet.
+// headLostFor is how long the origin helps any orphan out after one has said that a head is lost: until it knows by itself.
+const headLostFor = 5 * time.Second
+
+// headless tells whether an orphan says that it has lost one of the heads, which this peer may not know to be dead yet, or another said
+// so a moment ago: what breaks a head may break others below it at once, and below the heads there is no room for all then.
 func (r *Router) headless(m *MsgJoin) bool {
-	return slices.ContainsFunc(clampIDs(m.Avoid), func(id ID) bool { return r.child(id) != nil })
+	if slices.ContainsFunc(clampIDs(m.Avoid), func(id ID) bool { return r.child(id) != nil }) {
+		r.headLost = r.now
+	}
+	return !r.headLost.IsZero() && r.now.Sub(r.headLost) < headLostFor
 }
 
 // branchBelow is the branch of a child of this peer, and of all below it.

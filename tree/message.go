@@ -18,9 +18,11 @@ type (
 		Slots uint32
 		Coord coord.Coord
 		Terse bool // names of others are of little use
+		// Below is how many peers hang below the sender, where it is an orphan.
+		Below uint32
 	}
 	// MsgProbeReply is its answer. Free is what the asker could have: where a smaller child would make room for it, that
-	// counts. Path ends with the sender and is nil where the sender has no place.
+	// counts. So it does for Reserve. Path ends with the sender and is nil where the sender has no place.
 	MsgProbeReply struct {
 		Nonce         uint64
 		Free, Reserve uint32

@@ -64,6 +64,7 @@ type Router struct {
 	headed      bool // the origin: it feeds heads only
 	headedAt    time.Time
 	headRetry   time.Time // it does not turn to heads before
+	headLost    time.Time // when an orphan said last that one of them is
 	headTries   int       // times that it had to turn away from them, in a row
 
 	said   said

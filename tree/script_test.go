@@ -232,7 +232,7 @@ func (s *script) message(f []string) Message {
 	path, list := s.ids(s.str(f, "path")), s.cands(f)
 	switch f[0] {
 	case "probe":
-		return &MsgProbe{Nonce: s.parseNonce(f[1]), Slots: uint32(s.num(f, "slots"))}
+		return &MsgProbe{Nonce: s.parseNonce(f[1]), Slots: uint32(s.num(f, "slots")), Below: uint32(s.num(f, "below"))}
 	case "reply":
 		return &MsgProbeReply{Nonce: s.parseNonce(f[1]), Free: uint32(s.num(f, "free")), Reserve: uint32(s.num(f, "reserve")), Path: path, Candidates: list}
 	case "join":

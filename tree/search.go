@@ -277,7 +277,11 @@ func (r *Router) probeBetter(s *search, cost time.Duration) bool {
 func (r *Router) ask(s *search, e *entry) {
 	a := ask{peer: e.Peer, key: keyOf(e.Peer), nonce: r.rng.Uint64(), sent: r.now, estimate: e.estimate(r.coord.Coord()), waiting: true}
 	s.asks = append(s.asks, a)
-	r.send(a.peer, &MsgProbe{Nonce: a.nonce, Slots: uint32(r.slots), Coord: r.coord.Coord(), Terse: s.spare() || s.look})
+	m := &MsgProbe{Nonce: a.nonce, Slots: uint32(r.slots), Coord: r.coord.Coord(), Terse: s.spare() || s.look}
+	if s.kind == Orphan {
+		m.Below = uint32(r.below())
+	}
+	r.send(a.peer, m)
 }
 
 // ready tells whether to stop waiting for further answers: all came, the window is over, or none is likely to be better. A backup

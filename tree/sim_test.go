@@ -261,7 +261,7 @@ func (s *sim) sendMsg(n *simNode, a Send) {
 		return
 	}
 	if p, ok := a.Msg.(*MsgProbe); ok && s.mute {
-		a.Msg = &MsgProbe{Nonce: p.Nonce}
+		a.Msg = &MsgProbe{Nonce: p.Nonce, Below: p.Below}
 	}
 	if n.lie != nil {
 		if a.Msg = n.lie(a.To, a.Msg); a.Msg == nil {

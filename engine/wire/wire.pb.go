@@ -1562,6 +1562,7 @@ type Probe struct {
 	Chain         *Chain                 `protobuf:"bytes,3,opt,name=chain,proto3" json:"chain,omitempty"`   // right to listen, for private rooms
 	Coord         []byte                 `protobuf:"bytes,20,opt,name=coord,proto3" json:"coord,omitempty"`  // of the sender
 	Terse         bool                   `protobuf:"varint,21,opt,name=terse,proto3" json:"terse,omitempty"` // names of others are of little use
+	Below         uint32                 `protobuf:"varint,22,opt,name=below,proto3" json:"below,omitempty"` // peers below an orphan
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1629,6 +1630,13 @@ func (x *Probe) GetTerse() bool {
 		return x.Terse
 	}
 	return false
+}
+
+func (x *Probe) GetBelow() uint32 {
+	if x != nil {
+		return x.Below
+	}
+	return 0
 }
 
 // ProbeReply: its answer.
@@ -4264,13 +4272,14 @@ const file_wire_proto_rawDesc = "" +
 	"\x05leave\x18\a \x01(\v2\x14.castd.wire.v1.LeaveH\x00R\x05leave\x12)\n" +
 	"\x04path\x18\b \x01(\v2\x13.castd.wire.v1.PathH\x00R\x04path\x12/\n" +
 	"\x06census\x18P \x01(\v2\x15.castd.wire.v1.CensusH\x00R\x06censusB\t\n" +
-	"\amessage\"\x8b\x01\n" +
+	"\amessage\"\xa1\x01\n" +
 	"\x05Probe\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x14\n" +
 	"\x05slots\x18\x02 \x01(\rR\x05slots\x12*\n" +
 	"\x05chain\x18\x03 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x14\n" +
 	"\x05coord\x18\x14 \x01(\fR\x05coord\x12\x14\n" +
-	"\x05terse\x18\x15 \x01(\bR\x05terse\"\xe9\x01\n" +
+	"\x05terse\x18\x15 \x01(\bR\x05terse\x12\x14\n" +
+	"\x05below\x18\x16 \x01(\rR\x05below\"\xe9\x01\n" +
 	"\n" +
 	"ProbeReply\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x12\n" +

@@ -86,7 +86,7 @@ func size(m tree.Message) int {
 	n := 0
 	switch m := m.(type) {
 	case *tree.MsgProbe:
-		n = number(m.Nonce) + number(uint64(m.Slots)) + coordSize(m.Coord)
+		n = number(m.Nonce) + number(uint64(m.Slots)) + coordSize(m.Coord) + newNumber(uint64(m.Below))
 	case *tree.MsgProbeReply:
 		n = number(m.Nonce) + number(uint64(m.Free)) + number(uint64(m.Reserve)) + pathSize(m.Path) + candidatesSize(m.Candidates) +
 			delaySize(m.Delay) + coordSize(m.Coord)

@@ -49,8 +49,8 @@ func TestSizes(t *testing.T) {
 			w *wire.TreeMessage
 		}{
 			{
-				&tree.MsgProbe{Nonce: nonce, Slots: slots, Coord: place},
-				&wire.TreeMessage{Message: &wire.TreeMessage_Probe{Probe: &wire.Probe{Nonce: nonce, Slots: slots, Coord: at}}},
+				&tree.MsgProbe{Nonce: nonce, Slots: slots, Coord: place, Below: free},
+				&wire.TreeMessage{Message: &wire.TreeMessage_Probe{Probe: &wire.Probe{Nonce: nonce, Slots: slots, Coord: at, Below: free}}},
 			},
 			{
 				&tree.MsgProbeReply{Nonce: nonce, Free: free, Reserve: slots, Path: path, Candidates: list, Delay: delay, Coord: place},
