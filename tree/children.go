@@ -273,7 +273,7 @@ func (r *Router) recvConfirm(from ID, m *MsgConfirm) {
 	r.changed()
 	r.notify(ChildJoined{Peer: c.peer, Kind: c.kind})
 	if c.pathSeq != r.pathSeq {
-		r.sendPath(c)
+		r.sendPath(c, maxProbes)
 	}
 	if v := r.child(c.victim); v != nil && v.kind == c.kind {
 		r.displace(v, c)
@@ -338,7 +338,7 @@ const pathAgain = time.Second / 2
 // repeatPath sends a path that the child should know: soon after it was new without others' names, which it has just got.
 func (r *Router) repeatPath(c *child) {
 	if c.repeated {
-		r.sendPath(c)
+		r.sendPath(c, namedAgain)
 	} else {
 		r.send(c.peer, &MsgPath{Path: r.path, PathSeq: r.pathSeq, Delay: r.delay()})
 	}
@@ -346,8 +346,11 @@ func (r *Router) repeatPath(c *child) {
 	r.changed()
 }
 
-func (r *Router) sendPath(c *child) {
+// namedAgain is how many others a path names that is repeated after a while; one that is new names twice as many.
+const namedAgain = maxProbes / 2
+
+func (r *Router) sendPath(c *child, names int) {
 	c.pathSeq, c.pathAt, c.repeated = r.pathSeq, r.now, false
 	r.changed()
-	r.send(c.peer, &MsgPath{Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.asking(), maxProbes), Delay: r.delay()})
+	r.send(c.peer, &MsgPath{Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.asking(), names), Delay: r.delay()})
 }

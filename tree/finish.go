@@ -60,7 +60,7 @@ func (r *Router) tellChildren() {
 	}
 	for _, c := range r.children {
 		if c.shown() && c.pathSeq != r.pathSeq {
-			r.sendPath(c)
+			r.sendPath(c, maxProbes)
 		}
 	}
 	r.closeHops()

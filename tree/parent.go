@@ -196,7 +196,7 @@ func (r *Router) recvPulse(p Pulse) {
 		}
 	}
 	if c != nil && c.confirmed && p.Depth != len(r.path) && c.kind != Backup && r.now.Sub(c.pathAt) >= r.cfg.AdvertGap {
-		r.sendPath(c)
+		r.sendPath(c, namedAgain)
 	}
 	l := r.parent
 	if l == nil || l.peer != p.From {

@@ -95,16 +95,22 @@ func (r *Router) candidates(to asking, n int) []Candidate {
 	if len(r.cache.list) == 0 || len(out) == n {
 		return out
 	}
+	var keys [MaxCandidates]uint64 // of out
+	for i := range out {
+		keys[i] = keyOf(out[i].Peer)
+	}
 	rest := n - len(out)
 	a := asker{coord: to.coord, slots: int(to.slots), spare: to.spare, branch: BranchOf(r.path)}
 	best := (rest + 1) / 2
 	not := keyOf(to.peer)
 	for i := range r.cache.list {
-		if e := &r.cache.list[i]; (r.cache.keys[i] != not || e.Peer != to.peer) && r.nameable(e, out) {
+		e, key := &r.cache.list[i], r.cache.keys[i]
+		if (key != not || e.Peer != to.peer) && r.nameable(e, key, out, &keys) {
 			far.add(pick{entry: e, v: e.rank(a)}, best)
 		}
 	}
 	for _, k := range far.list[:far.n] {
+		keys[len(out)] = keyOf(k.entry.Peer)
 		out = append(out, k.entry.Candidate)
 	}
 	from := r.rng.IntN(len(r.cache.list))
@@ -112,21 +118,23 @@ func (r *Router) candidates(to asking, n int) []Candidate {
 		if len(out) == n {
 			break
 		}
-		e := &r.cache.list[(from+i)%len(r.cache.list)]
-		if e.Peer != to.peer && r.nameable(e, out) {
+		at := (from + i) % len(r.cache.list)
+		e, key := &r.cache.list[at], r.cache.keys[at]
+		if (key != not || e.Peer != to.peer) && r.nameable(e, key, out, &keys) {
+			keys[len(out)] = key
 			out = append(out, e.Candidate)
 		}
 	}
 	return out
 }
 
-// nameable tells whether a candidate is fit to be named besides those that are.
-func (r *Router) nameable(e *entry, named []Candidate) bool {
+// nameable tells whether a candidate is fit to be named besides those that are, whose keys are given as well.
+func (r *Router) nameable(e *entry, key uint64, named []Candidate, keys *[MaxCandidates]uint64) bool {
 	if r.at < e.retry || r.distrusted(e.Peer) {
 		return false
 	}
 	for i := range named {
-		if named[i].Peer == e.Peer {
+		if keys[i] == key && named[i].Peer == e.Peer {
 			return false
 		}
 	}

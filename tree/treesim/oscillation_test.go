@@ -14,7 +14,10 @@ func TestNoOscillation(t *testing.T) {
 		s.build()
 		const rest = 5 * 60 * second // until then the room is built and put in order
 		parents := make([][]int32, s.cfg.Peers)
-		for len(s.q.heap) > 0 && s.q.heap[0].at <= s.end {
+		for {
+			if at, ok := s.q.next(); !ok || at > s.end {
+				break
+			}
 			at, e := s.q.pop()
 			s.now = at
 			s.do(&e)

@@ -1,6 +1,10 @@
 package treesim
 
-import "github.com/castd/castd/tree"
+import (
+	"slices"
+
+	"github.com/castd/castd/tree"
+)
 
 // kind says what an event is; the comments name what its fields hold.
 type kind uint8
@@ -51,14 +55,26 @@ type node struct {
 
 func (n node) less(m node) bool { return n.at < m.at || n.at == m.at && n.seq < m.seq }
 
-// queue is a 4-ary heap of events: half as deep as a binary one, so that a pop touches fewer cache lines.
+// queue is a calendar (Brown, CACM 1988): events of the next seconds lie in a ring of buckets of about a millisecond each, in no
+// order, and the bucket whose time has come is sorted. So an event is moved twice, and what is looked at lies together; a heap of a
+// million events costs a dozen cache lines for each. What is farther away waits in a 4-ary heap.
 type queue struct {
-	heap []node
+	ring    [buckets][]node
+	today   []node // the bucket that is being read, sorted
+	read    int    // how many of it are
+	day     int64  // number of that bucket
+	pending int    // in the ring and in today
+	far     heap
+
 	pool []payload
 	free []uint32
 	seq  uint64
-	peak int
 }
+
+const (
+	bucketBits = 20 // a bucket is 2^20 ns long
+	buckets    = 4096
+)
 
 func (q *queue) push(at int64, p payload) {
 	var i uint32
@@ -70,27 +86,95 @@ func (q *queue) push(at int64, p payload) {
 		q.pool = append(q.pool, p)
 	}
 	q.seq++
-	n := node{at, q.seq, i}
-	q.heap = append(q.heap, n)
-	k := len(q.heap) - 1
-	for k > 0 {
-		up := (k - 1) / 4
-		if !n.less(q.heap[up]) {
-			break
-		}
-		q.heap[k] = q.heap[up]
-		k = up
-	}
-	q.heap[k] = n
-	q.peak = max(q.peak, len(q.heap))
+	q.put(node{at, q.seq, i})
 }
 
-// pop returns the earliest event; there must be one.
+func (q *queue) put(n node) {
+	switch day := n.at >> bucketBits; {
+	case day >= q.day+buckets:
+		q.far.push(n)
+		return
+	case day > q.day:
+		b := &q.ring[day%buckets]
+		*b = append(*b, n)
+	default:
+		k := len(q.today)
+		q.today = append(q.today, n)
+		for k > q.read && n.less(q.today[k-1]) {
+			q.today[k] = q.today[k-1]
+			k--
+		}
+		q.today[k] = n
+	}
+	q.pending++
+}
+
+// next returns when the earliest event is; false where there is none.
+func (q *queue) next() (int64, bool) {
+	for q.read == len(q.today) {
+		if q.pending == 0 {
+			if len(q.far) == 0 {
+				return 0, false
+			}
+			q.day = max(q.day, q.far[0].at>>bucketBits-1)
+		}
+		q.day++
+		q.pending -= q.read
+		b := &q.ring[q.day%buckets]
+		q.today, *b, q.read = *b, q.today[:0], 0
+		for len(q.far) > 0 && q.far[0].at>>bucketBits < q.day+buckets {
+			n := q.far.pop()
+			if n.at>>bucketBits == q.day {
+				q.today = append(q.today, n)
+				q.pending++
+				continue
+			}
+			q.put(n)
+		}
+		slices.SortFunc(q.today, func(a, b node) int {
+			if a.less(b) {
+				return -1
+			}
+			return 1
+		})
+	}
+	return q.today[q.read].at, true
+}
+
+// pop returns the earliest event; next has told that there is one.
 func (q *queue) pop() (int64, payload) {
-	top := q.heap[0]
-	last := q.heap[len(q.heap)-1]
-	q.heap = q.heap[:len(q.heap)-1]
-	if n := len(q.heap); n > 0 {
+	n := q.today[q.read]
+	q.read++
+	p := q.pool[n.i]
+	q.pool[n.i] = payload{}
+	q.free = append(q.free, n.i)
+	return n.at, p
+}
+
+// heap is a 4-ary one: half as deep as a binary one.
+type heap []node
+
+func (h *heap) push(n node) {
+	*h = append(*h, n)
+	k := len(*h) - 1
+	for k > 0 {
+		up := (k - 1) / 4
+		if !n.less((*h)[up]) {
+			break
+		}
+		(*h)[k] = (*h)[up]
+		k = up
+	}
+	(*h)[k] = n
+}
+
+// pop returns the least; there must be one.
+func (h *heap) pop() node {
+	list := *h
+	top, last := list[0], list[len(list)-1]
+	list = list[:len(list)-1]
+	*h = list
+	if n := len(list); n > 0 {
 		k := 0
 		for {
 			first := 4*k + 1
@@ -99,20 +183,17 @@ func (q *queue) pop() (int64, payload) {
 			}
 			least := first
 			for c := first + 1; c < min(first+4, n); c++ {
-				if q.heap[c].less(q.heap[least]) {
+				if list[c].less(list[least]) {
 					least = c
 				}
 			}
-			if !q.heap[least].less(last) {
+			if !list[least].less(last) {
 				break
 			}
-			q.heap[k] = q.heap[least]
+			list[k] = list[least]
 			k = least
 		}
-		q.heap[k] = last
+		list[k] = last
 	}
-	p := q.pool[top.i]
-	q.pool[top.i] = payload{}
-	q.free = append(q.free, top.i)
-	return top.at, p
+	return top
 }

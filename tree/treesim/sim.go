@@ -155,7 +155,10 @@ const progressEvery = 1 << 15
 
 // loop runs to the end; false says that it was stopped.
 func (s *Sim) loop() bool {
-	for len(s.q.heap) > 0 && s.q.heap[0].at <= s.end {
+	for {
+		if at, ok := s.q.next(); !ok || at > s.end {
+			break
+		}
 		at, p := s.q.pop()
 		s.now = at
 		s.m.events++

@@ -1,6 +1,7 @@
 package treesim
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 )
@@ -61,14 +62,25 @@ func TestConfigIsChecked(t *testing.T) {
 
 func TestQueue(t *testing.T) {
 	var q queue
-	times := []int64{5, 3, 9, 3, 1, 7, 7, 2, 8, 0, 3}
-	for i, at := range times {
-		q.push(at, payload{a: int32(i)})
+	r := rand.New(rand.NewPCG(1, 2))
+	var times []int64
+	push := func(at int64) {
+		q.push(at, payload{a: int32(len(times))})
+		times = append(times, at)
+	}
+	for range 2000 {
+		push(r.Int64N(5)*second + r.Int64N(3) + r.Int64N(2)*r.Int64N(60*second)) // some at one time, some far away
 	}
 	var got []int64
 	last := map[int64]int32{}
-	for len(q.heap) > 0 {
+	for {
+		if _, ok := q.next(); !ok {
+			break
+		}
 		at, p := q.pop()
+		if len(times) < 5000 {
+			push(at + r.Int64N(3)*r.Int64N(3)*r.Int64N(4*second))
+		}
 		if times[p.a] != at {
 			t.Fatalf("event %d comes at %d", p.a, at)
 		}
