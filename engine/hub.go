@@ -27,14 +27,15 @@ func (r *Room) sendRecordLoop(now time.Time) {
 	}
 }
 
-// sendBeaconLoop tells the room that it lives and where its hub is: once a second, less often while nothing is live or new.
+// sendBeaconLoop tells the room that it lives and where its hub is: once a second, less often while nothing is live or new. That a
+// few listeners more or fewer are there is not new: in a large room somebody comes or goes in every second.
 func (r *Room) sendBeaconLoop(now time.Time) {
 	if b := r.beacon.Load(); b != nil && b.hub == r.e.self {
 		a := r.access.Load()
 		switch since := now.Sub(b.at); {
 		case !r.live && since < quietBeacon:
 			return
-		case len(r.elector.Lease().Successors) == 0 && b.audience == r.audience() && (a == nil || a.Number == b.access) && since < idleBeacon:
+		case len(r.elector.Lease().Successors) == 0 && near(uint32(b.audience), uint32(r.audience())) && (a == nil || a.Number == b.access) && since < idleBeacon:
 			return
 		}
 	}

@@ -49,7 +49,7 @@ func (r *Room) reportLoop(now time.Time) {
 func (r *Room) advertiseLoop(now time.Time) {
 	r.reportDue, r.reported = time.Time{}, now
 	if st := r.router.Status(); st.Placed {
-		r.publish(wire.Type_ADVERT, &wire.Advert{Self: candidateToWire(r.selfCandidate(st)), Path: idsToWire(st.Path), Offer: r.e.offer(now)})
+		r.publish(wire.Type_ADVERT, &wire.Advert{Self: candidateToWire(r.selfCandidate(st)), Offer: r.e.offer(now)})
 	}
 }
 

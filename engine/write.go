@@ -82,13 +82,19 @@ func (p *publication) write(label string, m *MediaPacket, now time.Time) error {
 	if ps.cfg.Kind == wire.KindVideo && (ps.s.groupAge(now) > keyFrameAge || ps.groupSize > keyFrameMax) {
 		ps.ask(now)
 	}
-	p.vouch(h.Kind != wire.KindVideo || h.FrameEnd, now)
+	p.vouch(&h, now)
 	return nil
 }
 
 // vouch has a manifest made in time for a packet. Where it is nearly due, it goes out with the packet, which is of no use before it:
-// whoever sends both on does so at once. Not so in the middle of a picture, whose other packets would wait for the next manifest.
-func (p *publication) vouch(whole bool, now time.Time) {
+// whoever sends both on does so at once. The best time is the end of a picture, which then waits for nothing, and the one before it for
+// no longer than the time between the two: at 30 pictures a second every other one takes a manifest along. In the middle of a picture
+// there is none, as the other packets would wait for the next.
+func (p *publication) vouch(h *wire.Header, now time.Time) {
+	due := p.every * 3 / 4
+	if h.Kind == wire.KindVideo {
+		due = p.every / 2
+	}
 	switch {
 	case p.unvouchedAt.IsZero():
 		p.unvouchedAt = now
@@ -96,7 +102,7 @@ func (p *publication) vouch(whole bool, now time.Time) {
 		case p.kick <- struct{}{}:
 		default:
 		}
-	case whole && now.Sub(p.unvouchedAt) >= p.every*3/4:
+	case (h.Kind != wire.KindVideo || h.FrameEnd) && now.Sub(p.unvouchedAt) >= due:
 		p.flush(now)
 	}
 }

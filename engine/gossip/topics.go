@@ -31,6 +31,12 @@ const (
 	// heartbeat is gossipsub's own; half of it would mend a mesh sooner and make an idle peer wake up as often again.
 	heartbeat = time.Second
 
+	// A message comes once from nearly every neighbour in the mesh, and what it weighs is spent by every peer of a room. Four neighbours
+	// drawn at random reach everybody while a third of the room is gone; three more are told a message's id at the next heartbeat,
+	// and ask for it where it did not come.
+	meshDegree = 4
+	lazyDegree = 3
+
 	// maxHandles bounds the topics that this peer has joined or published to.
 	maxHandles = 256
 )
@@ -61,7 +67,7 @@ func newTopics(ctx context.Context, p *Plane, h host.Host) (*topics, error) {
 	t := &topics{plane: p, filter: filter, handles: make(map[string]*topicHandle)}
 	params := pubsub.DefaultGossipSubParams()
 	params.HeartbeatInterval = heartbeat
-	params.Dlo = 4
+	params.D, params.Dlo, params.Dhi, params.Dout, params.Dscore, params.Dlazy = meshDegree, meshDegree-1, meshDegree+2, 1, 3, lazyDegree
 	params.HistoryGossip = 1
 	ps, err := pubsub.NewGossipSub(ctx, h,
 		pubsub.WithMessageSignaturePolicy(pubsub.StrictNoSign),

@@ -1022,7 +1022,6 @@ func (x *Candidate) GetBranch() uint32 {
 type Advert struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Self          *Candidate             `protobuf:"bytes,1,opt,name=self,proto3" json:"self,omitempty"`
-	Path          [][]byte               `protobuf:"bytes,2,rep,name=path,proto3" json:"path,omitempty"`    // peer ids, origin first, self last
 	Offer         *Offer                 `protobuf:"bytes,60,opt,name=offer,proto3" json:"offer,omitempty"` // what the sender could carry
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1061,13 +1060,6 @@ func (*Advert) Descriptor() ([]byte, []int) {
 func (x *Advert) GetSelf() *Candidate {
 	if x != nil {
 		return x.Self
-	}
-	return nil
-}
-
-func (x *Advert) GetPath() [][]byte {
-	if x != nil {
-		return x.Path
 	}
 	return nil
 }
@@ -4228,11 +4220,10 @@ const file_wire_proto_rawDesc = "" +
 	"\x05slots\x18\x14 \x01(\rR\x05slots\x12\x19\n" +
 	"\bdelay_us\x18\x15 \x01(\rR\adelayUs\x12\x14\n" +
 	"\x05coord\x18\x16 \x01(\fR\x05coord\x12\x16\n" +
-	"\x06branch\x18\x17 \x01(\aR\x06branch\"\x82\x01\n" +
+	"\x06branch\x18\x17 \x01(\aR\x06branch\"t\n" +
 	"\x06Advert\x12,\n" +
-	"\x04self\x18\x01 \x01(\v2\x18.castd.wire.v1.CandidateR\x04self\x12\x12\n" +
-	"\x04path\x18\x02 \x03(\fR\x04path\x12*\n" +
-	"\x05offer\x18< \x01(\v2\x14.castd.wire.v1.OfferR\x05offerJ\x04\b\x03\x10\x04J\x04\b\x04\x10\x05\"3\n" +
+	"\x04self\x18\x01 \x01(\v2\x18.castd.wire.v1.CandidateR\x04self\x12*\n" +
+	"\x05offer\x18< \x01(\v2\x14.castd.wire.v1.OfferR\x05offerJ\x04\b\x02\x10\x03J\x04\b\x03\x10\x04J\x04\b\x04\x10\x05\"3\n" +
 	"\x06Census\x12)\n" +
 	"\x05seats\x18\x01 \x03(\v2\x13.castd.wire.v1.SeatR\x05seats\"\xa1\x02\n" +
 	"\x04Seat\x12\x12\n" +
