@@ -10,20 +10,10 @@ import (
 // What control traffic weighs, in octets. The sizes of messages follow their protobuf encoding (a test compares them with the
 // real one); what comes on top is named here.
 const (
-	idSize       = 38     // of a libp2p peer id of an Ed25519 key
-	addrsSize    = 3 * 16 // multiaddrs of a candidate, two of IPv4 and one of IPv6, with their tags
-	envelope     = 340    // room, device, certificate, numbers and signature around a message
-	streamCost   = 80     // IP, UDP and QUIC headers and tag of a packet, and the stream's own frames
-	hopPacket    = 66     // IP, UDP, the hop's header and tag around what it carries
-	feedingPulse = 96     // a pulse with the marks of three streams
-	idlePulse    = 40
-	manifestRate = 31_000 / 8 // octets a second of the programme's manifests
-	audioRecords = 8_000 / 8  // of those for audio alone
-	nackRate     = 12         // octets a second: one packet in 500 is asked for again, several in a message
-	beaconSize   = 160
-	advertSize   = idSize + addrsSize + 60 // and the path, by its length
-	meshCopies   = 5                       // how often a message comes over a mesh of six neighbours
-	gossipIDs    = 3 * 40                  // octets a second of announced message ids, for each message a second
+	idSize     = 38     // of a libp2p peer id of an Ed25519 key
+	addrsSize  = 3 * 16 // multiaddrs of a candidate, two of IPv4 and one of IPv6, with their tags
+	envelope   = 340    // room, device, certificate, numbers and signature around a message
+	streamCost = 80     // IP, UDP and QUIC headers and tag of a packet, and the stream's own frames
 )
 
 func varint(x uint64) int {
@@ -161,41 +151,3 @@ func (s *Sim) heard(n int32, m tree.Message) {
 		s.kindOf(n).in += float64(onWire(m))
 	}
 }
-
-// background adds a second of what goes on all the time: pulses, manifests, requests for lost packets, and gossip.
-func (s *Sim) background(n int32, p *peer) {
-	t := s.kindOf(n)
-	t.seconds++
-	const down, upward, idle = feedingPulse + hopPacket, feedingPulse/2 + hopPacket, idlePulse + hopPacket
-	fed, spare := 0, 0
-	for i := range p.children {
-		if p.children[i].Kind == tree.Backup {
-			spare++
-		} else {
-			fed++
-		}
-	}
-	if p.primary >= 0 {
-		t.in += 2*down + manifestRate + manifestRate/1200*hopPacket
-		t.out += 2*upward + nackRate
-	}
-	if p.backup >= 0 {
-		t.in += idle
-		t.out += idle
-		if p.feeds.Audio {
-			t.in += audioRecords
-		}
-	}
-	t.in += float64(fed)*(2*upward+nackRate) + float64(spare)*idle
-	t.out += float64(fed)*(2*down+manifestRate+manifestRate/1200*hopPacket) + float64(spare)*idle
-	if p.slots > 0 || n == 0 {
-		// A beacon a second, and the adverts that this peer heard.
-		rate := 1 + min(1, s.advertRate())
-		each := float64(envelope + beaconSize + streamCost)
-		t.in += rate * (meshCopies*each + gossipIDs)
-		t.out += rate * (meshCopies*each + gossipIDs)
-	}
-}
-
-// advertRate is how many adverts there are in a second.
-func (s *Sim) advertRate() float64 { return float64(len(s.adverts.times)) / 5 }

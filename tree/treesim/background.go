@@ -1,0 +1,106 @@
+package treesim
+
+import "github.com/castd/castd/tree"
+
+// What goes on all the time, by the second, in octets on the wire. A test compares each size with what engine's packages make of the
+// same content; how often each is sent is said at its place in the engine.
+const (
+	// datagram is an IPv4 and a UDP header. A record packet has on a hop an RTP header and a tag around it; a control message an RTCP
+	// header with its name, padding, tag and index (engine/hop/control.go).
+	datagram      = 28
+	recordPacket  = datagram + 12 + 16
+	controlPacket = datagram + 12 + 2 + 20
+
+	// A parent's pulse tells of three streams, twice a second, as packets of media fill the time between; without media for the child, of
+	// none, and once a second. A child's pulse that repeats itself is sent once a second (engine/hops.go).
+	feedingPulse = 83
+	sparePulse   = 36
+	childPulse   = 35
+	feedingPace  = 2
+	idlePace     = 1
+
+	// Manifests of a slot with 50 packets of sound and 30 pictures of 6 packets a second: packets a second, and octets of them, the
+	// announce and the clocks that are repeated every second among them (engine/publish.go). A second parent that sends sound sends all
+	// of them, as they vouch for sound and picture together.
+	manifests      = 15
+	manifestOctets = 5280
+
+	nackRate = 12 // octets a second: one packet in 500 is asked for again, several in a message
+
+	// Gossip: every peer of a room subscribes to its topic. A message comes once from each neighbour in the mesh but the one that it
+	// is passed on to, and its id is offered once to some that are not in the mesh, in one message a heartbeat (engine/gossip/topics.go).
+	topicSize    = 80 // of the topic's name and the framing around a message
+	advertSize   = 167
+	beaconSize   = 151
+	beaconPace   = 0.4 // a second, where nobody waits to succeed the hub (engine/hub.go)
+	meshDegree   = 4
+	lazyDegree   = 3
+	announcedID  = 22
+	heartbeatGap = 1 // s
+
+	// Census: a seat is told every 2 minutes, those of all below in one message every 10 s, at most 1,000 octets a second
+	// (engine/census.go). What changes in between is left out.
+	seatSize   = 70
+	seatEvery  = 120 // s
+	censusLook = 10  // s
+	censusRate = 1000
+)
+
+// background adds a second of what goes on all the time: pulses, manifests, requests for lost packets, gossip and census.
+func (s *Sim) background(n int32, p *peer) {
+	t := s.kindOf(n)
+	t.seconds++
+	const (
+		down, spare, up = feedingPace * (feedingPulse + controlPacket), idlePace * (sparePulse + controlPacket), idlePace * (childPulse + controlPacket)
+		records         = manifestOctets + manifests*recordPacket
+		sound           = records + spare // pulses of a second parent that sends sound are as frequent as a parent's
+	)
+	fed, idle, heard := 0, 0, 0
+	for i := range p.children {
+		switch c := &p.children[i]; {
+		case c.Kind != tree.Backup:
+			fed++
+		case c.Audio:
+			heard++
+			idle++
+		default:
+			idle++
+		}
+	}
+	if p.primary >= 0 {
+		t.in += down + records
+		t.out += up + nackRate
+		told := census(p.status.Below)
+		t.out += told
+		s.kindOf(p.primary).in += told
+	}
+	if p.backup >= 0 {
+		t.in += spare
+		t.out += spare
+		if p.feeds.Audio {
+			t.in += sound
+		}
+	}
+	t.in += float64(fed)*(up+nackRate) + float64(idle)*spare
+	t.out += float64(fed)*(down+records) + float64(idle)*spare + float64(heard)*sound
+	gossip := s.gossipRate()
+	t.in += gossip
+	t.out += gossip
+}
+
+// census is what a peer with so many below it tells its parent, in octets a second.
+func census(below int) float64 {
+	seats := float64(1+below) / seatEvery
+	return min(censusRate, seats*seatSize+min(seats, 1.0/censusLook)*(envelope+streamCost))
+}
+
+// gossipRate is what a peer gets and sends of the room's topic, in octets a second.
+func (s *Sim) gossipRate() float64 {
+	adverts := min(1, s.advertRate())
+	octets := adverts*(envelope+advertSize+topicSize+streamCost) + beaconPace*(envelope+beaconSize+topicSize+streamCost)
+	messages := adverts + beaconPace
+	return (meshDegree-1)*octets + lazyDegree*(min(messages, 1.0/heartbeatGap)*(topicSize+streamCost)+messages*announcedID)
+}
+
+// advertRate is how many adverts there are in a second.
+func (s *Sim) advertRate() float64 { return float64(len(s.adverts.times)) / 5 }
