@@ -4,6 +4,10 @@ package tree
 // costs no sound at all. That takes Config.AudioShare of a slot, and only what is left over is given: of slots and
 // reserve together where audio is small beside the video, of ordinary slots alone where audio is all there is, so that nobody goes
 // without a place because others have two. Those who feed others come first, then who has been here longest.
+//
+// Orphans that have just come to the reserve do not count, as most of them move on: where a parent has died, the idle children who were
+// not the first to ask need the audio until they have another parent, and would lose it at that very moment. For the few seconds a peer
+// sends at most half a slot more for each place of the reserve, mostly a quarter.
 
 // smallShare is the part of a slot up to which audio may lean on the reserve: five idle children to each of its places cost a
 // quarter of it.

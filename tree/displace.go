@@ -136,7 +136,7 @@ func (r *Router) settle() {
 	}
 	var up *child // on the reserve the longest
 	var best *child
-	used, fed := 0, 0
+	used, fed, passing := 0, 0, 0
 	for _, c := range r.children {
 		switch c.kind {
 		case Ordinary:
@@ -147,6 +147,9 @@ func (r *Router) settle() {
 			fed++
 		case Orphan:
 			fed++
+			if r.now.Sub(c.since) < r.cfg.Dwell {
+				passing++
+			}
 			if !c.confirmed {
 				continue
 			}
@@ -181,7 +184,7 @@ func (r *Router) settle() {
 		}
 	}
 	r.tally().settled = now
-	r.shareAudio(max(0, r.slots+r.cfg.reserve(r.slots)-fed), max(0, r.slots-fed)) // where it changes anything, the tally is forgotten
+	r.shareAudio(max(0, r.slots+r.cfg.reserve(r.slots)-fed+passing), max(0, r.slots-fed)) // where it changes anything, the tally is forgotten
 }
 
 // shedGap is the least time between two children asked to go because there are too many.

@@ -1,0 +1,150 @@
+package engine_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/enginetest"
+	"github.com/castd/castd/engine/wire"
+)
+
+// film sends pictures of 1 Mbit/s until stop is closed.
+func film(pub engine.Publication, stop <-chan struct{}) {
+	seq := int64(0)
+	for frame := 0; ; frame++ {
+		select {
+		case <-stop:
+			return
+		case <-time.After(40 * time.Millisecond):
+		}
+		for part := range 5 {
+			_ = pub.Write("video", &engine.MediaPacket{
+				Sequence: seq, Timestamp: uint32(frame * 3600), Marker: part == 4,
+				Payload: append(vp8Packet(frame%50 == 0, part == 0, int(seq)), make([]byte, 1000)...),
+			})
+			seq++
+		}
+	}
+}
+
+// sounds returns what a listener has been given of sound.
+func (l *listener) sounds() (out []enginetest.Got) {
+	for _, p := range l.sink.Packets() {
+		if p.Header.Kind == wire.KindAudio {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// doubled counts the packets that came more than once.
+func (l *listener) doubled() (n uint64) {
+	for _, c := range l.room.StreamCounters() {
+		n += c.Duplicates
+	}
+	return n
+}
+
+// worst returns the longest time between two packets, from one time to another.
+func worst(got []enginetest.Got, from, to time.Time) (most time.Duration) {
+	for k := 1; k < len(got); k++ {
+		if at := got[k].At; at.After(from) && at.Before(to) {
+			most = max(most, at.Sub(got[k-1].At))
+		}
+	}
+	return most
+}
+
+// longer returns by how much a listener's second parent is farther away from the origin than its first, on hops of one length.
+func (s *stage) longer(l *listener) time.Duration {
+	at := l.room.Tree()
+	for _, o := range s.listeners {
+		if o.room.Tree().Peer == at.Backup {
+			return time.Duration(max(o.room.Tree().Depth+1-at.Depth, 0)) * s.net.Delay
+		}
+	}
+	return 0
+}
+
+// Where a picture takes most of a slot, both parents send sound: who hears both misses nothing when the one dies, and hears nothing
+// later than the way through the other takes.
+func TestDualAudio(t *testing.T) {
+	for seed := range uint64(3) {
+		synctest.Test(t, func(t *testing.T) {
+			net := enginetest.NewNetwork(60 + seed)
+			net.Delay = 10 * time.Millisecond
+			s := newStage(t, net, 2)
+			s.listen(9, 3)
+			pub, err := s.room.Publish(t.Context(), videoSlot(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := make(chan struct{})
+			done := make(chan struct{})
+			go func() { defer close(done); film(pub, stop) }()
+			defer func() { close(stop); <-done }()
+			sendAudio(t, pub, 0, 1000)
+			dead := s.inner()
+			before, longer := map[*listener]uint64{}, map[*listener]time.Duration{}
+			for _, l := range s.children(dead) {
+				before[l], longer[l] = l.doubled(), s.longer(l)
+			}
+			from := time.Now()
+			sendAudio(t, pub, 1000, 100)
+			killed := time.Now()
+			net.Cut(s.listeners[dead].Peer, true)
+			net.Kill(s.listeners[dead].Peer)
+			sendAudio(t, pub, 1100, 200)
+			time.Sleep(time.Second)
+			dual := 0
+			for i, l := range s.listeners {
+				n, child := before[l]
+				if !child || l.doubled()-n < 90 {
+					continue
+				}
+				dual++
+				got := l.sounds()
+				wantSuffix(t, fmt.Sprintf("listener %d", i), got, 900, 400)
+				was, is := worst(got, from, killed), worst(got, killed, killed.Add(3*time.Second))
+				t.Logf("seed %d, listener %d: at most %v between two packets before, %v after, on a way that is %v longer", seed, i, was, is, longer[l])
+				if is > was+longer[l]+20*time.Millisecond { // one packet
+					t.Errorf("seed %d, listener %d: %v without sound after its parent died, at most %v before", seed, i, is, was)
+				}
+			}
+			if dual == 0 {
+				t.Errorf("seed %d: none of %d children hears two parents", seed, len(before))
+			}
+		})
+	}
+}
+
+// In a room of sound alone a second one costs a whole slot: where there are only as many as listeners nobody is given one.
+func TestNoDualAudioForWantOfSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(63)
+		net.Delay = 10 * time.Millisecond
+		s := newStage(t, net, 2)
+		s.listen(5, 1)
+		pub, err := s.room.Publish(t.Context(), audioSlot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 0, 1000)
+		var before uint64
+		for _, l := range s.listeners {
+			before += l.doubled()
+		}
+		sendAudio(t, pub, 1000, 500)
+		var after uint64
+		free := 2 + 5*1 - 5
+		for _, l := range s.listeners {
+			after += l.doubled()
+		}
+		if most := uint64(free * 500); after-before > most+most/10 {
+			t.Errorf("%d packets came twice on %d free slots", after-before, free)
+		}
+	})
+}
