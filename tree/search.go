@@ -155,6 +155,10 @@ func (r *Router) advance(s *search) {
 		if i < 0 || !s.ready(r.now, s.asks[i].cost) || r.probeBetter(s, s.asks[i].cost) {
 			break
 		}
+		if r.barred(s, s.asks[i].peer) {
+			s.asks[i].usable = false // the other search has asked it meanwhile, and of two joins at one peer only the later counts there
+			continue
+		}
 		if s.asks[i].cost >= blindCost && (s.waiting() > 0 || r.probe(s) > 0) {
 			break // only where nobody has room
 		}
