@@ -18,8 +18,8 @@ type links struct {
 	formerHub       peer.ID // where they went before, while the new hub does not have them yet
 	inherits        bool    // this peer is about to be the hub: publishers come to it, and the tree still feeds it
 	children        map[peer.ID]tree.ChildKind
-	listening       map[peer.ID]bool // backup children that are sent audio
-	stage           map[peer.ID]bool // publishers that this hub has taken
+	copies          map[peer.ID]tree.Copy // what backup children are sent
+	stage           map[peer.ID]bool      // publishers that this hub has taken
 	place           tree.Status
 }
 
@@ -34,8 +34,8 @@ func (l *links) fed(to peer.ID) bool {
 	return ok && kind != tree.Backup
 }
 
-// heard reports whether the peer is a backup child that audio is sent to.
-func (l *links) heard(to peer.ID) bool { return l.listening[to] && !l.fed(to) }
+// copied reports whether the peer is a backup child that audio, or everything, is sent to.
+func (l *links) copied(to peer.ID) bool { return l.copies[to] != tree.CopyNone && !l.fed(to) }
 
 // uses reports whether the room needs a hop to the peer.
 func (l *links) uses(id peer.ID) bool {
@@ -75,7 +75,7 @@ func (r *Room) expect(id peer.ID) {
 // with each other here.
 func (r *Room) pulsePace(to peer.ID) int {
 	l := r.links.Load()
-	feeds := l.fed(to) || l.heard(to) || to == l.hub || to == l.formerHub
+	feeds := l.fed(to) || l.copied(to) || to == l.hub || to == l.formerHub
 	switch {
 	case !l.uses(to):
 		return 0
@@ -114,6 +114,8 @@ func (r *Room) pulseFor(to peer.ID) *wire.RoomPulse {
 	}
 	if to == l.primary {
 		p.Audience = uint32(r.audience())
+	}
+	if to == l.primary || to == l.backup { // a backup wants to know how many suffer with this peer
 		p.Below, p.FreeBelow, p.Free = uint32(l.place.Below), uint32(l.place.FreeBelow), uint32(l.place.Free)
 	}
 	if to == l.hub || to == l.formerHub {

@@ -313,11 +313,11 @@ func (r *Room) partLoop(id peer.ID) {
 // setChildrenLoop takes the router's list of children.
 func (r *Room) setChildrenLoop(children []tree.Child) {
 	r.children = children
-	kinds, listening := make(map[peer.ID]tree.ChildKind, len(children)), make(map[peer.ID]bool)
+	kinds, copies := make(map[peer.ID]tree.ChildKind, len(children)), make(map[peer.ID]tree.Copy)
 	for _, c := range children {
 		kinds[peer.ID(c.Peer)] = c.Kind
-		if c.Audio {
-			listening[peer.ID(c.Peer)] = true
+		if c.Copy != tree.CopyNone {
+			copies[peer.ID(c.Peer)] = c.Copy
 		}
 	}
 	// Whoever has been told to go elsewhere is fed until he has gone: he closes the hop. Closed from here, it would overtake the
@@ -327,7 +327,7 @@ func (r *Room) setChildrenLoop(children []tree.Child) {
 			kinds[id] = kind
 		}
 	}
-	r.relinkLoop(func(l *links) { l.children, l.listening = kinds, listening })
+	r.relinkLoop(func(l *links) { l.children, l.copies = kinds, copies })
 	r.census.setChildren(time.Now(), children)
 	r.tellCensusLoop()
 	r.feedLoop()
@@ -340,7 +340,7 @@ func (r *Room) feedLoop() {
 	l := r.links.Load()
 	want := make(map[peer.ID]Hop, len(l.children)+1)
 	for id := range l.children {
-		if h := r.e.hop(id); h != nil && (l.fed(id) || l.heard(id)) {
+		if h := r.e.hop(id); h != nil && (l.fed(id) || l.copied(id)) {
 			want[id] = h.Hop
 		} // else the hop is still to come, or the router hears of its end by itself
 	}
@@ -355,6 +355,8 @@ func (r *Room) feedLoop() {
 			return all
 		case id == r.hub || id == r.formerHub:
 			return ownOnly
+		case l.copies[id] == tree.CopyAll:
+			return allAgain
 		}
 		return audioOnly
 	}
@@ -391,7 +393,7 @@ func (r *Room) feedLoop() {
 	// Who is new is in the fan-out before his backlog is computed: what comes in between reaches him twice rather than never.
 	r.refanLoop()
 	for _, c := range begun {
-		if c.part == audioOnly {
+		if c.part == audioOnly || c.part == allAgain {
 			continue // it has all that went before from its parent
 		}
 		r.backlogLoop(c, r.have[c.peer])
@@ -406,6 +408,7 @@ const (
 	all       portion = iota
 	ownOnly           // the hub: what this peer publishes
 	audioOnly         // a backup child that has video from its parent: audio, and the records that vouch for it
+	allAgain          // a backup child that has all of it from its parent too
 )
 
 // isAudio reports whether the stream is one that a second parent sends too.

@@ -30,7 +30,7 @@ func treeToWire(m tree.Message) *wire.TreeMessage {
 	case *tree.MsgAccept:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_Accept{Accept: &wire.Accept{
 			Nonce: m.Nonce, Kind: wire.ChildKind(m.Kind), Path: idsToWire(m.Path), PathSeq: m.PathSeq, Candidates: candidatesToWire(m.Candidates),
-			DelayUs: delayToWire(m.Delay), Audio: m.Audio,
+			DelayUs: delayToWire(m.Delay), Copy: wire.Copy(m.Copy),
 		}}}
 	case *tree.MsgRefuse:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_Refuse{Refuse: &wire.Refuse{
@@ -71,7 +71,7 @@ func treeFromWire(m *wire.TreeMessage) tree.Message {
 		a := m.Accept
 		return &tree.MsgAccept{
 			Nonce: a.Nonce, Kind: tree.ChildKind(a.Kind), Path: idsFromWire(a.Path), PathSeq: a.PathSeq, Candidates: candidatesFromWire(a.Candidates),
-			Delay: delayFromWire(a.DelayUs), Audio: a.Audio,
+			Delay: delayFromWire(a.DelayUs), Copy: tree.Copy(a.Copy),
 		}
 	case *wire.TreeMessage_Refuse:
 		return &tree.MsgRefuse{Nonce: m.Refuse.Nonce, Reason: m.Refuse.Reason, Candidates: candidatesFromWire(m.Refuse.Candidates)}

@@ -37,8 +37,11 @@ func (r *Router) recvProbeReply(from ID, m *MsgProbeReply) {
 			if s.look && !better(a.cost, r.cost()) {
 				a.usable = false
 			}
-			if s.spare() && r.backup != nil && a.quality <= r.backup.quality {
+			if s.spare() && !r.improves(a.quality, m.Free) {
 				a.usable = false
+			}
+			if s.spare() && m.Free == 0 && r.below() > 0 {
+				a.cost += spareCost / 2 // it could feed this peer only after a failure
 			}
 		}
 		if s.window.IsZero() {
@@ -129,7 +132,7 @@ func (r *Router) recvAccept(from ID, m *MsgAccept) {
 	if a.rtt == 0 {
 		a.rtt = r.now.Sub(a.sent)
 	}
-	a.accepted = &MsgAccept{Nonce: m.Nonce, Kind: m.Kind, Path: path, PathSeq: m.PathSeq, Delay: m.Delay, Audio: m.Audio}
+	a.accepted = &MsgAccept{Nonce: m.Nonce, Kind: m.Kind, Path: path, PathSeq: m.PathSeq, Delay: m.Delay, Copy: m.Copy.clamp()}
 	if _, up := r.hops[from]; up {
 		if r.hedged() && s == r.seek && r.backup.peer == from {
 			r.hold(s, i)
@@ -157,7 +160,7 @@ func (r *Router) acceptedAgain(from ID, m *MsgAccept) {
 		r.recvPath(from, &MsgPath{Path: m.Path, PathSeq: m.PathSeq, Delay: m.Delay})
 	case r.backup != nil && r.backup.peer == from:
 		if r.backup.nonce == m.Nonce {
-			r.backup.audio = m.Audio
+			r.backup.copy = m.Copy.clamp()
 			r.recvPath(from, &MsgPath{Path: m.Path, PathSeq: m.PathSeq, Delay: m.Delay})
 		}
 	default:
@@ -170,7 +173,7 @@ func (r *Router) take(s *search, i int) {
 	a := s.attempts[i]
 	s.attempts = slices.Delete(s.attempts, i, i+1)
 	r.send(a.peer, &MsgConfirm{Nonce: a.nonce})
-	l := &link{peer: a.peer, nonce: a.nonce, kind: a.accepted.Kind, path: a.accepted.Path, seq: a.accepted.PathSeq, since: r.now, alive: r.now, delay: clampDelay(a.accepted.Delay), rtt: a.rtt, audio: a.accepted.Audio}
+	l := &link{peer: a.peer, nonce: a.nonce, kind: a.accepted.Kind, path: a.accepted.Path, seq: a.accepted.PathSeq, since: r.now, alive: r.now, delay: clampDelay(a.accepted.Delay), rtt: a.rtt, copy: a.accepted.Copy}
 	if s.spare() {
 		r.takeBackup(s, l)
 	} else {

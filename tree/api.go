@@ -48,13 +48,26 @@ func (k ChildKind) String() string {
 	return "unknown"
 }
 
+// Copy is what a second parent sends besides being connected.
+type Copy int
+
+// Copies, with the numbers they have on the wire.
+const (
+	CopyNone  Copy = iota
+	CopyAudio      // audio, and records
+	CopyAll        // whatever the first parent sends
+)
+
+// clamp takes what a newer version may say for what this one knows best.
+func (c Copy) clamp() Copy { return min(max(c, CopyNone), CopyAll) }
+
 // Child is a child of this peer.
 type Child struct {
 	Peer  ID
 	Kind  ChildKind
 	Depth int // its depth: this peer's plus one, 0 while this peer has no place
-	// Audio says that the child is sent audio, and no video: a backup child that gets it from both its parents.
-	Audio bool
+	// Copy is what a backup child is sent although it gets it from its parent as well.
+	Copy Copy
 }
 
 // Status is a snapshot of a router. Its slices are not changed afterwards and must not be.
@@ -187,13 +200,13 @@ type (
 	OpenHop struct{ To ID }
 	// CloseHop says that this room needs the hop no longer; the router takes it for closed, whether it is or not.
 	CloseHop struct{ To ID }
-	// SetFeeds says from whom media is accepted, and whom to ask for what is missing: Primary first. "" is nobody. Audio says that
-	// Backup sends audio too.
+	// SetFeeds says from whom media is accepted, and whom to ask for what is missing: Primary first. "" is nobody. Copy says what
+	// Backup sends too.
 	SetFeeds struct {
 		Primary, Backup ID
-		Audio           bool
+		Copy            Copy
 	}
-	// SetChildren replaces the list of children, sorted by id: Ordinary and Orphan ones are fed, Backup ones are idle, but for Audio.
+	// SetChildren replaces the list of children, sorted by id: Ordinary and Orphan ones are fed, Backup ones are idle, but for Copy.
 	SetChildren struct{ Children []Child }
 	// Advertise asks to tell the room of this peer's free slots.
 	Advertise struct {

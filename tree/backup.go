@@ -57,7 +57,18 @@ func (r *Router) recheckBackup() {
 // wantBackup tells whether to look for a backup, or for a better one.
 func (r *Router) wantBackup() bool {
 	return r.path != nil && r.parent != nil && r.spareSeek == nil && r.seek == nil &&
-		(r.backup == nil || r.backup.quality < bestQuality)
+		(r.backup == nil || r.backup.quality < bestQuality || r.exposed())
+}
+
+// exposed tells whether others are below this peer and would miss video with it: its backup has no slot to send it to this peer as well.
+func (r *Router) exposed() bool {
+	return r.backup != nil && r.backup.copy != CopyAll && r.share < 1 && r.below() > 0
+}
+
+// improves tells whether a peer is a better backup than the one there is, by the quality of its path and its free slots.
+func (r *Router) improves(quality int, free uint32) bool {
+	b := r.backup
+	return b == nil || quality > b.quality || quality == b.quality && free > 0 && r.exposed()
 }
 
 // backupTimers looks for a backup when it is time.

@@ -156,6 +156,14 @@ func (e *entry) estimate(c coord.Coord) time.Duration {
 	return placeCost(int(min(e.Depth, MaxPath)), e.Delay, rtt)
 }
 
+// roundTrip is that to a candidate, measured or foretold.
+func (r *Router) roundTrip(e *entry) time.Duration {
+	if e.rtt > 0 {
+		return e.rtt
+	}
+	return foretold(r.coord.Coord(), e.Coord)
+}
+
 // foretold is the round trip to expect.
 func foretold(a, b coord.Coord) time.Duration {
 	if d, ok := coord.Distance(a, b); ok {
@@ -170,6 +178,7 @@ type asker struct {
 	slots  int
 	branch uint32 // for a backup: where the primary path runs
 	spare  bool   // looks for a backup
+	feeds  bool   // has others below
 	urgent bool   // has lost its place
 }
 
@@ -193,6 +202,9 @@ func (e *entry) rank(a asker) time.Duration {
 			rtt += spareCost / 2
 		case a.branch == e.Branch:
 			rtt += spareCost
+		}
+		if a.feeds && e.Free == 0 {
+			rtt += spareCost / 4
 		}
 		return rtt
 	}

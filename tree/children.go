@@ -30,11 +30,12 @@ type child struct {
 	free      uint32
 	coord     coord.Coord
 	rtt       time.Duration // of the hop; 0: not measured
-	audio     bool          // a backup child: it is sent audio
 	tests     int           // refused peers that were sent to it since testedAt, while nobody was below it
 	testedAt  time.Time
 	accuser   ID // who said first, at accusedAt, that it does not feed
 	accusedAt time.Time
+	copy      Copy // a backup child: what it is sent
+	want      Copy // scratch of shareCopies
 }
 
 // shown tells whether a child counts among those to feed, or to keep a hop to.
@@ -238,7 +239,7 @@ func (r *Router) place(from ID, c *child, m *MsgJoin) (kind ChildKind, victim ID
 func (r *Router) accept(c *child) {
 	c.pathSeq, c.pathAt, c.repeated = r.pathSeq, r.now, false
 	r.changed()
-	r.send(c.peer, &MsgAccept{Nonce: c.nonce, Kind: c.kind, Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.asking(), maxProbes), Delay: r.delay(), Audio: c.audio})
+	r.send(c.peer, &MsgAccept{Nonce: c.nonce, Kind: c.kind, Path: r.path, PathSeq: r.pathSeq, Candidates: r.candidates(c.asking(), maxProbes), Delay: r.delay(), Copy: c.copy})
 }
 
 func (r *Router) refuse(to ID, m *MsgJoin, why string) {

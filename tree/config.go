@@ -83,7 +83,7 @@ func DefaultConfig(self ID) Config {
 		PulseSilence: 300 * time.Millisecond, BackupSilence: 4 * time.Second, ChildSilence: 5 * time.Second,
 		ConfirmTimeout: 2 * time.Second, JoinTimeout: 1500 * time.Millisecond, ProbeWindow: 50 * time.Millisecond,
 		BackoffMin: 50 * time.Millisecond, BackoffMax: 5 * time.Second,
-		Settle: time.Second, Dwell: 5 * time.Second, LookEvery: 45 * time.Second, Heads: 2, Patience: 1500 * time.Millisecond,
+		Settle: time.Second, Dwell: 5 * time.Second, LookEvery: 45 * time.Second, Heads: 2, Patience: 500 * time.Millisecond,
 		DisplaceTimeout: 5 * time.Second, DisplaceGap: time.Second, DistrustFor: 10 * time.Minute,
 		AdvertEvery: 10 * time.Second, AdvertGap: time.Second, PathEvery: 20 * time.Second,
 		AudioShare: 0.05, MaxDepth: MaxPath - 1,

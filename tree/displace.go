@@ -184,7 +184,7 @@ func (r *Router) settle() {
 		}
 	}
 	r.tally().settled = now
-	r.shareAudio(max(0, r.slots+r.cfg.reserve(r.slots)-fed+passing), max(0, r.slots-fed)) // where it changes anything, the tally is forgotten
+	r.shareCopies(max(0, r.slots+r.cfg.reserve(r.slots)-fed+passing), max(0, r.slots-fed)) // where it changes anything, the tally is forgotten
 }
 
 // shedGap is the least time between two children asked to go because there are too many.

@@ -17,7 +17,8 @@
 // newcomer or elsewhere, with all that is below it. Without that, leaves that came first would fill every slot there is. Who has a
 // place looks for one that is better by far now and then. The origin feeds two heads once these can feed the others.
 //
-// Once placed it looks for a backup whose path shares no peer with its own but the origin, and keeps the hop to it open.
+// Once placed it looks for a backup whose path shares no peer with its own but the origin, and keeps the hop to it open. As far as
+// slots are free the backup sends audio as well, and to a peer that feeds others everything, most of all to those with many below.
 // When the parent is silent, gone or says goodbye, it asks the backup and the two best candidates at once; the first to be confirmed
 // wins, and a parent that was silent only for a moment is kept. Its children stay with it meanwhile, and wait: only
 // direct children of a dead peer move. After Config.Patience they look around as well.

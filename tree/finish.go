@@ -25,10 +25,10 @@ func (r *Router) finish() {
 		f.Primary = r.parent.peer
 	}
 	if r.backup != nil {
-		f.Backup, f.Audio = r.backup.peer, r.backup.audio
+		f.Backup, f.Copy = r.backup.peer, r.backup.copy
 	}
 	if r.held() { // it has what is missing
-		f.Primary, f.Backup, f.Audio = f.Backup, f.Primary, false
+		f.Primary, f.Backup, f.Copy = f.Backup, f.Primary, CopyNone
 	}
 	if f != r.said.feeds {
 		r.said.feeds = f
@@ -100,7 +100,7 @@ func (r *Router) shownChildren() []Child {
 	var out []Child
 	for _, c := range r.children {
 		if c.shown() {
-			out = append(out, Child{Peer: c.peer, Kind: c.kind, Depth: r.childDepth(), Audio: c.audio})
+			out = append(out, Child{Peer: c.peer, Kind: c.kind, Depth: r.childDepth(), Copy: c.copy})
 		}
 	}
 	return out
@@ -112,7 +112,7 @@ func (r *Router) sameChildren() bool {
 		if !c.shown() {
 			continue
 		}
-		if i == len(r.said.children) || r.said.children[i] != (Child{Peer: c.peer, Kind: c.kind, Depth: r.childDepth(), Audio: c.audio}) {
+		if i == len(r.said.children) || r.said.children[i] != (Child{Peer: c.peer, Kind: c.kind, Depth: r.childDepth(), Copy: c.copy}) {
 			return false
 		}
 		i++

@@ -95,7 +95,7 @@ func (s *source) msg(r *Router, from ID) Message {
 	case 2:
 		return &MsgJoin{Nonce: s.nonce(r, from), Kind: ChildKind(s.n(4)), Slots: uint32(s.n(4)), Addrs: make([][]byte, s.n(10)), Avoid: s.path(), Coord: s.coord(), Below: uint32(s.n(256)) << 16, Accused: s.path()}
 	case 3:
-		return &MsgAccept{Nonce: s.nonce(r, from), Kind: ChildKind(s.n(4)), Path: good, PathSeq: uint64(s.n(256)), Candidates: s.cands(), Delay: s.delay(), Audio: s.n(2) > 0}
+		return &MsgAccept{Nonce: s.nonce(r, from), Kind: ChildKind(s.n(4)), Path: good, PathSeq: uint64(s.n(256)), Candidates: s.cands(), Delay: s.delay(), Copy: Copy(s.n(4) - 1)}
 	case 4:
 		return &MsgRefuse{s.nonce(r, from), RefuseFull, s.cands()}
 	case 5:

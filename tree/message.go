@@ -45,7 +45,7 @@ type (
 		// Accused are peers that withheld media from the sender, or forged it, as it says; at most four.
 		Accused []ID
 	}
-	// MsgAccept is the answer of a parent. A further one with the same nonce tells the child that its kind changed, or that Audio did.
+	// MsgAccept is the answer of a parent. A further one with the same nonce tells the child that its kind changed, or that Copy did.
 	MsgAccept struct {
 		Nonce      uint64
 		Kind       ChildKind
@@ -53,7 +53,7 @@ type (
 		PathSeq    uint64
 		Candidates []Candidate
 		Delay      time.Duration // from the origin to the sender
-		Audio      bool          // a backup child is sent audio
+		Copy       Copy          // what a backup child is sent
 	}
 	// MsgRefuse is the answer of a parent that cannot. Reason is one of the Refuse constants.
 	MsgRefuse struct {

@@ -18,7 +18,7 @@ type link struct {
 	rtt   time.Duration // 0: not measured
 
 	quality   int       // of a backup
-	audio     bool      // a backup sends audio
+	copy      Copy      // what a backup sends
 	suspect   bool      // silent; still fed from should it come back
 	displaced bool      // it asked to find another place
 	pathless  time.Time // since when path is nil

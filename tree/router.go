@@ -60,6 +60,7 @@ type Router struct {
 
 	children    []*child // sorted by id
 	sum         tally
+	seconds     []*child // scratch of shareCopies
 	displacedAt time.Time
 	headed      bool // the origin: it feeds heads only
 	headedAt    time.Time

@@ -47,6 +47,7 @@ type ask struct {
 	nonce    uint64
 	sent     time.Time
 	estimate time.Duration // of cost, by hearsay
+	slow     time.Time     // then the answer takes longer than it should
 	waiting  bool
 	usable   bool
 	cost     time.Duration
@@ -59,7 +60,7 @@ type attempt struct {
 	nonce    uint64
 	deadline time.Time
 	accepted *MsgAccept // the hop is being opened
-	slow     time.Time  // then it takes longer than it should
+	slow     time.Time  // then the answer, or the hop, takes longer than it should
 	sent     time.Time
 	rtt      time.Duration // of the probe, or of the join and its answer; 0: not measured
 	quality  int
@@ -159,7 +160,7 @@ func (r *Router) advance(s *search) {
 			s.asks[i].usable = false // the other search has asked it meanwhile, and of two joins at one peer only the later counts there
 			continue
 		}
-		if s.asks[i].cost >= blindCost && (s.waiting() > 0 || r.probe(s) > 0) {
+		if s.asks[i].cost >= blindCost && (s.waiting(r.now) > 0 || r.probe(s) > 0) {
 			break // only where nobody has room
 		}
 		s.asks[i].usable = false
@@ -168,7 +169,7 @@ func (r *Router) advance(s *search) {
 	if !s.room(r.now) || s.pending(r.now) > 0 && !s.direct {
 		return // of those that were asked without a probe one may be dead: it must not keep the others waiting
 	}
-	if !s.spent() && (r.best(s) >= 0 || r.probe(s) > 0 || s.waiting() > 0) || len(s.attempts) > 0 {
+	if !s.spent() && (r.best(s) >= 0 || r.probe(s) > 0 || s.waiting(r.now) > 0) || s.busy(r.now) {
 		return
 	}
 	r.roundFailed(s)
@@ -230,8 +231,15 @@ func (r *Router) best(s *search) int {
 // waiting only: after that time another is asked as well, and whose hop is up first has it.
 func openTime(rtt time.Duration) time.Duration { return 3*rtt + 250*time.Millisecond }
 
-// late tells whether an attempt has a place and its hop takes too long.
-func (a *attempt) late(now time.Time) bool { return a.accepted != nil && !now.Before(a.slow) }
+// answerTime is how long an answer takes of a peer that lives, over a connection that must be set up first. Of those that are known many
+// may be dead after a failure, and who waited for each of them as long as one may take at worst would be late everywhere else.
+func answerTime(rtt time.Duration) time.Duration { return 4*rtt + 200*time.Millisecond }
+
+// late tells whether an attempt takes too long to be waited for; it may come to something all the same.
+func (a *attempt) late(now time.Time) bool { return !now.Before(a.slow) }
+
+// late tells whether an answer is not waited for any more; should it come, it counts.
+func (a *ask) late(now time.Time) bool { return !now.Before(a.slow) }
 
 // opening tells whether a hop is being opened that may come up still.
 func (s *search) opening(now time.Time) bool {
@@ -249,9 +257,25 @@ func (s *search) pending(now time.Time) int {
 	return n
 }
 
-// room tells whether another attempt may be made: as many at a time as the search is wide, and one in place of a late one.
+// busy tells whether an attempt is to be awaited before the round counts as failed: where the place is lost, none that is late.
+func (s *search) busy(now time.Time) bool {
+	if s.urgent {
+		return s.pending(now) > 0
+	}
+	return len(s.attempts) > 0
+}
+
+// room tells whether another attempt may be made: as many at a time as the search is wide, and others in place of late ones: as many again
+// where the place is lost, else one.
 func (s *search) room(now time.Time) bool {
-	return len(s.attempts) < s.width || !s.spare() && len(s.attempts) == s.width && s.pending(now) < s.width
+	most := s.width + 1
+	switch {
+	case s.spare():
+		most = s.width
+	case s.urgent:
+		most = 2 * s.width
+	}
+	return len(s.attempts) < most && s.pending(now) < s.width
 }
 
 // probeBetter asks those whom the answers named and who seem better than the best answer, as long as the window is open, and
@@ -265,7 +289,7 @@ func (r *Router) probeBetter(s *search, cost time.Duration) bool {
 		if e == nil || e.Free == 0 || e.estimate(r.coord.Coord()) >= cost || s.asked(id) >= 0 || r.barred(s, id) || r.hopeless(s, e) {
 			continue
 		}
-		if s.waiting() >= maxProbes || len(s.asks) >= s.maxAsked() {
+		if s.waiting(r.now) >= maxProbes || len(s.asks) >= s.maxAsked() {
 			break
 		}
 		r.ask(s, e)
@@ -279,7 +303,7 @@ func (r *Router) probeBetter(s *search, cost time.Duration) bool {
 
 // ask probes a candidate.
 func (r *Router) ask(s *search, e *entry) {
-	a := ask{peer: e.Peer, key: keyOf(e.Peer), nonce: r.rng.Uint64(), sent: r.now, estimate: e.estimate(r.coord.Coord()), waiting: true}
+	a := ask{peer: e.Peer, key: keyOf(e.Peer), nonce: r.rng.Uint64(), sent: r.now, estimate: e.estimate(r.coord.Coord()), slow: r.now.Add(answerTime(r.roundTrip(e))), waiting: true}
 	s.asks = append(s.asks, a)
 	m := &MsgProbe{Nonce: a.nonce, Slots: uint32(r.slots), Coord: r.coord.Coord(), Terse: s.spare() || s.look}
 	if s.kind == Orphan {
@@ -295,17 +319,18 @@ func (s *search) ready(now time.Time, cost time.Duration) bool {
 		return true
 	}
 	for _, a := range s.asks {
-		if a.waiting && (a.estimate < cost || s.spare()) {
+		if a.waiting && !a.late(now) && (a.estimate < cost || s.spare()) {
 			return false
 		}
 	}
 	return true
 }
 
-func (s *search) waiting() int {
+// waiting counts the answers to probes that are awaited.
+func (s *search) waiting(now time.Time) int {
 	n := 0
-	for _, a := range s.asks {
-		if a.waiting {
+	for i := range s.asks {
+		if a := &s.asks[i]; a.waiting && !a.late(now) {
 			n++
 		}
 	}
@@ -314,7 +339,7 @@ func (s *search) waiting() int {
 
 // probe asks further candidates and returns how many.
 func (r *Router) probe(s *search) int {
-	room := min(maxProbes-s.waiting(), s.maxAsked()-len(s.asks))
+	room := min(maxProbes-s.waiting(r.now), s.maxAsked()-len(s.asks))
 	if room <= 0 {
 		return 0
 	}
@@ -367,7 +392,7 @@ func (r *Router) hopeless(s *search, e *entry) bool {
 
 // asker describes this peer to the cache.
 func (r *Router) asker(s *search) asker {
-	return asker{coord: r.coord.Coord(), slots: r.slots, branch: BranchOf(r.path), spare: s.spare(), urgent: s.urgent && r.joined}
+	return asker{coord: r.coord.Coord(), slots: r.slots, branch: BranchOf(r.path), spare: s.spare(), feeds: s.spare() && r.below() > 0, urgent: s.urgent && r.joined}
 }
 
 // barred tells whether a search has no business with a peer.
@@ -392,6 +417,11 @@ func (r *Router) barred(s *search, id ID) bool {
 
 func (r *Router) roundFailed(s *search) {
 	s.rounds++
+	for i := range s.asks {
+		if a := &s.asks[i]; a.waiting {
+			r.cache.failed(r.at, a.peer)
+		}
+	}
 	s.prefer, s.avoid = nil, nil
 	if s.spare() || s.look || !s.urgent && s.rounds >= maxRounds && s.reason != ReasonDisplaced {
 		r.drop(s)
@@ -438,9 +468,11 @@ func (r *Router) advertised(s *search, list []Candidate) {
 // join asks a peer for a place.
 func (r *Router) join(s *search, peer ID, quality int) {
 	a := attempt{peer: peer, sent: r.now, nonce: r.rng.Uint64(), deadline: r.now.Add(r.cfg.JoinTimeout), quality: quality}
+	expected := 2 * farCost
 	if e := r.cache.find(peer); e != nil {
-		a.rtt = e.rtt
+		a.rtt, expected = e.rtt, r.roundTrip(e)
 	}
+	a.slow = r.now.Add(answerTime(expected))
 	s.attempts = append(s.attempts, a)
 	s.joins++
 	avoid := s.avoid

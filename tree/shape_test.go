@@ -11,7 +11,7 @@ import (
 var (
 	shapePeers = flag.Int("shape.peers", 300, "peers of TestShape")
 	shapeIndex = flag.Float64("shape.index", 1.3, "slots of TestShape's peers, over their number")
-	shapeSeed  = flag.Uint64("shape.seed", 1, "seed of TestShape")
+	shapeSeed  = flag.Uint64("shape.seed", 1, "first of TestShape's three seeds")
 	shapeTime  = flag.Duration("shape.time", 3*time.Minute, "simulated time of TestShape")
 )
 
@@ -110,7 +110,7 @@ func (s *sim) shape() (o shape) {
 			if n.r.backup.quality == bestQuality {
 				disjoint++
 			}
-			if n.feeds.Audio {
+			if n.feeds.Copy != CopyNone {
 				audio++
 			}
 		}
@@ -133,7 +133,23 @@ func (s *sim) shape() (o shape) {
 // TestShape builds a room all over the world in 20 s, lets it turn over by 1 % a minute, and looks at the tree; tree/treesim holds larger ones to
 // their targets.
 func TestShape(t *testing.T) {
-	s := newSim(t, *shapeSeed)
+	var rdps []float64
+	for seed := range uint64(3) {
+		o := shapeOf(t, *shapeSeed+seed)
+		if o.unplaced > 3 || o.streams != 2 || o.depth[1] > 7 || o.depth[2] > 10 {
+			t.Errorf("seed %d: %+v", *shapeSeed+seed, o)
+		}
+		rdps = append(rdps, o.rdp[0])
+	}
+	slices.Sort(rdps)
+	if m := rdps[len(rdps)/2]; m > 2.6 {
+		t.Errorf("the median relative delay is %.2f, in the median of the seeds", m)
+	}
+}
+
+// shapeOf builds a room, lets peers come and go, and returns what it looks like at the end.
+func shapeOf(t *testing.T, seed uint64) shape {
+	s := newSim(t, seed)
 	s.world = &world{}
 	s.calm = true
 	s.add(8)
@@ -170,8 +186,5 @@ func TestShape(t *testing.T) {
 		}
 	}
 	t.Logf("join ms %.0f", three(waits))
-	o := s.shape()
-	if o.unplaced > 3 || o.streams != 2 || o.depth[1] > 7 || o.depth[2] > 10 || o.rdp[0] > 2.6 {
-		t.Errorf("%+v", o)
-	}
+	return s.shape()
 }

@@ -17,7 +17,7 @@ func (r *Router) timers(tick bool) {
 			r.parent = nil
 		case p.suspect:
 		case p.path == nil && r.seek == nil && r.now.Sub(p.pathless) >= p.patience:
-			r.seek = &search{kind: Orphan, reason: ReasonRepair, urgent: true, width: 1, avoid: []ID{p.peer}}
+			r.repair(ReasonRepair, p.peer, nil)
 		case p.path != nil && p.displaced && r.seek == nil:
 			r.seekPlace(Ordinary, ReasonDisplaced, nil)
 		case p.path != nil && r.seek == nil && !r.now.Before(r.improveAt):
@@ -167,12 +167,15 @@ func (r *Router) searchDeadline(s *search, d *deadline) {
 	for i := range s.attempts {
 		a := &s.attempts[i]
 		d.at(a.deadline)
-		if a.accepted != nil && !a.late(r.now) {
+		if !a.late(r.now) {
 			d.at(a.slow)
 		}
 	}
-	for _, a := range s.asks {
-		if a.waiting {
+	for i := range s.asks {
+		if a := &s.asks[i]; a.waiting {
+			if !a.late(r.now) {
+				d.at(a.slow)
+			}
 			d.at(a.sent.Add(r.cfg.JoinTimeout))
 		}
 	}

@@ -174,6 +174,56 @@ func (ChildKind) EnumDescriptor() ([]byte, []int) {
 	return file_wire_proto_rawDescGZIP(), []int{1}
 }
 
+// Copy is what a backup child is sent although it gets it from its parent as well.
+type Copy int32
+
+const (
+	Copy_COPY_NONE  Copy = 0
+	Copy_COPY_AUDIO Copy = 1 // audio, and records
+	Copy_COPY_ALL   Copy = 2
+)
+
+// Enum value maps for Copy.
+var (
+	Copy_name = map[int32]string{
+		0: "COPY_NONE",
+		1: "COPY_AUDIO",
+		2: "COPY_ALL",
+	}
+	Copy_value = map[string]int32{
+		"COPY_NONE":  0,
+		"COPY_AUDIO": 1,
+		"COPY_ALL":   2,
+	}
+)
+
+func (x Copy) Enum() *Copy {
+	p := new(Copy)
+	*p = x
+	return p
+}
+
+func (x Copy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Copy) Descriptor() protoreflect.EnumDescriptor {
+	return file_wire_proto_enumTypes[2].Descriptor()
+}
+
+func (Copy) Type() protoreflect.EnumType {
+	return &file_wire_proto_enumTypes[2]
+}
+
+func (x Copy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Copy.Descriptor instead.
+func (Copy) EnumDescriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{2}
+}
+
 // Envelope carries every control message. signature is Ed25519 by the sending device's key over
 // "castd envelope v1" ‖ 0x00 ‖ signed.
 type Envelope struct {
@@ -1858,10 +1908,10 @@ type Accept struct {
 	PathSeq       uint64                 `protobuf:"varint,4,opt,name=path_seq,json=pathSeq,proto3" json:"path_seq,omitempty"`
 	Announces     [][]byte               `protobuf:"bytes,5,rep,name=announces,proto3" json:"announces,omitempty"` // Envelopes of Announce: what is live
 	Candidates    []*Candidate           `protobuf:"bytes,6,rep,name=candidates,proto3" json:"candidates,omitempty"`
-	Marks         []*StreamMark          `protobuf:"bytes,7,rep,name=marks,proto3" json:"marks,omitempty"`                      // newest number of each stream: what comes up to there is backlog
-	Chain         *Chain                 `protobuf:"bytes,8,opt,name=chain,proto3" json:"chain,omitempty"`                      // the parent's own right, for private rooms
-	DelayUs       uint32                 `protobuf:"varint,20,opt,name=delay_us,json=delayUs,proto3" json:"delay_us,omitempty"` // from the origin to the sender
-	Audio         bool                   `protobuf:"varint,21,opt,name=audio,proto3" json:"audio,omitempty"`                    // a backup child is sent audio
+	Marks         []*StreamMark          `protobuf:"bytes,7,rep,name=marks,proto3" json:"marks,omitempty"`                         // newest number of each stream: what comes up to there is backlog
+	Chain         *Chain                 `protobuf:"bytes,8,opt,name=chain,proto3" json:"chain,omitempty"`                         // the parent's own right, for private rooms
+	DelayUs       uint32                 `protobuf:"varint,20,opt,name=delay_us,json=delayUs,proto3" json:"delay_us,omitempty"`    // from the origin to the sender
+	Copy          Copy                   `protobuf:"varint,21,opt,name=copy,proto3,enum=castd.wire.v1.Copy" json:"copy,omitempty"` // what a backup child is sent
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1959,11 +2009,11 @@ func (x *Accept) GetDelayUs() uint32 {
 	return 0
 }
 
-func (x *Accept) GetAudio() bool {
+func (x *Accept) GetCopy() Copy {
 	if x != nil {
-		return x.Audio
+		return x.Copy
 	}
-	return false
+	return Copy_COPY_NONE
 }
 
 // Refuse: the answer of a parent that cannot, with others to ask.
@@ -4293,7 +4343,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x05avoid\x18\a \x03(\fR\x05avoid\x12\x14\n" +
 	"\x05coord\x18\x14 \x01(\fR\x05coord\x12\x14\n" +
 	"\x05below\x18\x15 \x01(\rR\x05below\x12\x18\n" +
-	"\aaccused\x18\x16 \x03(\fR\aaccused\"\xe1\x02\n" +
+	"\aaccused\x18\x16 \x03(\fR\aaccused\"\xf4\x02\n" +
 	"\x06Accept\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12,\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x12\n" +
@@ -4305,8 +4355,8 @@ const file_wire_proto_rawDesc = "" +
 	"candidates\x12/\n" +
 	"\x05marks\x18\a \x03(\v2\x19.castd.wire.v1.StreamMarkR\x05marks\x12*\n" +
 	"\x05chain\x18\b \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x19\n" +
-	"\bdelay_us\x18\x14 \x01(\rR\adelayUs\x12\x14\n" +
-	"\x05audio\x18\x15 \x01(\bR\x05audio\"\xa0\x01\n" +
+	"\bdelay_us\x18\x14 \x01(\rR\adelayUs\x12'\n" +
+	"\x04copy\x18\x15 \x01(\x0e2\x13.castd.wire.v1.CopyR\x04copy\"\xa0\x01\n" +
 	"\x06Refuse\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x128\n" +
@@ -4529,7 +4579,12 @@ const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"\x06BACKUP\x10\x01\x12\n" +
 	"\n" +
-	"\x06ORPHAN\x10\x02B$Z\"github.com/castd/castd/engine/wireb\x06proto3"
+	"\x06ORPHAN\x10\x02*3\n" +
+	"\x04Copy\x12\r\n" +
+	"\tCOPY_NONE\x10\x00\x12\x0e\n" +
+	"\n" +
+	"COPY_AUDIO\x10\x01\x12\f\n" +
+	"\bCOPY_ALL\x10\x02B$Z\"github.com/castd/castd/engine/wireb\x06proto3"
 
 var (
 	file_wire_proto_rawDescOnce sync.Once
@@ -4543,121 +4598,123 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_wire_proto_goTypes = []any{
 	(Type)(0),                 // 0: castd.wire.v1.Type
 	(ChildKind)(0),            // 1: castd.wire.v1.ChildKind
-	(*Envelope)(nil),          // 2: castd.wire.v1.Envelope
-	(*Signed)(nil),            // 3: castd.wire.v1.Signed
-	(*DeviceCertificate)(nil), // 4: castd.wire.v1.DeviceCertificate
-	(*RoomRecord)(nil),        // 5: castd.wire.v1.RoomRecord
-	(*Link)(nil),              // 6: castd.wire.v1.Link
-	(*Chain)(nil),             // 7: castd.wire.v1.Chain
-	(*Invite)(nil),            // 8: castd.wire.v1.Invite
-	(*RoomQuery)(nil),         // 9: castd.wire.v1.RoomQuery
-	(*RoomAnswer)(nil),        // 10: castd.wire.v1.RoomAnswer
-	(*RoomFound)(nil),         // 11: castd.wire.v1.RoomFound
-	(*Candidate)(nil),         // 12: castd.wire.v1.Candidate
-	(*Advert)(nil),            // 13: castd.wire.v1.Advert
-	(*Census)(nil),            // 14: castd.wire.v1.Census
-	(*Seat)(nil),              // 15: castd.wire.v1.Seat
-	(*Beacon)(nil),            // 16: castd.wire.v1.Beacon
-	(*TreeMessage)(nil),       // 17: castd.wire.v1.TreeMessage
-	(*Probe)(nil),             // 18: castd.wire.v1.Probe
-	(*ProbeReply)(nil),        // 19: castd.wire.v1.ProbeReply
-	(*Join)(nil),              // 20: castd.wire.v1.Join
-	(*Accept)(nil),            // 21: castd.wire.v1.Accept
-	(*Refuse)(nil),            // 22: castd.wire.v1.Refuse
-	(*Confirm)(nil),           // 23: castd.wire.v1.Confirm
-	(*Leave)(nil),             // 24: castd.wire.v1.Leave
-	(*Path)(nil),              // 25: castd.wire.v1.Path
-	(*StreamMark)(nil),        // 26: castd.wire.v1.StreamMark
-	(*StreamInfo)(nil),        // 27: castd.wire.v1.StreamInfo
-	(*Rekey)(nil),             // 28: castd.wire.v1.Rekey
-	(*Announce)(nil),          // 29: castd.wire.v1.Announce
-	(*Manifest)(nil),          // 30: castd.wire.v1.Manifest
-	(*Run)(nil),               // 31: castd.wire.v1.Run
-	(*Skip)(nil),              // 32: castd.wire.v1.Skip
-	(*Clock)(nil),             // 33: castd.wire.v1.Clock
-	(*StageJoin)(nil),         // 34: castd.wire.v1.StageJoin
-	(*StageAnswer)(nil),       // 35: castd.wire.v1.StageAnswer
-	(*HopOffer)(nil),          // 36: castd.wire.v1.HopOffer
-	(*HopAnswer)(nil),         // 37: castd.wire.v1.HopAnswer
-	(*HopControl)(nil),        // 38: castd.wire.v1.HopControl
-	(*Pulse)(nil),             // 39: castd.wire.v1.Pulse
-	(*RoomPulse)(nil),         // 40: castd.wire.v1.RoomPulse
-	(*Nack)(nil),              // 41: castd.wire.v1.Nack
-	(*KeyFrameWish)(nil),      // 42: castd.wire.v1.KeyFrameWish
-	(*Access)(nil),            // 43: castd.wire.v1.Access
-	(*Revocation)(nil),        // 44: castd.wire.v1.Revocation
-	(*Keys)(nil),              // 45: castd.wire.v1.Keys
-	(*MediaKey)(nil),          // 46: castd.wire.v1.MediaKey
-	(*Redeem)(nil),            // 47: castd.wire.v1.Redeem
-	(*RedeemAnswer)(nil),      // 48: castd.wire.v1.RedeemAnswer
-	(*Lease)(nil),             // 49: castd.wire.v1.Lease
-	(*Offer)(nil),             // 50: castd.wire.v1.Offer
-	(*Bid)(nil),               // 51: castd.wire.v1.Bid
-	(*Handover)(nil),          // 52: castd.wire.v1.Handover
-	(*HandoverAnswer)(nil),    // 53: castd.wire.v1.HandoverAnswer
+	(Copy)(0),                 // 2: castd.wire.v1.Copy
+	(*Envelope)(nil),          // 3: castd.wire.v1.Envelope
+	(*Signed)(nil),            // 4: castd.wire.v1.Signed
+	(*DeviceCertificate)(nil), // 5: castd.wire.v1.DeviceCertificate
+	(*RoomRecord)(nil),        // 6: castd.wire.v1.RoomRecord
+	(*Link)(nil),              // 7: castd.wire.v1.Link
+	(*Chain)(nil),             // 8: castd.wire.v1.Chain
+	(*Invite)(nil),            // 9: castd.wire.v1.Invite
+	(*RoomQuery)(nil),         // 10: castd.wire.v1.RoomQuery
+	(*RoomAnswer)(nil),        // 11: castd.wire.v1.RoomAnswer
+	(*RoomFound)(nil),         // 12: castd.wire.v1.RoomFound
+	(*Candidate)(nil),         // 13: castd.wire.v1.Candidate
+	(*Advert)(nil),            // 14: castd.wire.v1.Advert
+	(*Census)(nil),            // 15: castd.wire.v1.Census
+	(*Seat)(nil),              // 16: castd.wire.v1.Seat
+	(*Beacon)(nil),            // 17: castd.wire.v1.Beacon
+	(*TreeMessage)(nil),       // 18: castd.wire.v1.TreeMessage
+	(*Probe)(nil),             // 19: castd.wire.v1.Probe
+	(*ProbeReply)(nil),        // 20: castd.wire.v1.ProbeReply
+	(*Join)(nil),              // 21: castd.wire.v1.Join
+	(*Accept)(nil),            // 22: castd.wire.v1.Accept
+	(*Refuse)(nil),            // 23: castd.wire.v1.Refuse
+	(*Confirm)(nil),           // 24: castd.wire.v1.Confirm
+	(*Leave)(nil),             // 25: castd.wire.v1.Leave
+	(*Path)(nil),              // 26: castd.wire.v1.Path
+	(*StreamMark)(nil),        // 27: castd.wire.v1.StreamMark
+	(*StreamInfo)(nil),        // 28: castd.wire.v1.StreamInfo
+	(*Rekey)(nil),             // 29: castd.wire.v1.Rekey
+	(*Announce)(nil),          // 30: castd.wire.v1.Announce
+	(*Manifest)(nil),          // 31: castd.wire.v1.Manifest
+	(*Run)(nil),               // 32: castd.wire.v1.Run
+	(*Skip)(nil),              // 33: castd.wire.v1.Skip
+	(*Clock)(nil),             // 34: castd.wire.v1.Clock
+	(*StageJoin)(nil),         // 35: castd.wire.v1.StageJoin
+	(*StageAnswer)(nil),       // 36: castd.wire.v1.StageAnswer
+	(*HopOffer)(nil),          // 37: castd.wire.v1.HopOffer
+	(*HopAnswer)(nil),         // 38: castd.wire.v1.HopAnswer
+	(*HopControl)(nil),        // 39: castd.wire.v1.HopControl
+	(*Pulse)(nil),             // 40: castd.wire.v1.Pulse
+	(*RoomPulse)(nil),         // 41: castd.wire.v1.RoomPulse
+	(*Nack)(nil),              // 42: castd.wire.v1.Nack
+	(*KeyFrameWish)(nil),      // 43: castd.wire.v1.KeyFrameWish
+	(*Access)(nil),            // 44: castd.wire.v1.Access
+	(*Revocation)(nil),        // 45: castd.wire.v1.Revocation
+	(*Keys)(nil),              // 46: castd.wire.v1.Keys
+	(*MediaKey)(nil),          // 47: castd.wire.v1.MediaKey
+	(*Redeem)(nil),            // 48: castd.wire.v1.Redeem
+	(*RedeemAnswer)(nil),      // 49: castd.wire.v1.RedeemAnswer
+	(*Lease)(nil),             // 50: castd.wire.v1.Lease
+	(*Offer)(nil),             // 51: castd.wire.v1.Offer
+	(*Bid)(nil),               // 52: castd.wire.v1.Bid
+	(*Handover)(nil),          // 53: castd.wire.v1.Handover
+	(*HandoverAnswer)(nil),    // 54: castd.wire.v1.HandoverAnswer
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: castd.wire.v1.Signed.type:type_name -> castd.wire.v1.Type
-	6,  // 1: castd.wire.v1.Chain.links:type_name -> castd.wire.v1.Link
-	7,  // 2: castd.wire.v1.Invite.chain:type_name -> castd.wire.v1.Chain
-	7,  // 3: castd.wire.v1.RoomQuery.chain:type_name -> castd.wire.v1.Chain
-	11, // 4: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
-	12, // 5: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
-	45, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
-	12, // 7: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
-	50, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
-	15, // 9: castd.wire.v1.Census.seats:type_name -> castd.wire.v1.Seat
+	7,  // 1: castd.wire.v1.Chain.links:type_name -> castd.wire.v1.Link
+	8,  // 2: castd.wire.v1.Invite.chain:type_name -> castd.wire.v1.Chain
+	8,  // 3: castd.wire.v1.RoomQuery.chain:type_name -> castd.wire.v1.Chain
+	12, // 4: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
+	13, // 5: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
+	46, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
+	13, // 7: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
+	51, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
+	16, // 9: castd.wire.v1.Census.seats:type_name -> castd.wire.v1.Seat
 	1,  // 10: castd.wire.v1.Seat.kind:type_name -> castd.wire.v1.ChildKind
-	26, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
-	18, // 12: castd.wire.v1.TreeMessage.probe:type_name -> castd.wire.v1.Probe
-	19, // 13: castd.wire.v1.TreeMessage.probe_reply:type_name -> castd.wire.v1.ProbeReply
-	20, // 14: castd.wire.v1.TreeMessage.join:type_name -> castd.wire.v1.Join
-	21, // 15: castd.wire.v1.TreeMessage.accept:type_name -> castd.wire.v1.Accept
-	22, // 16: castd.wire.v1.TreeMessage.refuse:type_name -> castd.wire.v1.Refuse
-	23, // 17: castd.wire.v1.TreeMessage.confirm:type_name -> castd.wire.v1.Confirm
-	24, // 18: castd.wire.v1.TreeMessage.leave:type_name -> castd.wire.v1.Leave
-	25, // 19: castd.wire.v1.TreeMessage.path:type_name -> castd.wire.v1.Path
-	14, // 20: castd.wire.v1.TreeMessage.census:type_name -> castd.wire.v1.Census
-	7,  // 21: castd.wire.v1.Probe.chain:type_name -> castd.wire.v1.Chain
-	12, // 22: castd.wire.v1.ProbeReply.candidates:type_name -> castd.wire.v1.Candidate
+	27, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
+	19, // 12: castd.wire.v1.TreeMessage.probe:type_name -> castd.wire.v1.Probe
+	20, // 13: castd.wire.v1.TreeMessage.probe_reply:type_name -> castd.wire.v1.ProbeReply
+	21, // 14: castd.wire.v1.TreeMessage.join:type_name -> castd.wire.v1.Join
+	22, // 15: castd.wire.v1.TreeMessage.accept:type_name -> castd.wire.v1.Accept
+	23, // 16: castd.wire.v1.TreeMessage.refuse:type_name -> castd.wire.v1.Refuse
+	24, // 17: castd.wire.v1.TreeMessage.confirm:type_name -> castd.wire.v1.Confirm
+	25, // 18: castd.wire.v1.TreeMessage.leave:type_name -> castd.wire.v1.Leave
+	26, // 19: castd.wire.v1.TreeMessage.path:type_name -> castd.wire.v1.Path
+	15, // 20: castd.wire.v1.TreeMessage.census:type_name -> castd.wire.v1.Census
+	8,  // 21: castd.wire.v1.Probe.chain:type_name -> castd.wire.v1.Chain
+	13, // 22: castd.wire.v1.ProbeReply.candidates:type_name -> castd.wire.v1.Candidate
 	1,  // 23: castd.wire.v1.Join.kind:type_name -> castd.wire.v1.ChildKind
-	26, // 24: castd.wire.v1.Join.have:type_name -> castd.wire.v1.StreamMark
-	7,  // 25: castd.wire.v1.Join.chain:type_name -> castd.wire.v1.Chain
+	27, // 24: castd.wire.v1.Join.have:type_name -> castd.wire.v1.StreamMark
+	8,  // 25: castd.wire.v1.Join.chain:type_name -> castd.wire.v1.Chain
 	1,  // 26: castd.wire.v1.Accept.kind:type_name -> castd.wire.v1.ChildKind
-	12, // 27: castd.wire.v1.Accept.candidates:type_name -> castd.wire.v1.Candidate
-	26, // 28: castd.wire.v1.Accept.marks:type_name -> castd.wire.v1.StreamMark
-	7,  // 29: castd.wire.v1.Accept.chain:type_name -> castd.wire.v1.Chain
-	12, // 30: castd.wire.v1.Refuse.candidates:type_name -> castd.wire.v1.Candidate
-	12, // 31: castd.wire.v1.Leave.candidates:type_name -> castd.wire.v1.Candidate
-	12, // 32: castd.wire.v1.Path.candidates:type_name -> castd.wire.v1.Candidate
-	28, // 33: castd.wire.v1.StreamInfo.rekeys:type_name -> castd.wire.v1.Rekey
-	27, // 34: castd.wire.v1.Announce.streams:type_name -> castd.wire.v1.StreamInfo
-	7,  // 35: castd.wire.v1.Announce.chain:type_name -> castd.wire.v1.Chain
-	31, // 36: castd.wire.v1.Manifest.runs:type_name -> castd.wire.v1.Run
-	32, // 37: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
-	33, // 38: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
-	12, // 39: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
-	26, // 40: castd.wire.v1.StageAnswer.have:type_name -> castd.wire.v1.StreamMark
-	39, // 41: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
-	41, // 42: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
-	42, // 43: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
-	40, // 44: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
-	26, // 45: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	44, // 46: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
-	46, // 47: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
-	7,  // 48: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
-	7,  // 49: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
-	50, // 50: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
-	51, // [51:51] is the sub-list for method output_type
-	51, // [51:51] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	13, // 27: castd.wire.v1.Accept.candidates:type_name -> castd.wire.v1.Candidate
+	27, // 28: castd.wire.v1.Accept.marks:type_name -> castd.wire.v1.StreamMark
+	8,  // 29: castd.wire.v1.Accept.chain:type_name -> castd.wire.v1.Chain
+	2,  // 30: castd.wire.v1.Accept.copy:type_name -> castd.wire.v1.Copy
+	13, // 31: castd.wire.v1.Refuse.candidates:type_name -> castd.wire.v1.Candidate
+	13, // 32: castd.wire.v1.Leave.candidates:type_name -> castd.wire.v1.Candidate
+	13, // 33: castd.wire.v1.Path.candidates:type_name -> castd.wire.v1.Candidate
+	29, // 34: castd.wire.v1.StreamInfo.rekeys:type_name -> castd.wire.v1.Rekey
+	28, // 35: castd.wire.v1.Announce.streams:type_name -> castd.wire.v1.StreamInfo
+	8,  // 36: castd.wire.v1.Announce.chain:type_name -> castd.wire.v1.Chain
+	32, // 37: castd.wire.v1.Manifest.runs:type_name -> castd.wire.v1.Run
+	33, // 38: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
+	34, // 39: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
+	13, // 40: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
+	27, // 41: castd.wire.v1.StageAnswer.have:type_name -> castd.wire.v1.StreamMark
+	40, // 42: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
+	42, // 43: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
+	43, // 44: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
+	41, // 45: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
+	27, // 46: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
+	45, // 47: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
+	47, // 48: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
+	8,  // 49: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
+	8,  // 50: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
+	51, // 51: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -4681,7 +4738,7 @@ func file_wire_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -60,7 +60,7 @@ func (s *Sim) background(n int32, p *peer) {
 		switch c := &p.children[i]; {
 		case c.Kind != tree.Backup:
 			fed++
-		case c.Audio:
+		case c.Copy != tree.CopyNone:
 			heard++
 			idle++
 		default:
@@ -77,7 +77,7 @@ func (s *Sim) background(n int32, p *peer) {
 	if p.backup >= 0 {
 		t.in += spare
 		t.out += spare
-		if p.feeds.Audio {
+		if p.feeds.Copy != tree.CopyNone {
 			t.in += sound
 		}
 	}

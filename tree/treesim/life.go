@@ -109,6 +109,9 @@ func (s *Sim) vanish(n, why int32, crash bool) {
 		return
 	}
 	p.state = departed
+	if crash && why >= 0 {
+		s.causes[why].below += s.below(n, why)
+	}
 	s.running--
 	for i := range p.hops {
 		h := &p.hops[i]
@@ -177,4 +180,25 @@ func (s *Sim) parentChanged(n int32) {
 		st.above = false
 		s.causes[st.cause].indirect++
 	}
+}
+
+// below counts those who get media through a peer, and were not counted for the same cause.
+func (s *Sim) below(n, why int32) (count int) {
+	list := append(s.inflows[:0], n)
+	for i := 0; i < len(list); i++ {
+		for _, c := range s.peers[list[i]].children {
+			k := s.index(c.Peer)
+			p := &s.peers[k]
+			if c.Kind == tree.Backup || p.primary != list[i] || p.belowOf == why+1 {
+				continue
+			}
+			p.belowOf = why + 1
+			list = append(list, k)
+			if p.begun&video != 0 {
+				count++
+			}
+		}
+	}
+	s.inflows = list
+	return count
 }

@@ -36,7 +36,8 @@ type cause struct {
 	at       int64
 	victim   int32
 	goodbye  bool
-	affected int // peers that missed video
+	below    int // peers that got media through the victim
+	affected int // of them, who missed video, once for each gap
 	indirect int // of them, who moved though their parent was well
 }
 
@@ -107,8 +108,10 @@ func kinds(list []tree.Child, id tree.ID) streams {
 		return 0
 	case list[i].Kind != tree.Backup:
 		return all
-	case list[i].Audio:
+	case list[i].Copy == tree.CopyAudio:
 		return audio
+	case list[i].Copy == tree.CopyAll:
+		return all
 	}
 	return 0
 }

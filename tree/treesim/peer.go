@@ -53,8 +53,9 @@ type peer struct {
 	live    streams // what it gets
 	begun   streams // what it got ever
 	streams [2]stream
-	over    bool // cannot feed all its children
-	starved int  // children that get no video therefor
+	over    bool  // cannot feed all its children
+	starved int   // children that get no video therefor
+	belowOf int32 // the cause, plus 1, that it was counted below the victim of
 	cameAt  int64
 	mediaAt int64 // first of all streams
 	loopAt  int64

@@ -34,7 +34,7 @@ func (s *Sim) tells(n, to int32) (said, bool) {
 	st := &p.status
 	w := said{depth: uint8(min(st.Depth, 255)), repairing: st.Repairing, stale: p.live&video == 0 && n != 0}
 	uses := to == p.primary || to == p.backup
-	if to == p.primary {
+	if uses {
 		w.below, w.freeBelow, w.free = uint32(st.Below), uint32(st.FreeBelow), uint16(st.Free)
 	}
 	if k, child := childKind(p.children, s.peers[to].id); child {

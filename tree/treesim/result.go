@@ -52,6 +52,7 @@ type Result struct {
 	JoinP99         float64 `json:"join_ms_p99"`
 	MediaP50        float64 `json:"media_ms_p50"` // until the first media
 	MediaP95        float64 `json:"media_ms_p95"`
+	Below           int     `json:"below"`    // peers that got media through one that crashed, once for each crash
 	Cut             int     `json:"cut"`      // gaps of video
 	Unserved        int     `json:"unserved"` // that did not end
 	Stalls          float64 `json:"stalls_pct"`
@@ -64,6 +65,7 @@ type Result struct {
 	WithBackup      float64 `json:"with_backup_pct"`
 	DisjointBackup  float64 `json:"disjoint_backup_pct"` // of those that have one
 	DualAudio       float64 `json:"dual_audio_pct"`
+	Protected       float64 `json:"protected_pct"` // peers below others whose parent gets all from both of its own
 	Overloaded      int     `json:"overloaded"`
 	Starved         int     `json:"starved"` // children without video, because their parent cannot send it
 	ControlLeaf     float64 `json:"control_leaf_pct"`
@@ -171,16 +173,18 @@ func (s *Sim) result() *Result {
 
 func (s *Sim) recovery(r *Result) {
 	m := &s.m
-	gaps := sorted(m.gaps[0])
-	r.VideoGapP50, r.VideoGapP95, r.VideoGapP99 = inMs(quantile(gaps, 0.5)), inMs(quantile(gaps, 0.95)), inMs(quantile(gaps, 0.99))
-	// Whoever missed video and no audio had a gap of 0 there.
-	quiet := slices.Clone(m.gaps[1])
-	for len(quiet) < len(gaps) {
-		quiet = append(quiet, 0)
+	for _, c := range s.causes {
+		r.Below += c.below
 	}
-	slices.Sort(quiet)
-	r.AudioGapP99 = inMs(quantile(quiet, 0.99))
-	r.Cut = len(gaps)
+	// Whoever was below one that crashed and missed nothing had a gap of 0.
+	whole := func(list []int64) []int64 {
+		list = sorted(list)
+		return append(make([]int64, max(0, r.Below-len(list))), list...)
+	}
+	gaps := whole(m.gaps[0])
+	r.VideoGapP50, r.VideoGapP95, r.VideoGapP99 = inMs(quantile(gaps, 0.5)), inMs(quantile(gaps, 0.95)), inMs(quantile(gaps, 0.99))
+	r.AudioGapP99 = inMs(quantile(whole(m.gaps[1]), 0.99))
+	r.Cut = len(m.gaps[0])
 	if len(gaps) > 0 {
 		r.Stalls = round(100 - within(gaps, playout))
 	}
@@ -209,7 +213,7 @@ func (s *Sim) recovery(r *Result) {
 // shape looks at the tree.
 func (s *Sim) shape(r *Result) {
 	var depths, rdps, delays []int64
-	backups, disjoint, dual, members := 0, 0, 0, 0
+	backups, disjoint, dual, members, deep, safe := 0, 0, 0, 0, 0, 0
 	for i := range s.peers {
 		p := &s.peers[i]
 		if p.state != up {
@@ -247,9 +251,15 @@ func (s *Sim) shape(r *Result) {
 				if s.disjoint(p) {
 					disjoint++
 				}
-				if p.feeds.Audio {
+				if p.feeds.Copy != tree.CopyNone {
 					dual++
 				}
+			}
+		}
+		if up := p.primary; up > 0 {
+			deep++
+			if s.peers[up].feeds.Copy == tree.CopyAll {
+				safe++
 			}
 		}
 		if p.over {
@@ -268,6 +278,7 @@ func (s *Sim) shape(r *Result) {
 	r.DelayP50, r.DelayP95 = inMs(quantile(delays, 0.5)), inMs(quantile(delays, 0.95))
 	r.WithBackup = round(100 * float64(backups) / float64(max(1, members)))
 	r.DisjointBackup = round(100 * float64(disjoint) / float64(max(1, backups)))
+	r.Protected = round(100 * float64(safe) / float64(max(1, deep)))
 	r.DualAudio = round(100 * float64(dual) / float64(max(1, members)))
 }
 

@@ -69,7 +69,7 @@ func (r *Result) Rows() []Row {
 		info("audio gap p99", number3(r.AudioGapP99)+" ms")
 		info("media again in 1 s, 5 s", number3(r.Served1s)+", "+number3(r.Served5s)+" %")
 	}
-	info("gaps of video after faults", fmt.Sprintf("%d, %d of them without end", r.Cut, r.Unserved))
+	info("below those who crashed, gaps of video, without end", fmt.Sprintf("%d, %d, %d", r.Below, r.Cut, r.Unserved))
 	info("gaps after goodbyes, p99", fmt.Sprintf("%d, %s ms", r.GoodbyeGaps, number3(r.GoodbyeP99)))
 	info("gaps by moves, p50, p99", fmt.Sprintf("%d, %s, %s ms", r.OtherGaps, number3(r.OtherP50), number3(r.OtherP99)))
 	if r.Scenario == "steady" || r.Scenario == "rich" {
@@ -85,6 +85,7 @@ func (r *Result) Rows() []Row {
 	info("control of a peer that feeds", number3(r.ControlGiver)+" %")
 	info("steps a second: leaf, peer that feeds", number3(r.LeafSteps)+", "+number3(r.GiverSteps))
 	info("backup: have one, disjoint, with audio", fmt.Sprintf("%s, %s, %s %%", number3(r.WithBackup), number3(r.DisjointBackup), number3(r.DualAudio)))
+	info("parents that get all from both of theirs, by children", number3(r.Protected)+" %")
 	info("uplinks over their load, children without video", fmt.Sprintf("%d, %d", r.Overloaded, r.Starved))
 	return rows
 }

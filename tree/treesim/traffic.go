@@ -88,7 +88,7 @@ func size(m tree.Message) int {
 			newNumber(uint64(m.Below)) + newPathSize(m.Accused)
 	case *tree.MsgAccept:
 		n = number(m.Nonce) + number(uint64(m.Kind)) + pathSize(m.Path) + number(m.PathSeq) + candidatesSize(m.Candidates) + delaySize(m.Delay)
-		if m.Audio {
+		if m.Copy != tree.CopyNone {
 			n += 3
 		}
 	case *tree.MsgRefuse:

@@ -65,9 +65,9 @@ func TestSizes(t *testing.T) {
 				}}},
 			},
 			{
-				&tree.MsgAccept{Nonce: nonce, Path: path, PathSeq: nonce, Candidates: list, Delay: delay, Audio: true},
+				&tree.MsgAccept{Nonce: nonce, Path: path, PathSeq: nonce, Candidates: list, Delay: delay, Copy: tree.CopyAudio},
 				&wire.TreeMessage{Message: &wire.TreeMessage_Accept{Accept: &wire.Accept{
-					Nonce: nonce, Path: wirePath, PathSeq: nonce, Candidates: wireList, DelayUs: us, Audio: true,
+					Nonce: nonce, Path: wirePath, PathSeq: nonce, Candidates: wireList, DelayUs: us, Copy: wire.Copy_COPY_AUDIO,
 				}}},
 			},
 			{

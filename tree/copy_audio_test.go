@@ -15,7 +15,7 @@ func TestOrphansInPassingTakeNoSound(t *testing.T) {
 	}
 	hears := func() (out string) {
 		for _, c := range r.children {
-			if c.audio {
+			if c.copy != CopyNone {
 				out += string(c.peer)
 			}
 		}
