@@ -20,7 +20,7 @@ func treeToWire(m tree.Message) *wire.TreeMessage {
 	case *tree.MsgProbeReply:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_ProbeReply{ProbeReply: &wire.ProbeReply{
 			Nonce: m.Nonce, Free: m.Free, Reserve: m.Reserve, Path: idsToWire(m.Path), Candidates: candidatesToWire(m.Candidates),
-			DelayUs: delayToWire(m.Delay), Coord: m.Coord.Append(nil), Crowded: m.Crowded,
+			DelayUs: delayToWire(m.Delay), Coord: m.Coord.Append(nil), Crowded: m.Crowded, Spare: m.Spare,
 		}}}
 	case *tree.MsgJoin:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_Join{Join: &wire.Join{
@@ -59,7 +59,7 @@ func treeFromWire(m *wire.TreeMessage) tree.Message {
 		p := m.ProbeReply
 		return &tree.MsgProbeReply{
 			Nonce: p.Nonce, Free: p.Free, Reserve: p.Reserve, Path: idsFromWire(p.Path), Candidates: candidatesFromWire(p.Candidates),
-			Delay: delayFromWire(p.DelayUs), Coord: coord.Decode(p.Coord), Crowded: p.Crowded,
+			Delay: delayFromWire(p.DelayUs), Coord: coord.Decode(p.Coord), Crowded: p.Crowded, Spare: p.Spare,
 		}
 	case *wire.TreeMessage_Join:
 		j := m.Join

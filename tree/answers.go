@@ -37,10 +37,10 @@ func (r *Router) recvProbeReply(from ID, m *MsgProbeReply) {
 			if s.look && !better(a.cost, r.cost()) {
 				a.usable = false
 			}
-			if s.spare() && !r.improves(a.quality, m.Free) {
+			if s.spare() && !r.improves(a.quality, m.Spare) {
 				a.usable = false
 			}
-			if s.spare() && m.Free == 0 && r.below() > 0 {
+			if s.spare() && m.Spare == 0 && r.below() > 0 {
 				a.cost += spareCost / 2 // it could feed this peer only after a failure
 			}
 		}

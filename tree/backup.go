@@ -65,10 +65,10 @@ func (r *Router) exposed() bool {
 	return r.backup != nil && r.backup.copy != CopyAll && r.share < 1 && r.below() > 0
 }
 
-// improves tells whether a peer is a better backup than the one there is, by the quality of its path and its free slots.
-func (r *Router) improves(quality int, free uint32) bool {
+// improves tells whether a peer is a better backup than the one there is, by the quality of its path and its slots to spare.
+func (r *Router) improves(quality int, spare uint32) bool {
 	b := r.backup
-	return b == nil || quality > b.quality || quality == b.quality && free > 0 && r.exposed()
+	return b == nil || quality > b.quality || quality == b.quality && spare > 0 && r.exposed()
 }
 
 // backupTimers looks for a backup when it is time.

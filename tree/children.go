@@ -105,7 +105,7 @@ func (r *Router) crowded(c *child) bool {
 func (r *Router) moving() bool { return r.seek != nil && len(r.seek.attempts) > 0 }
 
 func (r *Router) recvProbe(from ID, m *MsgProbe) {
-	a := &MsgProbeReply{Nonce: m.Nonce, Path: r.path, Free: uint32(r.free()), Delay: r.delay(), Coord: r.coord.Coord(), Crowded: r.crowded(nil)}
+	a := &MsgProbeReply{Nonce: m.Nonce, Path: r.path, Free: uint32(r.free()), Delay: r.delay(), Coord: r.coord.Coord(), Crowded: r.crowded(nil), Spare: r.spare()}
 	if r.path != nil && !r.moving() && len(r.path) <= r.cfg.MaxDepth {
 		if a.Free == 0 && r.weaker(r.child(from), r.believed(from, m.Slots), m.Coord.Clamp()) != nil {
 			a.Free = 1

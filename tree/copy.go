@@ -28,8 +28,9 @@ func (r *Router) shareCopies(withReserve, without int) {
 		if c.kind == Backup && c.confirmed {
 			c.want = CopyNone
 			list = append(list, c)
-		} else {
+		} else if c.copy != CopyNone {
 			c.copy = CopyNone // who changes its kind is told so by that
+			r.changed()
 		}
 	}
 	r.seconds = list
@@ -48,6 +49,15 @@ func (r *Router) shareCopies(withReserve, without int) {
 			r.accept(c)
 		}
 	}
+}
+
+// spare is how many slots neither a child nor a copy has.
+func (r *Router) spare() uint32 {
+	if r.path == nil || r.headed || r.share >= 1 {
+		return 0
+	}
+	t := r.tally()
+	return uint32(max(0, r.slots-t.used[Ordinary]-t.used[Orphan]-t.copies))
 }
 
 // soundCopies chooses who is to have audio, and returns how many.

@@ -39,11 +39,14 @@ func describeMsg(m Message, nonce func(uint64) string) string {
 		}
 		return fmt.Sprintf("probe %s slots=%d%s", nonce(m.Nonce), m.Slots, more)
 	case *MsgProbeReply:
-		crowded := ""
-		if m.Crowded {
-			crowded = " crowded"
+		more := ""
+		if m.Spare != m.Free { // else nobody has a copy
+			more += fmt.Sprintf(" spare=%d", m.Spare)
 		}
-		return fmt.Sprintf("reply %s free=%d reserve=%d path=%s%s%s", nonce(m.Nonce), m.Free, m.Reserve, pathString(m.Path), candString(m.Candidates), crowded)
+		if m.Crowded {
+			more += " crowded"
+		}
+		return fmt.Sprintf("reply %s free=%d reserve=%d path=%s%s%s", nonce(m.Nonce), m.Free, m.Reserve, pathString(m.Path), candString(m.Candidates), more)
 	case *MsgJoin:
 		more := ""
 		if m.Below > 0 {

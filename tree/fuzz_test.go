@@ -91,7 +91,7 @@ func (s *source) msg(r *Router, from ID) Message {
 	case 0:
 		return &MsgProbe{Nonce: 1, Slots: uint32(s.n(256)) << 24, Below: uint32(s.n(256)) << 20}
 	case 1:
-		return &MsgProbeReply{Nonce: s.nonce(r, from), Free: uint32(s.n(3)), Reserve: uint32(s.n(3)), Path: good, Candidates: s.cands(), Delay: s.delay(), Coord: s.coord()}
+		return &MsgProbeReply{Nonce: s.nonce(r, from), Free: uint32(s.n(3)), Reserve: uint32(s.n(3)), Path: good, Candidates: s.cands(), Delay: s.delay(), Coord: s.coord(), Spare: uint32(s.n(2))}
 	case 2:
 		return &MsgJoin{Nonce: s.nonce(r, from), Kind: ChildKind(s.n(4)), Slots: uint32(s.n(4)), Addrs: make([][]byte, s.n(10)), Avoid: s.path(), Coord: s.coord(), Below: uint32(s.n(256)) << 16, Accused: s.path()}
 	case 3:

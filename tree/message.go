@@ -31,6 +31,7 @@ type (
 		Delay         time.Duration // from the origin to the sender
 		Coord         coord.Coord   // of the sender
 		Crowded       bool          // the sender takes no more idle children
+		Spare         uint32        // slots that neither a child nor a copy has
 	}
 	// MsgJoin asks to become a child. From a child it asks to become one of another kind.
 	MsgJoin struct {

@@ -6,6 +6,7 @@ type tally struct {
 	known     bool
 	used      [Orphan + 1]int // by kind, promised ones included
 	promises  int             // who will have another's place once they confirm
+	copies    int             // of the whole programme
 	idle      int             // idle children, and those that may become idle again
 	below     int             // peers below, and their free slots
 	freeBelow int
@@ -48,6 +49,9 @@ func (r *Router) count() tally {
 		t.used[c.kind]++
 		if c.victim != "" {
 			t.promises++
+		}
+		if c.copy == CopyAll {
+			t.copies++
 		}
 		if c.idle() {
 			t.idle++

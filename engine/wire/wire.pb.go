@@ -1692,6 +1692,7 @@ type ProbeReply struct {
 	DelayUs       uint32                 `protobuf:"varint,20,opt,name=delay_us,json=delayUs,proto3" json:"delay_us,omitempty"` // from the origin to the sender
 	Coord         []byte                 `protobuf:"bytes,21,opt,name=coord,proto3" json:"coord,omitempty"`                     // of the sender
 	Crowded       bool                   `protobuf:"varint,22,opt,name=crowded,proto3" json:"crowded,omitempty"`                // the sender takes no more idle children
+	Spare         uint32                 `protobuf:"varint,23,opt,name=spare,proto3" json:"spare,omitempty"`                    // slots that neither a child nor a copy has
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1780,6 +1781,13 @@ func (x *ProbeReply) GetCrowded() bool {
 		return x.Crowded
 	}
 	return false
+}
+
+func (x *ProbeReply) GetSpare() uint32 {
+	if x != nil {
+		return x.Spare
+	}
+	return 0
 }
 
 // Join: from a peer that wants to become a child.
@@ -4320,7 +4328,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x05chain\x18\x03 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x14\n" +
 	"\x05coord\x18\x14 \x01(\fR\x05coord\x12\x14\n" +
 	"\x05terse\x18\x15 \x01(\bR\x05terse\x12\x14\n" +
-	"\x05below\x18\x16 \x01(\rR\x05below\"\xe9\x01\n" +
+	"\x05below\x18\x16 \x01(\rR\x05below\"\xff\x01\n" +
 	"\n" +
 	"ProbeReply\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x12\n" +
@@ -4332,7 +4340,8 @@ const file_wire_proto_rawDesc = "" +
 	"candidates\x12\x19\n" +
 	"\bdelay_us\x18\x14 \x01(\rR\adelayUs\x12\x14\n" +
 	"\x05coord\x18\x15 \x01(\fR\x05coord\x12\x18\n" +
-	"\acrowded\x18\x16 \x01(\bR\acrowded\"\xad\x02\n" +
+	"\acrowded\x18\x16 \x01(\bR\acrowded\x12\x14\n" +
+	"\x05spare\x18\x17 \x01(\rR\x05spare\"\xad\x02\n" +
 	"\x04Join\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12,\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x14\n" +

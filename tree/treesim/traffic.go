@@ -80,6 +80,7 @@ func size(m tree.Message) int {
 	case *tree.MsgProbeReply:
 		n = number(m.Nonce) + number(uint64(m.Free)) + number(uint64(m.Reserve)) + pathSize(m.Path) + candidatesSize(m.Candidates) +
 			delaySize(m.Delay) + coordSize(m.Coord)
+		n += newNumber(uint64(m.Spare))
 		if m.Crowded {
 			n += 3
 		}

@@ -53,9 +53,9 @@ func TestSizes(t *testing.T) {
 				&wire.TreeMessage{Message: &wire.TreeMessage_Probe{Probe: &wire.Probe{Nonce: nonce, Slots: slots, Coord: at, Below: free}}},
 			},
 			{
-				&tree.MsgProbeReply{Nonce: nonce, Free: free, Reserve: slots, Path: path, Candidates: list, Delay: delay, Coord: place},
+				&tree.MsgProbeReply{Nonce: nonce, Free: free, Reserve: slots, Path: path, Candidates: list, Delay: delay, Coord: place, Spare: free},
 				&wire.TreeMessage{Message: &wire.TreeMessage_ProbeReply{ProbeReply: &wire.ProbeReply{
-					Nonce: nonce, Free: free, Reserve: slots, Path: wirePath, Candidates: wireList, DelayUs: us, Coord: at,
+					Nonce: nonce, Free: free, Reserve: slots, Path: wirePath, Candidates: wireList, DelayUs: us, Coord: at, Spare: free,
 				}}},
 			},
 			{
