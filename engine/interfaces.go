@@ -90,8 +90,8 @@ type Canary interface {
 	// address at, ends a connection to it. The returned function ends the watch.
 	Watch(id peer.ID, at string, broken func()) (stop func())
 	// Show lets a child, whose media goes to the UDP address at, watch this peer although it cannot connect to it, until the returned
-	// function is called.
-	Show(id peer.ID, at string) (stop func())
+	// function is called, and calls broken as Watch does.
+	Show(id peer.ID, at string, broken func()) (stop func())
 }
 
 // Signaller carries a hop's offer to a peer and brings back the answer, over a way that authenticates both.

@@ -98,7 +98,13 @@ func (r *Room) watchFeedersLoop() {
 // showChildrenLoop lets the children watch this process.
 func (r *Room) showChildrenLoop() {
 	r.tieLoop(r.shown, slices.Collect(maps.Keys(r.links.Load().children)), func(h *hopState) func() {
-		return r.e.canary.Show(h.Peer(), h.Stats().Remote)
+		return r.e.canary.Show(h.Peer(), h.Stats().Remote, func() {
+			r.tell(func() {
+				if r.shown[h] != nil {
+					r.step(tree.Broken{Peer: tree.ID(h.Peer())})
+				}
+			})
+		})
 	})
 }
 

@@ -146,7 +146,8 @@ type (
 		At   time.Time
 	}
 	// Broken says that the operating system of a peer has ended a connection that lives as long as its process: it has crashed,
-	// most likely. Of a parent that is a suspicion, to be acted on as on silence; a backup is given up.
+	// most likely. Of a parent that is a suspicion, to be acted on as on silence; a backup is given up; a child is taken off unless it
+	// is heard again soon.
 	Broken struct{ Peer ID }
 	// Back says that a peer which was gone has told by itself that it is there: who pauses because it did not answer asks it again.
 	Back struct{ Peer ID }

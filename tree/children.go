@@ -19,6 +19,7 @@ type child struct {
 	fallback  bool      // was an idle backup child: it is fed before it confirms, and idle again if it does not
 	since     time.Time // promised or confirmed
 	alive     time.Time
+	ended     time.Time // its process seemed to have ended: what was heard before then says nothing
 	victim    ID        // makes room for it once it confirms
 	until     time.Time // of a displaced child: fed no longer than this
 	pathSeq   uint64    // sent last

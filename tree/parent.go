@@ -14,6 +14,7 @@ type link struct {
 	seq   uint64        // of path
 	since time.Time     // confirmed
 	alive time.Time     // last packet of any kind
+	ended time.Time     // its process seemed to have ended: what was heard before then says nothing
 	delay time.Duration // from the origin to it
 	rtt   time.Duration // 0: not measured
 
@@ -158,7 +159,7 @@ const maxSpareGap = 30 * time.Second
 // afterwards (takeBack), but not to the arrival of a message.
 func (r *Router) heardFrom(peer ID, t time.Time, takeBack bool) {
 	news := func(old time.Time) bool { return t.After(old) || takeBack && old.After(r.now) && t.Before(old) }
-	if c := r.child(peer); c != nil && news(c.alive) {
+	if c := r.child(peer); c != nil && news(c.alive) && t.After(c.ended) {
 		if t.Before(c.alive) {
 			r.changed()
 		}
@@ -167,7 +168,7 @@ func (r *Router) heardFrom(peer ID, t time.Time, takeBack bool) {
 	if b := r.backup; b != nil && b.peer == peer && news(b.alive) {
 		b.alive = t
 	}
-	if p := r.parent; p != nil && p.peer == peer && news(p.alive) {
+	if p := r.parent; p != nil && p.peer == peer && news(p.alive) && t.After(p.ended) {
 		p.alive = t
 		if p.suspect && r.now.Sub(t) < r.cfg.PulseSilence { // false alarm: stay
 			p.suspect = false

@@ -103,15 +103,21 @@ func (r *Router) decide() {
 	}
 }
 
-// broken takes a sign that a peer's process has ended: as if it had been silent for long enough already. Of a backup nothing
-// follows, as its hop tells soon.
+// brokenFor is how much longer a child may be silent whose process seems to have ended: its place is needed, by those below it first of all.
+const brokenFor = 500 * time.Millisecond
+
+// broken takes a sign that a peer's process has ended: as if it had been silent for long enough already, or, for a child, nearly so.
 func (r *Router) broken(peer ID) {
+	if c := r.child(peer); c != nil {
+		c.alive, c.ended = earlier(c.alive, r.now.Add(brokenFor-r.cfg.ChildSilence)), r.now
+		r.changed()
+	}
 	if b := r.backup; b != nil && b.peer == peer { // a mistake costs a search, a dead backup the next repair
 		r.cache.failed(r.at, peer)
 		r.dropBackup(LeaveMoved)
 	}
 	if p := r.parent; p != nil && p.peer == peer && !p.suspect {
-		p.alive = earlier(p.alive, r.now.Add(-r.cfg.PulseSilence))
+		p.alive, p.ended = earlier(p.alive, r.now.Add(-r.cfg.PulseSilence)), r.now
 		r.suspect(p)
 	}
 }

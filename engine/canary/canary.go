@@ -193,6 +193,11 @@ func (c *Canary) broken(id peer.ID, at netip.Addr) {
 // Watch connects to the peer, whose media comes from the UDP address at, and calls broken if that connection, or one that the peer
 // has opened, ends before stop is called: at most once, and never if there is none or the peer is another.
 func (c *Canary) Watch(id peer.ID, at string, broken func()) (stop func()) {
+	return c.watch(id, at, broken, func(ctx context.Context) { c.connect(ctx, id, at) })
+}
+
+// watch runs connect and has broken called when a connection with the peer breaks.
+func (c *Canary) watch(id peer.ID, at string, broken func(), connect func(context.Context)) (stop func()) {
 	addr, err := netip.ParseAddrPort(at)
 	if err != nil {
 		return func() {}
@@ -203,7 +208,7 @@ func (c *Canary) Watch(id peer.ID, at string, broken func()) (stop func()) {
 	defer c.mu.Unlock()
 	if c.ctx.Err() == nil {
 		c.watches[id] = append(c.watches[id], w)
-		c.work.Go(func() { c.connect(ctx, id, at) })
+		c.work.Go(func() { connect(ctx) })
 	}
 	return func() {
 		cancel()
@@ -215,27 +220,22 @@ func (c *Canary) Watch(id peer.ID, at string, broken func()) (stop func()) {
 	}
 }
 
-// Show gives a child, whose media goes to the UDP address at, a connection to watch this peer by, unless it comes by itself.
-func (c *Canary) Show(id peer.ID, at string) (stop func()) {
-	ctx, cancel := context.WithCancel(c.ctx)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.ctx.Err() == nil {
-		c.work.Go(func() {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(showAfter):
-			}
-			c.mu.Lock()
-			there := c.greeted[id] > 0
-			c.mu.Unlock()
-			if !there {
-				c.connect(ctx, id, at)
-			}
-		})
-	}
-	return cancel
+// Show gives a child, whose media goes to the UDP address at, a connection to watch this peer by, unless it comes by itself. broken is
+// called as by Watch.
+func (c *Canary) Show(id peer.ID, at string, broken func()) (stop func()) {
+	return c.watch(id, at, broken, func(ctx context.Context) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(showAfter):
+		}
+		c.mu.Lock()
+		there := c.greeted[id] > 0
+		c.mu.Unlock()
+		if !there {
+			c.connect(ctx, id, at)
+		}
+	})
 }
 
 // connect opens a connection to the peer and keeps it until ctx ends, then with a farewell, or it breaks.

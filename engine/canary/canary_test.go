@@ -55,9 +55,24 @@ func TestShown(t *testing.T) {
 	child, parent, at := pair(t) // with the roles changed: "parent" listens
 	broken := make(chan struct{})
 	child.Watch("child", "127.0.0.1:1", func() { close(broken) })
-	parent.Show("parent", at)
+	parent.Show("parent", at, func() {})
 	eventually(t, "connected", func() bool { child.mu.Lock(); defer child.mu.Unlock(); return child.greeted["child"] == 1 })
 	_ = parent.Close()
+	select {
+	case <-broken:
+	case <-time.After(generous):
+		t.Error("nothing is told")
+	}
+}
+
+// The parent has it told when a child ends that has connected to it.
+func TestChildEnds(t *testing.T) {
+	parent, child, at := pair(t)
+	broken := make(chan struct{})
+	parent.Show("child", "127.0.0.1:1", func() { close(broken) })
+	child.Watch("parent", at, func() {})
+	eventually(t, "connected", func() bool { parent.mu.Lock(); defer parent.mu.Unlock(); return parent.greeted["child"] == 1 })
+	_ = child.Close()
 	select {
 	case <-broken:
 	case <-time.After(generous):
@@ -75,7 +90,7 @@ func TestShownInVain(t *testing.T) {
 			child, parent, at := pair(t)
 			told := make(chan struct{}, 1)
 			child.Watch(peer.ID(c.id), c.host, func() { told <- struct{}{} })
-			stop := parent.Show("parent", at)
+			stop := parent.Show("parent", at, func() {})
 			eventually(t, "connected", func() bool { return child.held() == 1 })
 			time.Sleep(20 * time.Millisecond)
 			if c.stop {
@@ -99,7 +114,7 @@ func TestShownOnce(t *testing.T) {
 	parent, child, at := pair(t)
 	child.Watch("parent", at, func() {})
 	eventually(t, "connected", func() bool { return parent.held() == 1 })
-	parent.Show("child", "127.0.0.1:"+strconv.Itoa(child.listener.Addr().(*net.TCPAddr).Port))
+	parent.Show("child", "127.0.0.1:"+strconv.Itoa(child.listener.Addr().(*net.TCPAddr).Port), func() {})
 	time.Sleep(showAfter + 200*time.Millisecond)
 	if n := child.held(); n != 0 {
 		t.Errorf("%d connections to the child", n)
