@@ -112,7 +112,7 @@ func (r *Router) recvProbe(from ID, m *MsgProbe) {
 			a.Free = 1
 		}
 		a.Reserve = uint32(max(0, r.room(nil)-r.free()))
-		if a.Reserve == 0 && m.Below > 0 && r.smaller(r.child(from), r.subtree(from, m.Below)) != nil {
+		if a.Reserve == 0 && m.Below > 0 && r.room(nil) == 0 && r.smaller(r.child(from), r.subtree(from, m.Below)) != nil {
 			a.Reserve = 1
 		}
 	}
@@ -229,7 +229,7 @@ func (r *Router) place(from ID, c *child, m *MsgJoin) (kind ChildKind, victim ID
 	if v := r.weaker(c, r.believed(from, m.Slots), m.Coord.Clamp()); v != nil {
 		return v.kind, v.peer, true
 	}
-	if orphan {
+	if orphan && room == 0 { // where slots have become fewer, who goes makes room for nobody
 		if v := r.smaller(c, r.subtree(from, m.Below)); v != nil {
 			return Orphan, v.peer, true
 		}

@@ -156,3 +156,28 @@ func TestSentAwayGoesBelow(t *testing.T) {
 		t.Errorf("it has another place after %v", took)
 	}
 }
+// Where slots have become fewer than there are children, nobody is fed on top, however many are below him: not even in place of an
+// orphan to whom nothing is sent yet.
+func TestNobodyOnTopOfTooMany(t *testing.T) {
+	for _, slots := range []int{3, 1} {
+		k := newCopier(t, 3, 0.05)
+		for _, id := range []ID{"a", "b", "c"} {
+			k.join(id, Ordinary, 0)
+		}
+		k.join("d", Backup, 4)
+		k.nonce++
+		k.step(Recv{From: "e", Msg: &MsgJoin{Nonce: k.nonce, Kind: Orphan}}) // and does not confirm
+		k.step(SetSlots{Slots: slots})
+		k.nonce++
+		k.step(Recv{From: "d", Msg: &MsgJoin{Nonce: k.nonce, Kind: Orphan, Below: 16}})
+		fed := 0
+		for _, c := range k.r.Status().Children {
+			if c.Kind != Backup {
+				fed++
+			}
+		}
+		if want := map[int]int{3: 4, 1: 3}[slots]; fed != want {
+			t.Errorf("%d slots: %d are fed, want %d", slots, fed, want)
+		}
+	}
+}
