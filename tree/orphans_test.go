@@ -156,6 +156,7 @@ func TestSentAwayGoesBelow(t *testing.T) {
 		t.Errorf("it has another place after %v", took)
 	}
 }
+
 // Where slots have become fewer than there are children, nobody is fed on top, however many are below him: not even in place of an
 // orphan to whom nothing is sent yet.
 func TestNobodyOnTopOfTooMany(t *testing.T) {
