@@ -97,6 +97,7 @@ func TestSameSeedSameTrace(t *testing.T) {
 
 // Peers die one after the other, with noise and silently, and say goodbye; messages get lost. Afterwards all is right again.
 func TestChurn(t *testing.T) {
+	inFull(t)
 	for seed := range uint64(5) {
 		for _, loss := range []float64{0, 0.03} {
 			t.Run(fmt.Sprint(seed, loss), func(t *testing.T) {
@@ -130,6 +131,7 @@ func TestChurn(t *testing.T) {
 
 // Half of those who give slots die at once.
 func TestMassFailure(t *testing.T) {
+	inFull(t)
 	for seed := range uint64(4) {
 		s := newSim(t, seed)
 		s.add(6)
@@ -221,6 +223,7 @@ func TestFalseAlarm(t *testing.T) {
 
 // The origin restarts with nothing in memory; everybody comes back, though leaves came first and took all its places.
 func TestOriginReturns(t *testing.T) {
+	inFull(t)
 	for seed := range uint64(8) {
 		s := newSim(t, seed)
 		build(s, 30, time.Second)

@@ -64,6 +64,7 @@ func (s *sim) judge() {
 // Peers that accept and do not feed, and say in their pulses that they do, hold nobody for long: each of the others meets each of
 // them once, and takes those below it along.
 func TestRelaysThatDoNotFeed(t *testing.T) {
+	inFull(t)
 	for seed := range uint64(3) {
 		s := newSim(t, seed)
 		s.config = func(c *Config) { c.DistrustFor = time.Hour }
@@ -135,6 +136,7 @@ func TestRelaysThatAcceptOnly(t *testing.T) {
 
 // What a peer says of its path to look better than it is lets those below it and strangers neither form loops that last nor lose their places for good.
 func TestLiesOfPaths(t *testing.T) {
+	inFull(t)
 	lies := map[string]func(n *simNode, to ID) []ID{
 		"next to the origin": func(n *simNode, _ ID) []ID { return []ID{"n0000", n.id} },
 		"another origin":     func(n *simNode, _ ID) []ID { return []ID{n.id} },

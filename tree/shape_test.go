@@ -130,9 +130,18 @@ func (s *sim) shape() (o shape) {
 	return o
 }
 
+// inFull skips a test in its short form, which is that under the race detector: a room is simulated by one goroutine, where there is no
+// race to find, and twelve times slower then.
+func inFull(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a simulated room, which runs without -short")
+	}
+}
+
 // TestShape builds a room all over the world in 20 s, lets it turn over by 1 % a minute, and looks at the tree; tree/treesim holds larger ones to
 // their targets.
 func TestShape(t *testing.T) {
+	inFull(t)
 	var rdps []float64
 	for seed := range uint64(3) {
 		o := shapeOf(t, *shapeSeed+seed)

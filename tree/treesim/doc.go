@@ -30,7 +30,8 @@
 // nothing is lost; what comes more than 300 ms late counts as not delivered. Two peers that feed each other while nobody feeds
 // them get nothing.
 //
-// Gaps are told apart by their cause: faults and crashes, goodbyes, and moves from one parent to another.
+// Gaps are told apart by their cause: faults and crashes, goodbyes, and moves from one parent to another. The quantiles of gaps after
+// crashes count everybody who got media through the one that crashed, also those who missed nothing, once for each crash.
 //
 // # Invariants
 //

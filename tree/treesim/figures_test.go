@@ -62,6 +62,9 @@ func figureOf(t *testing.T, c Config) figure {
 // what is twice as bad and more counts. A change to package tree that makes them better should
 // write it anew (go test ./tree/treesim -run TestFigures -update), so that what was won is kept.
 func TestFigures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("simulated rooms, which run without -short: one goroutine each, so that the race detector has nothing to find")
+	}
 	const file = "testdata/figures.json"
 	var kept []figure
 	if b, err := os.ReadFile(file); err == nil {
