@@ -74,12 +74,12 @@ func (h *hostile) check(t *testing.T, sent, last int, from time.Time, bound time
 	}
 }
 
-// learned checks what the honest have paid to learn of the liars: a parent that does not feed is left after up to a second until it
-// is first looked at, two of looks, half a one until its numbers are told, and a repair; and not chosen again. Some have to
-// learn it twice at once, below another who is learning, so that the bound of four seconds a liar is that of the mean.
+// learned checks what the honest have paid to learn of the liars: a parent that does not feed is left when its numbers have been told
+// for three quarters of a second, for which there is a repair; and not chosen again. Some have to learn it twice at once, below another
+// who is learning, so that the bound of two seconds a liar is that of the mean.
 func (h *hostile) learned(t *testing.T, from time.Time) {
 	t.Helper()
-	const each = 4 * time.Second
+	const each = 2 * time.Second
 	sum := time.Duration(0)
 	for i, l := range h.honest() {
 		_, all := l.longest(from)

@@ -211,8 +211,9 @@ func (r *Room) loop() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	defer r.electTimer.Stop()
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
+	look := time.NewTicker(time.Second / looks)
+	defer look.Stop()
+	looked := 0
 	defer r.closeLoop()
 	for {
 		if at, ok := r.router.NextDeadline(); ok {
@@ -234,8 +235,11 @@ func (r *Room) loop() {
 		case <-r.electTimer.C:
 			r.standLoop()
 			r.electLoop(elect.Tick{})
-		case now := <-second.C:
-			r.secondLoop(now)
+		case now := <-look.C:
+			r.lookDuesLoop(now)
+			if looked++; looked%looks == 0 {
+				r.secondLoop(now)
+			}
 		}
 	}
 }

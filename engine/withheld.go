@@ -19,8 +19,11 @@ import (
 const (
 	// owedLeast is how many packets a parent must have had in a second for the second to say anything. Sound alone makes fifty.
 	owedLeast = 20
-	// noneFor is for how many seconds nothing at all may come of them.
-	noneFor = 2
+	// noneFor is for how long nothing at all may come of what the parent has told of. Its pulses go the way of the packets: what one of
+	// them told of is on its way when it comes, or lost, and not all of twenty packets are lost while pulses come.
+	noneFor = 750 * time.Millisecond
+	// looks is how often in a second it is looked whether anything came.
+	looks = 4
 	// claimedFor is the same for a parent whose numbers stand still while it says that it has had media within the last second.
 	claimedFor = 4
 	// starvedFor is for how many seconds at least nothing may come while something is live, whatever the parent says: who is above
@@ -66,11 +69,13 @@ func (a *account) add(owed, got uint64, n float64) (few bool) {
 // dues is what a room's parent has had and what of it has come. It belongs to the room's goroutine.
 type dues struct {
 	parent       peer.ID
-	seconds      int // since it is the parent
-	none         int // of the last ones, in a row, in which nothing of what it told of came
-	claimed      int // in which nothing came although it had some
-	starved      int // in which nothing came although something is live
-	starvedFor   int // that are borne
+	seconds      int       // since it is the parent
+	unpaid       uint64    // packets that it has told of since anything came
+	unpaidSince  time.Time // when the first of them was known
+	sum          [2]debt   // of sound and records, and of video, in this second so far
+	claimed      int       // of the last seconds, in a row, in which nothing came although it had some
+	starved      int       // in which nothing came although something is live
+	starvedFor   int       // that are borne
 	sound, video account
 	lately       account // of both
 	few          int     // seconds in a row in which too little came
@@ -93,6 +98,23 @@ func (d *dues) newParent(p peer.ID) {
 	*d = dues{parent: p, left: d.left, leftAt: d.leftAt, starvedFor: starvedFor + rand.IntN(starvedFor)}
 }
 
+// look takes what has come since the last look, and reports whether the parent withholds everything.
+func (d *dues) look(sound, video debt, now time.Time) (none bool) {
+	for i, o := range [...]debt{sound, video} {
+		d.sum[i].owed += o.owed
+		d.sum[i].got += o.got
+	}
+	if sound.got+video.got > 0 {
+		d.unpaid = 0
+		return false
+	}
+	if d.unpaid == 0 {
+		d.unpaidSince = now
+	}
+	d.unpaid += min(sound.owed+video.owed, 1<<32)
+	return d.unpaid >= owedLeast && now.Sub(d.unpaidSince) >= noneFor
+}
+
 // second takes what came of sound and records, and of video.
 func (d *dues) second(sound, video debt, c circumstance, now time.Time) verdict {
 	d.seconds++
@@ -102,10 +124,9 @@ func (d *dues) second(sound, video debt, c circumstance, now time.Time) verdict 
 			*n = 0
 		}
 	}
-	count(&d.none, sound.owed+video.owed >= owedLeast)
 	count(&d.claimed, c.fresh)
 	count(&d.starved, c.live)
-	if d.none >= noneFor || d.claimed >= claimedFor {
+	if d.claimed >= claimedFor {
 		return paysNone
 	}
 	quiet := d.sound.add(sound.owed, sound.got, fewSound) && d.seconds > fewSound
@@ -132,11 +153,10 @@ func (d *dues) second(sound, video debt, c circumstance, now time.Time) verdict 
 	return paysFew
 }
 
-// watchDuesLoop leaves a parent that does not give what it has. It is called once a second.
-func (r *Room) watchDuesLoop(now time.Time) {
+// lookDuesLoop counts what the parent owes and gives, and leaves one that gives nothing. It is called looks times a second.
+func (r *Room) lookDuesLoop(now time.Time) {
 	l := r.links.Load()
 	var sound, video debt
-	c := circumstance{depth: l.place.Depth}
 	for _, s := range *r.all.Load() {
 		if !s.local && s.feeder(l) != l.primary {
 			continue
@@ -151,26 +171,40 @@ func (r *Room) watchDuesLoop(now time.Time) {
 		}
 		d.got += given - s.givenBefore
 		s.promisedBefore, s.givenBefore = promised, given
-		if st := s.state.Load(); !s.local && st != nil && st.Live {
-			c.live = true
-		}
 	}
-	c.fresh = c.live && r.parentFresh.Load()
 	if l.primary != r.dues.parent {
 		r.dues.newParent(l.primary)
 		r.parentFresh.Store(false)
 		return
 	}
-	if l.primary == "" {
+	if l.primary != "" && r.dues.look(sound, video, now) {
+		r.leaveDebtorLoop(l, paysNone)
+	}
+}
+
+// watchDuesLoop leaves a parent that does not give what it has. It is called once a second, after a look.
+func (r *Room) watchDuesLoop(now time.Time) {
+	l := r.links.Load()
+	if l.primary == "" || l.primary != r.dues.parent {
 		return
 	}
-	v := r.dues.second(sound, video, c, now)
-	if v == pays {
-		return
+	c := circumstance{depth: l.place.Depth}
+	for _, s := range *r.all.Load() {
+		if st := s.state.Load(); !s.local && st != nil && st.Live && s.feeder(l) == l.primary {
+			c.live = true
+		}
 	}
+	c.fresh = c.live && r.parentFresh.Load()
+	sound, video := r.dues.sum[0], r.dues.sum[1]
+	r.dues.sum = [2]debt{}
+	if v := r.dues.second(sound, video, c, now); v != pays {
+		r.leaveDebtorLoop(l, v)
+	}
+}
+
+func (r *Room) leaveDebtorLoop(l *links, v verdict) {
 	r.e.metrics.withheld.Add(1)
-	r.e.log.Info("parent does not send what it has: leaving it", "peer", shortID(l.primary),
-		"packets", sound.got+video.got, "of", sound.owed+video.owed)
+	r.e.log.Info("parent does not send what it has: leaving it", "peer", shortID(l.primary))
 	in := tree.Distrust{Peer: tree.ID(l.primary), Reason: "withheld media", Late: v != paysNone}
 	if v == hasNone || l.place.Depth == 1 { // there is no other origin
 		in.For = time.Duration(starvedFor) * time.Second

@@ -15,47 +15,67 @@ func TestDues(t *testing.T) {
 		past    []second
 		video   bool // video and no sound
 		verdict verdict
-		at      int // seconds
+		at      time.Duration
 	}{
 		"all comes":                    {[]second{{220, 220, 60}}, false, pays, 0},
 		"numbers come late":            {[]second{{330, 220, 1}, {110, 220, 1}, {330, 220, 1}, {110, 220, 60}}, false, pays, 0},
 		"nothing is sent":              {[]second{{0, 0, 60}}, false, pays, 0},
 		"the parent has nothing":       {[]second{{220, 220, 10}, {0, 0, 30}, {400, 400, 10}}, false, pays, 0},
-		"a second without":             {[]second{{220, 220, 10}, {220, 0, 1}, {220, 440, 20}}, false, pays, 0},
-		"nothing comes":                {[]second{{220, 220, 10}, {220, 0, 10}}, false, paysNone, 12},
-		"nothing comes from the start": {[]second{{220, 0, 10}}, false, paysNone, 2},
-		"half comes":                   {[]second{{220, 110, 20}}, false, paysFew, 9},
+		"nothing comes for a while":    {[]second{{220, 220, 10}, {110, 0, 1}, {330, 440, 20}}, false, pays, 0},
+		"a line stands for seconds":    {[]second{{220, 220, 10}, {0, 0, 5}, {1320, 1320, 1}, {220, 220, 20}}, false, pays, 0},
+		"nothing comes":                {[]second{{220, 220, 10}, {220, 0, 10}}, false, paysNone, 11250 * time.Millisecond},
+		"nothing comes from the start": {[]second{{220, 0, 10}}, false, paysNone, 1250 * time.Millisecond},
+		"half comes":                   {[]second{{220, 110, 20}}, false, paysFew, 9 * time.Second},
 		"half comes of little":         {[]second{{10, 5, 60}}, false, pays, 0},
 		"one in twenty is lost":        {[]second{{220, 209, 60}}, false, pays, 0},
-		"it lies about its numbers":    {[]second{{1 << 60, 220, 20}}, false, paysFew, 9},
+		"it lies about its numbers":    {[]second{{1 << 60, 220, 20}}, false, paysFew, 9 * time.Second},
 		"layers are left out":          {[]second{{190, 190, 40}, {190, 120, 9}, {190, 190, 60}}, true, pays, 0},
-		"no video for long":            {[]second{{190, 190, 60}, {190, 10, 40}}, true, paysFew, 67},
+		"no video for long":            {[]second{{190, 190, 60}, {190, 10, 40}}, true, paysFew, 67 * time.Second},
 		"the missed comes at once":     {[]second{{220, 2000, 2}, {220, 220, 60}}, false, pays, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var d dues
 			d.newParent("parent")
-			now, n := time.Unix(0, 0), 0
+			began := time.Unix(0, 0)
+			now := began
 			for _, s := range c.past {
-				sound, video := debt{s.owed, s.got}, debt{}
-				if c.video {
-					sound, video = video, sound
-				}
 				for range s.times {
-					n, now = n+1, now.Add(time.Second)
-					if v := d.second(sound, video, circumstance{}, now); v != pays {
-						if v != c.verdict || n != c.at {
-							t.Fatalf("verdict %d after %d s, want %d after %d", v, n, c.verdict, c.at)
+					if v := d.play(s.owed, s.got, c.video, &now); v != pays {
+						if v != c.verdict || now.Sub(began) != c.at {
+							t.Fatalf("verdict %d after %v, want %d after %v", v, now.Sub(began), c.verdict, c.at)
 						}
 						return
 					}
 				}
 			}
 			if c.verdict != pays {
-				t.Errorf("not left, want after %d s", c.at)
+				t.Errorf("not left, want after %v", c.at)
 			}
 		})
 	}
+}
+
+// play lets a second go by in looks. The numbers are told at every second of them; what is fewer than a look's worth comes at the end.
+func (d *dues) play(owed, got uint64, video bool, now *time.Time) verdict {
+	var sum [2]debt
+	for i := range uint64(looks) {
+		*now = now.Add(time.Second / looks)
+		sound, other := debt{got: got / looks}, debt{}
+		if i%2 == 1 {
+			sound.owed = owed / 2
+		}
+		if i == looks-1 {
+			sound.got = got - got/looks*(looks-1)
+		}
+		if video {
+			sound, other = other, sound
+		}
+		if d.look(sound, other, *now) {
+			return paysNone
+		}
+	}
+	sum, d.sum = d.sum, sum
+	return d.second(sum[0], sum[1], circumstance{}, *now)
 }
 
 // Who gets too little wherever he goes wanders more and more seldom.
