@@ -83,7 +83,12 @@ func (r *Room) beaconLoop(m *wire.Message, env []byte, heard time.Time) {
 	}
 	last := r.beacon.Load()
 	back := last != nil && heard.Sub(last.at) >= hubFresh
-	r.beacon.Store(&beacon{hub: id, addrs: b.Addrs, env: env, at: heard, sequence: m.Sequence, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash)})
+	next := &beacon{hub: id, addrs: b.Addrs, env: env, at: heard, sequence: m.Sequence, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash)}
+	for _, mark := range b.Marks {
+		next.reached += mark.Number
+	}
+	next.silent = last != nil && last.env != nil && last.hub == id && last.reached == next.reached
+	r.beacon.Store(next)
 	if a := r.acquainted[id]; a != nil {
 		a.last = time.Now()
 	} else {

@@ -21,6 +21,8 @@ type beacon struct {
 	audience int
 	access   uint64 // number of the hub's access list
 	hash     string // and what the beacon says of it
+	reached  uint64 // the newest numbers of the hub's streams, summed up
+	silent   bool   // they are those of the beacon before: nobody sends anything
 }
 
 // Peers that give slots tell the room of them when the router says so, which thins what all of them say to about one advert a second.

@@ -41,6 +41,9 @@ func (s *stream) fromHop(from peer.ID, h *wire.Header, pkt []byte, told bool, no
 	l := s.room.links.Load()
 	if from == l.primary {
 		s.given.Add(1)
+		if h.Number > s.givenTo.Load() { // a parent's packets come one after another
+			s.givenTo.Store(h.Number)
+		}
 	}
 	if s.local || h.Kind != s.kind {
 		s.duplicates.Add(1) // what this peer publishes comes back down the tree when it listens too

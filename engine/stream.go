@@ -37,6 +37,7 @@ type stream struct {
 	backlogTo                                  atomic.Uint64 // newest number when this peer got its place; older is backlog
 	promised                                   atomic.Uint64 // newest number that the pulses of whoever feeds it have told of
 	given                                      atomic.Uint64 // packets that the parent sent, whether they were new or not
+	givenTo                                    atomic.Uint64 // the newest of their numbers
 	promisedBefore, givenBefore                uint64        // at the last look; the room's goroutine's
 	bytesBefore                                uint64        // of bytes, likewise
 

@@ -83,13 +83,29 @@ type dues struct {
 	leftAt       time.Time
 }
 
-// debt is what a parent had to give in a second, and what of it came.
-type debt struct{ owed, got uint64 }
+// debt is what a parent had to give in some time, and what of it came. lacks is the part of owed that is newer than all it has sent
+// before: numbers are told after the packets, and what they tell of at the end of a stream has come already.
+type debt struct{ owed, got, lacks uint64 }
+
+// farAhead is how many packets beyond the numbers that it has told of a parent may send; what is further is made up.
+const farAhead = 4096
+
+// owes adds what a parent newly tells of a stream, of which it has sent the packets up to sent.
+func (d *debt) owes(before, promised, sent uint64) {
+	if before == 0 || promised <= before {
+		return
+	}
+	if sent > promised && sent-promised > farAhead {
+		sent = 0
+	}
+	d.owed += promised - before
+	d.lacks += promised - min(promised, max(before, sent))
+}
 
 // circumstance is what else is known.
 type circumstance struct {
 	depth int  // of this peer
-	live  bool // something is, and should come
+	live  bool // something is, and the hub says that it goes on
 	fresh bool // the parent says that it has had media within the last second
 }
 
@@ -111,7 +127,7 @@ func (d *dues) look(sound, video debt, now time.Time) (none bool) {
 	if d.unpaid == 0 {
 		d.unpaidSince = now
 	}
-	d.unpaid += min(sound.owed+video.owed, 1<<32)
+	d.unpaid += min(sound.lacks+video.lacks, 1<<32)
 	return d.unpaid >= owedLeast && now.Sub(d.unpaidSince) >= noneFor
 }
 
@@ -166,9 +182,7 @@ func (r *Room) lookDuesLoop(now time.Time) {
 			d = &video
 		}
 		promised, given := s.promised.Load(), s.given.Load()
-		if promised > s.promisedBefore && s.promisedBefore > 0 {
-			d.owed += promised - s.promisedBefore
-		}
+		d.owes(s.promisedBefore, promised, s.givenTo.Load())
 		d.got += given - s.givenBefore
 		s.promisedBefore, s.givenBefore = promised, given
 	}
@@ -195,11 +209,19 @@ func (r *Room) watchDuesLoop(now time.Time) {
 		}
 	}
 	c.fresh = c.live && r.parentFresh.Load()
+	c.live = c.live && !r.silentLoop(now)
 	sound, video := r.dues.sum[0], r.dues.sum[1]
 	r.dues.sum = [2]debt{}
 	if v := r.dues.second(sound, video, c, now); v != pays {
 		r.leaveDebtorLoop(l, v)
 	}
+}
+
+// silentLoop reports whether the hub's last beacons say that nobody sends anything: whoever is live is muted, or cut off and may come
+// back. Beacons are signed, so that a parent cannot say so in the hub's place.
+func (r *Room) silentLoop(now time.Time) bool {
+	b := r.beacon.Load()
+	return b != nil && b.silent && now.Sub(b.at) < 2*idleBeacon
 }
 
 func (r *Room) leaveDebtorLoop(l *links, v verdict) {

@@ -62,7 +62,7 @@ func (d *dues) play(owed, got uint64, video bool, now *time.Time) verdict {
 		*now = now.Add(time.Second / looks)
 		sound, other := debt{got: got / looks}, debt{}
 		if i%2 == 1 {
-			sound.owed = owed / 2
+			sound.owed, sound.lacks = owed/2, owed/2
 		}
 		if i == looks-1 {
 			sound.got = got - got/looks*(looks-1)
@@ -78,6 +78,28 @@ func (d *dues) play(owed, got uint64, video bool, now *time.Time) verdict {
 	return d.second(sum[0], sum[1], circumstance{}, *now)
 }
 
+// What a pulse tells of after it has come is owed, and not lacking.
+func TestDebt(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, promised, sent uint64
+		want                   debt
+	}{
+		"the first that is told":   {0, 1000, 0, debt{}},
+		"nothing new":              {1000, 1000, 990, debt{}},
+		"all has come":             {1000, 1025, 1025, debt{owed: 25}},
+		"more has come":            {1000, 1025, 1030, debt{owed: 25}},
+		"some has come":            {1000, 1025, 1010, debt{owed: 25, lacks: 15}},
+		"nothing has come":         {1000, 1025, 990, debt{owed: 25, lacks: 25}},
+		"nothing has ever come":    {1000, 1025, 0, debt{owed: 25, lacks: 25}},
+		"a number that is made up": {1000, 1025, 1 << 47, debt{owed: 25, lacks: 25}},
+	} {
+		var d debt
+		if d.owes(c.before, c.promised, c.sent); d != c.want {
+			t.Errorf("%s: %+v, want %+v", name, d, c.want)
+		}
+	}
+}
+
 // Who gets too little wherever he goes wanders more and more seldom.
 func TestDuesOfABadLine(t *testing.T) {
 	var d dues
@@ -85,7 +107,7 @@ func TestDuesOfABadLine(t *testing.T) {
 	d.newParent("parent")
 	for range 3600 {
 		now = now.Add(time.Second)
-		if d.second(debt{200, 100}, debt{}, circumstance{}, now) == paysFew {
+		if d.second(debt{owed: 200, got: 100}, debt{}, circumstance{}, now) == paysFew {
 			left++
 			d.newParent("another")
 		}
