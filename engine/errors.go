@@ -23,6 +23,7 @@ const (
 	CodeStale         = "stale"           // 412
 	CodeTimeout       = "timeout"
 	CodeAmbiguous     = "ambiguous"
+	CodeReplaced      = "replaced"       // 409
 	CodeBadUses       = "bad_uses"       // 400
 	CodeNoInvite      = "no_such_invite" // 404
 )

@@ -1,12 +1,10 @@
 package engine
 
-import (
-	"errors"
-	"time"
-)
+import "time"
 
-// ErrReplaced ends a Publication whose slot its publisher has opened again by another connection.
-var ErrReplaced = errors.New("engine: the slot goes on by another connection of its publisher")
+// ErrReplaced ends a Publication whose slot its publisher has opened again by another connection. It is a UserError: of two senders
+// into a slot the one that came first is told, so that they do not take it from each other in turns.
+var ErrReplaced error = NewUserError(CodeReplaced, "Somebody with the same rights has begun to send in this slot; stop one of the two, or use another slot's name to send beside each other.")
 
 // hold is one connection's hold on an open slot, as a Publication. A source that lost its connection comes back before the old
 // one is given up; then the slot goes on under a new hold, and what happens to the old connection no longer matters.

@@ -215,9 +215,6 @@ func (g *Gateway) await(s *session) {
 	if over != nil {
 		err = over
 	}
-	if errors.Is(err, engine.ErrReplaced) {
-		err = errReplaced
-	}
 	var user *engine.UserError
 	if errors.As(err, &user) && g.config.Emit != nil {
 		g.config.Emit(engine.Event{
@@ -225,9 +222,6 @@ func (g *Gateway) await(s *session) {
 		})
 	}
 }
-
-// errReplaced tells the one of two senders into a slot that came first, so that they do not take it from each other in turns.
-var errReplaced = engine.NewUserError("replaced", "Somebody with the same link has gone live in this slot; use another slot's name to send beside each other.")
 
 var errNoSession = newProblem(http.StatusNotFound, codeNotFound, "There is no such session, or it has ended; begin a new one.")
 

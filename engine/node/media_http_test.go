@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -186,5 +188,26 @@ func TestDownloadTellsLateErrors(t *testing.T) {
 	}
 	if resp.Trailer.Get(CodeTrailer) != engine.CodeBadMedia || !strings.Contains(resp.Trailer.Get(ErrorTrailer), ".mkv") {
 		t.Errorf("trailers %v", resp.Trailer)
+	}
+}
+
+// TestUploadProblems: whoever may do something about an error is told what it is; what went wrong inside stays inside.
+func TestUploadProblems(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		status int
+		says   string
+	}{
+		{fmt.Errorf("node: %w", engine.ErrReplaced), http.StatusConflict, engine.CodeReplaced},
+		{engine.NewUserError(engine.CodeNotAllowed, "You may listen only."), http.StatusForbidden, "You may listen only."},
+		{engine.ErrNoRoom, http.StatusNotFound, engine.CodeNoRoom},
+		{engine.ErrClosed, http.StatusServiceUnavailable, "Closed."},
+		{errors.New("a secret"), http.StatusInternalServerError, http.StatusText(http.StatusInternalServerError)},
+	} {
+		w := httptest.NewRecorder()
+		mediaProblem(w, c.err)
+		if body := w.Body.String(); w.Code != c.status || !strings.Contains(body, c.says) || strings.Contains(body, "secret") {
+			t.Errorf("%v: %d %s", c.err, w.Code, body)
+		}
 	}
 }

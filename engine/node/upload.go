@@ -126,7 +126,7 @@ func mediaStatus(err error) (status int, code string) {
 			return http.StatusForbidden, code
 		case engine.CodeNoRoom:
 			return http.StatusNotFound, code
-		case engine.CodeWrongMode, engine.CodeAmbiguous:
+		case engine.CodeWrongMode, engine.CodeAmbiguous, engine.CodeReplaced:
 			return http.StatusConflict, code
 		case engine.CodeFull:
 			return http.StatusServiceUnavailable, code
