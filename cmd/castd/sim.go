@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ func (a *app) simCommand() *cobra.Command {
 	flags.Float64Var(&c.Minutes, "minutes", 10, "`M` of simulated time")
 	flags.Uint64Var(&c.Seed, "seed", 1, "`S` of all that is random")
 	flags.StringVar(&c.Scenario, "scenario", "steady", "`NAME` of what happens; list, or all")
-	flags.StringVar(&f.svg, "svg", "", "`FILE` for pictures of the tree, its delays, and the recovery")
+	flags.StringVar(&f.svg, "svg", "", "`FILE` for pictures of the tree, its delays, and the recovery; in a folder, one for each scenario")
 	a.jsonFlag(flags)
 	_ = cmd.RegisterFlagCompletionFunc("scenario", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return append(simNames(), "list", "all"), cobra.ShellCompDirectiveNoFileComp
@@ -80,8 +81,8 @@ func (a *app) simulate(ctx context.Context, f *simFlags) error {
 		}
 		names = []string{c.Scenario}
 	}
-	if f.svg != "" && len(names) > 1 {
-		return usagef("--svg draws one scenario: name it with --scenario")
+	if err := f.checkPictures(len(names)); err != nil {
+		return err
 	}
 	broken := false
 	for next := range a.runSims(ctx, *c, names) {
@@ -98,7 +99,7 @@ func (a *app) simulate(ctx context.Context, f *simFlags) error {
 			out.text("%s", simText(r, run.time, run.heap))
 		}
 		if f.svg != "" {
-			if err := os.WriteFile(f.svg, r.Sheet(simLine(r)).SVG(), 0o644); err != nil {
+			if err := os.WriteFile(f.pictures(r.Scenario), r.Sheet(simLine(r)).SVG(), 0o644); err != nil {
 				return fmt.Errorf("write pictures: %w", err)
 			}
 		}
@@ -107,6 +108,33 @@ func (a *app) simulate(ctx context.Context, f *simFlags) error {
 		return errors.New("an invariant broke: see the lines marked MISSED, and run it again with the same --seed")
 	}
 	return nil
+}
+
+// checkPictures reports what is wrong with --svg before a run of minutes finds it out.
+func (f *simFlags) checkPictures(scenarios int) error {
+	if f.svg == "" || isFolder(f.svg) {
+		return nil
+	}
+	if scenarios > 1 {
+		return usagef("--svg %s: of several scenarios the pictures go into a folder; name one that is there", f.svg)
+	}
+	if dir := filepath.Dir(f.svg); !isFolder(dir) {
+		return usagef("--svg %s: there is no folder %s; make it, or write somewhere else", f.svg, dir)
+	}
+	return nil
+}
+
+// pictures returns the file for a scenario's pictures.
+func (f *simFlags) pictures(scenario string) string {
+	if isFolder(f.svg) {
+		return filepath.Join(f.svg, scenario+".svg")
+	}
+	return f.svg
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func (a *app) listScenarios() {

@@ -77,7 +77,8 @@ func TestSimRefusesWhatMakesNoSense(t *testing.T) {
 		"peers":    {func(f *simFlags) { f.config.Peers = 1 }, "--peers"},
 		"minutes":  {func(f *simFlags) { f.config.Minutes = 0 }, "--minutes"},
 		"scenario": {func(f *simFlags) { f.config.Scenario = "kil" }, "did you mean kill"},
-		"pictures": {func(f *simFlags) { f.config.Scenario, f.svg = "all", "x.svg" }, "--scenario"},
+		"pictures": {func(f *simFlags) { f.config.Scenario, f.svg = "all", "x.svg" }, "folder"},
+		"nowhere":  {func(f *simFlags) { f.svg = "nowhere/x.svg" }, "no folder nowhere"},
 	} {
 		f := simFlags{config: good}
 		c.change(&f)
@@ -85,6 +86,17 @@ func TestSimRefusesWhatMakesNoSense(t *testing.T) {
 		if exitCode(err) != exitUsage || !strings.Contains(err.Error(), c.hint) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestSimPicturesInAFolder: a folder gets a file for each scenario.
+func TestSimPicturesInAFolder(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := sim(t, true, simFlags{config: treesim.Config{Peers: 40, Minutes: 0.5, Seed: 1, Scenario: "steady"}, svg: dir}); exitCode(err) == exitUsage {
+		t.Fatal(err)
+	}
+	if svg, err := os.ReadFile(filepath.Join(dir, "steady.svg")); err != nil || !bytes.HasPrefix(svg, []byte("<svg")) {
+		t.Errorf("%v, %d octets", err, len(svg))
 	}
 }
 

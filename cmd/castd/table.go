@@ -34,7 +34,6 @@ func (t *table) String() string {
 			if l.Len() > 0 {
 				l.WriteString("  ")
 			}
-			c = strings.TrimPrefix(c, ">")
 			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c))
 			if strings.HasPrefix(t.head[i], ">") {
 				l.WriteString(space + c)
@@ -44,7 +43,11 @@ func (t *table) String() string {
 		}
 		b.WriteString(strings.TrimRight(l.String(), " ") + "\n")
 	}
-	line(t.head)
+	head := make([]string, len(t.head))
+	for i, h := range t.head {
+		head[i] = strings.TrimPrefix(h, ">")
+	}
+	line(head)
 	for _, r := range t.rows {
 		line(r)
 	}
