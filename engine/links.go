@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -21,6 +22,7 @@ type links struct {
 	copies          map[peer.ID]tree.Copy // what backup children are sent
 	stage           map[peer.ID]bool      // publishers that this hub has taken
 	place           tree.Status
+	awaits          *atomic.Bool // until the primary's first packet
 }
 
 // feeds reports whether media from the peer is taken.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -150,16 +151,15 @@ func (r *Room) setFeedsLoop(primary, backup peer.ID) {
 		return
 	}
 	now := time.Now()
-	previous, until := l.primary, now.Add(farewell)
+	previous, until := l.primary, now.Add(farewell) // the router tells it when the new one feeds
 	if l.primary == "" {
-		previous, until = l.previous, l.previousUntil
-	}
-	if primary != "" && until.After(now.Add(lastOnes)) {
-		until = now.Add(lastOnes)
+		previous, until = l.previous, now.Add(min(lastOnes, l.previousUntil.Sub(now)))
 	}
 	dropped := l.previous
 	r.relinkLoop(func(l *links) {
 		l.previous, l.previousUntil, l.primary, l.backup = previous, until, primary, backup
+		l.awaits = new(atomic.Bool)
+		l.awaits.Store(true)
 	})
 	if dropped != "" && dropped != previous {
 		r.tell(func() { r.releaseFormerLoop(dropped) })

@@ -37,6 +37,8 @@ func describeInput(in tree.Input) string {
 		return "hop down " + peerName(in.Peer)
 	case tree.Unreachable:
 		return "unreachable " + peerName(in.Peer)
+	case tree.Fed:
+		return "fed by " + peerName(in.Peer)
 	case tree.Back:
 		return "back " + peerName(in.Peer)
 	case tree.Distrust:

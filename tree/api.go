@@ -145,6 +145,8 @@ type (
 		Peer ID
 		At   time.Time
 	}
+	// Fed says that the first media of a parent has come since SetFeeds named it as Primary. A parent that was left for it is told then.
+	Fed struct{ Peer ID }
 	// Broken says that the operating system of a peer has ended a connection that lives as long as its process: it has crashed,
 	// most likely. Of a parent that is a suspicion, to be acted on as on silence; a backup is given up; a child is taken off unless it
 	// is heard again soon.
@@ -181,6 +183,7 @@ func (HopUp) input()         {}
 func (HopDown) input()       {}
 func (Pulse) input()         {}
 func (Alive) input()         {}
+func (Fed) input()           {}
 func (Broken) input()        {}
 func (Back) input()          {}
 func (Distrust) input()      {}

@@ -50,6 +50,9 @@ func (r *Router) distrust(in Distrust) {
 	if r.backup != nil && r.backup.peer == peer {
 		r.dropBackup(LeaveDistrust)
 	}
+	if r.isFormer(peer) {
+		r.depart()
+	}
 	if r.parent == nil || r.parent.peer != peer {
 		return
 	}

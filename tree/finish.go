@@ -49,6 +49,9 @@ func (r *Router) tellChildren() {
 	if r.backup != nil {
 		now.backup = r.backup.peer
 	}
+	if r.former != nil {
+		now.former = r.former.peer
+	}
 	opening := r.opening()
 	if r.tally().told == now && !opening && !r.said.opening {
 		return
@@ -131,7 +134,7 @@ func (r *Router) closeHops() {
 			need = slices.Insert(need, i, id)
 		}
 	}
-	for _, l := range []*link{r.parent, r.backup} {
+	for _, l := range []*link{r.parent, r.backup, r.former} {
 		if l != nil {
 			add(l.peer)
 		}

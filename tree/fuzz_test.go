@@ -127,7 +127,7 @@ func (s *source) input(r *Router, now time.Time) Input {
 	case 11:
 		return Candidates{List: s.cands(), Advert: s.n(2) > 0}
 	case 12:
-		return []Input{SetSlots{s.n(6) - 1}, SetAddrs{make([][]byte, 9)}, Distrust{Peer: p}, SetAudioShare{float64(s.n(256)-20) / 100}, Broken{p}, Back{p}, Distrust{Peer: p, Late: true}}[s.n(7)]
+		return []Input{SetSlots{s.n(6) - 1}, SetAddrs{make([][]byte, 9)}, Distrust{Peer: p}, SetAudioShare{float64(s.n(256)-20) / 100}, Broken{p}, Back{p}, Distrust{Peer: p, Late: true}, Fed{p}}[s.n(8)]
 	case 13:
 		return []Input{Start{}, Start{true}, Promote{}, Demote{}, Leave{}}[s.n(5)]
 	}
@@ -182,6 +182,9 @@ func checkRouter(t *testing.T, r *Router, slots int) {
 	}
 	if st.Origin && (st.Parent != "" || st.Backup != "") {
 		t.Fatalf("the origin has a parent: %s", dump(r))
+	}
+	if f := r.former; f != nil && (st.Origin || f.peer == st.Parent || f.peer == st.Backup || f.peer == r.cfg.Self || r.now.After(r.formerUntil)) {
+		t.Fatalf("former parent %q, parent %q, backup %q", f.peer, st.Parent, st.Backup)
 	}
 	for _, c := range st.Children {
 		if c.Kind != Backup && c.Peer == st.Parent {

@@ -73,8 +73,12 @@ func (r *Router) takeParent(s *search, l *link) {
 		}
 		r.cancel(sp)
 	}
-	if old != nil && old.peer != l.peer {
+	switch {
+	case old == nil || old.peer == l.peer:
+	case old.suspect || old.path == nil:
 		r.send(old.peer, &MsgLeave{Reason: LeaveMoved})
+	default:
+		r.part(old)
 	}
 	r.updatePath()
 	r.recheckBackup()
@@ -92,6 +96,9 @@ func (r *Router) takeParent(s *search, l *link) {
 func (r *Router) lose(reason string, prefer []ID) {
 	p := r.parent
 	r.parent = nil
+	if r.goBack() {
+		return
+	}
 	r.updatePath()
 	r.repair(reason, p.peer, prefer)
 }
@@ -199,6 +206,9 @@ func (r *Router) recvPulse(p Pulse) {
 	if c != nil && c.confirmed && p.Depth != len(r.path) && c.kind != Backup && r.now.Sub(c.pathAt) >= r.cfg.AdvertGap {
 		r.sendPath(c, namedAgain)
 	}
+	if r.isFormer(p.From) {
+		r.former.pulse, r.former.pulseAt = p, r.now
+	}
 	l := r.parent
 	if l == nil || l.peer != p.From {
 		return
@@ -271,6 +281,10 @@ func (r *Router) recvPath(from ID, m *MsgPath) {
 		if m.PathSeq >= r.backup.seq {
 			r.backup.path, r.backup.seq, r.backup.delay = path, m.PathSeq, clampDelay(m.Delay)
 			r.recheckBackup()
+		}
+	case r.isFormer(from):
+		if m.PathSeq >= r.former.seq {
+			r.former.path, r.former.seq, r.former.delay = path, m.PathSeq, clampDelay(m.Delay)
 		}
 	default:
 		if s, _ := r.attemptAt(from); s == nil {

@@ -46,6 +46,8 @@ type Router struct {
 
 	// The place.
 	parent, backup *link
+	former         *link // the parent before, which sends until the new one does; nil else
+	formerUntil    time.Time
 	path           []ID   // origin first, self last; nil while there is no place. Never changed in place
 	pathSeq        uint64 // grows with each change of path
 	seek           *search
@@ -223,6 +225,8 @@ func (r *Router) handle(in Input) {
 		r.recvPulse(in)
 	case Alive:
 		r.heardFrom(in.Peer, in.At, true)
+	case Fed:
+		r.fedBy(in.Peer)
 	case Broken:
 		r.broken(in.Peer)
 	case HopDown:
@@ -270,6 +274,7 @@ func (r *Router) promote() {
 	}
 	r.cancel(r.seek)
 	r.cancel(r.spareSeek)
+	r.depart()
 	for _, l := range []*link{r.parent, r.backup} {
 		if l != nil {
 			r.send(l.peer, &MsgLeave{Reason: LeaveMoved})
@@ -303,6 +308,7 @@ func (r *Router) leave(heir Candidate) {
 		r.dropBackup(LeaveGoodbye)
 	}
 	r.cancel(r.seek)
+	r.depart()
 	if r.parent != nil {
 		r.send(r.parent.peer, &MsgLeave{Reason: LeaveGoodbye})
 	}
@@ -365,6 +371,9 @@ func (r *Router) recvLeave(from ID, m *MsgLeave) {
 	if b := r.backup; b != nil && b.peer == from && m.Reason != LeaveDisplaced {
 		r.dropBackup("")
 	}
+	if r.isFormer(from) && m.Reason != LeaveDisplaced {
+		r.former = nil
+	}
 	p := r.parent
 	if p == nil || p.peer != from {
 		return
@@ -391,6 +400,9 @@ func (r *Router) hopDown(peer ID) {
 	}
 	if r.backup != nil && r.backup.peer == peer {
 		r.dropBackup("")
+	}
+	if r.isFormer(peer) {
+		r.depart()
 	}
 	if r.parent != nil && r.parent.peer == peer {
 		r.cache.failed(r.at, peer)

@@ -202,6 +202,8 @@ func (s *script) input(f []string) Input {
 		return HopDown{peer}
 	case "unreachable":
 		return Unreachable{peer}
+	case "fed":
+		return Fed{peer}
 	case "broken":
 		return Broken{peer}
 	case "alive":

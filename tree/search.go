@@ -405,7 +405,7 @@ func (r *Router) barred(s *search, id ID) bool {
 			return true
 		}
 	}
-	if r.parent != nil && r.parent.peer == id {
+	if r.parent != nil && r.parent.peer == id || r.isFormer(id) {
 		return true
 	}
 	if s.spare() && r.backup != nil && r.backup.peer == id {

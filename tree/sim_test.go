@@ -54,6 +54,7 @@ type simNode struct {
 	placedAt time.Duration
 	born     time.Duration
 	last     ID // parent
+	fedBy    ID // parent whose media has come
 	events   []Event
 	lie      func(to ID, m Message) Message // a liar says this instead; nil is nothing
 	dry      bool                           // takes children, pulses as if it fed them, and feeds nobody
@@ -221,13 +222,23 @@ func (s *sim) apply(n *simNode, acts []Action) {
 				s.cut(n, m)
 			}
 		case SetFeeds:
+			news := a.Primary != n.feeds.Primary
 			n.feeds = a
+			if news {
+				n.fedBy = ""
+			}
+			if p := s.byID[a.Primary]; p != nil && news {
+				s.firstMedia(n, p)
+			}
 		case SetChildren:
 			n.children = a.Children
 			for _, c := range a.Children {
 				if m := s.byID[c.Peer]; s.hops[key(n.i, m.i)] != nil {
 					*s.hops[key(n.i, m.i)].side(n.i, m.i) = false
 				}
+			}
+			for _, c := range a.Children {
+				s.firstMedia(s.byID[c.Peer], n)
 			}
 			s.checkSlots(n)
 		case Advertise:
@@ -249,6 +260,19 @@ func (s *sim) apply(n *simNode, acts []Action) {
 			}
 		}
 	}
+}
+
+// firstMedia tells a child once when the first media of its parent comes, if it is sent any.
+func (s *sim) firstMedia(c, p *simNode) {
+	if c.feeds.Primary != p.id || c.fedBy == p.id || !slices.ContainsFunc(p.children, func(o Child) bool { return o.Peer == c.id && o.Kind != Backup }) {
+		return
+	}
+	c.fedBy = p.id
+	s.after(s.latency(c.i, p.i), func() {
+		if p.alive && c.feeds.Primary == p.id {
+			s.step(c, Fed{p.id})
+		}
+	})
 }
 
 func (s *sim) sendMsg(n *simNode, a Send) {

@@ -26,10 +26,10 @@ type settled struct {
 
 // told is what, besides the children, the end of a Step says.
 type told struct {
-	done           bool
-	path           uint64
-	depth          int
-	parent, backup ID
+	done                   bool
+	path                   uint64
+	depth                  int
+	parent, backup, former ID
 }
 
 // changed forgets the tally. Everything that changes what is in it calls it.

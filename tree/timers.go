@@ -26,6 +26,7 @@ func (r *Router) timers(tick bool) {
 	} else if !r.origin && r.seek == nil {
 		r.seek = &search{kind: Orphan, reason: ReasonRepair, urgent: true, width: 1}
 	}
+	r.formerTimer()
 	r.backupTimers()
 	r.childTimers()
 }
@@ -116,6 +117,9 @@ func (r *Router) broken(peer ID) {
 		r.cache.failed(r.at, peer)
 		r.dropBackup(LeaveMoved)
 	}
+	if r.isFormer(peer) {
+		r.depart()
+	}
 	if p := r.parent; p != nil && p.peer == peer && !p.suspect {
 		p.alive, p.ended = earlier(p.alive, r.now.Add(-r.cfg.PulseSilence)), r.now
 		r.suspect(p)
@@ -145,6 +149,9 @@ func (r *Router) NextDeadline() (time.Time, bool) {
 				d.at(r.improveAt)
 			}
 		}
+	}
+	if r.former != nil {
+		d.at(r.formerUntil)
 	}
 	if b := r.backup; b != nil {
 		d.at(b.alive.Add(c.BackupSilence))

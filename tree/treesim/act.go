@@ -27,6 +27,7 @@ func (s *Sim) act(n int32, a tree.Action, do *followUp) {
 		if primary != p.primary {
 			do.moved = true
 			p.previous = p.primary
+			p.untold = true
 		}
 		p.feeds, p.primary, p.backup = a, primary, s.index(a.Backup)
 		s.log.action('f', n, p.primary, uint64(p.backup))

@@ -207,6 +207,10 @@ func (s *Sim) setLive(n, why int32) {
 	var is streams
 	k := p.in[:0]
 	for _, f := range p.in {
+		if p.untold && f.peer == p.primary && f.has != 0 {
+			p.untold = false
+			s.after(0, payload{kind: evFed, a: n, b: f.peer})
+		}
 		if f.has == 0 && f.peer != p.primary && f.peer != p.backup {
 			continue
 		}

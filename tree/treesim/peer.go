@@ -39,6 +39,7 @@ type peer struct {
 	primary  int32 // of feeds; -1 is nobody
 	backup   int32
 	previous int32
+	untold   bool // its router does not know yet that media comes from primary
 	children []tree.Child
 	hops     []hop
 	contacts [contacts]int32 // whom messages went to or came from lately, plus 1

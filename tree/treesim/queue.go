@@ -19,6 +19,7 @@ const (
 	evOpen                // the hop that a opens to b is set up
 	evHopUp               // a learns that its hop to b is there already
 	evHopDown             // a learns that its hop to b (incarnation x) is gone
+	evFed                 // the first media of parent b has come to a
 	evFeed                // a gets streams x from b from now on, after cause y; z: order
 	evPulses              // a says what has changed to those it has hops to
 	evPulse               // a hears a pulse from b; x, y: what it says, z: when the media that it tells of was new

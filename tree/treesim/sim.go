@@ -195,6 +195,8 @@ func (s *Sim) do(p *payload) {
 		}
 	case evHopDown:
 		s.hopDown(p)
+	case evFed:
+		s.step(p.a, tree.Fed{Peer: s.peers[p.b].id})
 	case evFeed:
 		s.fed(p)
 	case evPulses:
