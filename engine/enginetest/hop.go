@@ -137,7 +137,7 @@ func (h *hop) send(f frame) {
 	if h.owner.reach(h.to) == nil || h.owner.net.lose() {
 		return
 	}
-	f.at = time.Now().Add(h.owner.net.Delay)
+	f.at = time.Now().Add(h.owner.net.way(h.owner.id, h.to))
 	select {
 	case h.other.in <- f:
 	default:

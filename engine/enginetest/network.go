@@ -24,6 +24,8 @@ type Network struct {
 
 	// Delay is the one-way delay of everything; set it before the first peer.
 	Delay time.Duration
+	// Farther, where set, is how much longer packets and messages take from one peer to another. Any goroutine may call it.
+	Farther func(from, to peer.ID) time.Duration
 	// LateUp is how much later than the dialer the other side hears that a hop is up; set it before the first peer.
 	LateUp time.Duration
 	// Tamper, where set, may change or drop (nil) each origin packet on a hop. Calls come one at a time.
@@ -45,6 +47,14 @@ type Network struct {
 // NewNetwork returns a network whose losses follow from the seed.
 func NewNetwork(seed uint64) *Network {
 	return &Network{rng: rand.New(rand.NewPCG(seed, 1)), peers: make(map[peer.ID]*Peer), cut: make(map[peer.ID]bool), parted: make(map[[2]peer.ID]bool), severed: make(map[[2]peer.ID]bool)}
+}
+
+// way is the one-way delay between two peers.
+func (n *Network) way(from, to peer.ID) time.Duration {
+	if n.Farther == nil {
+		return n.Delay
+	}
+	return n.Delay + n.Farther(from, to)
 }
 
 // Peer is an engine with its surroundings.
@@ -217,7 +227,7 @@ func (c *control) Connected() []peer.ID {
 }
 
 func (c *control) Send(ctx context.Context, to peer.ID, msg []byte) error {
-	if err := wait(ctx, c.net.Delay); err != nil {
+	if err := wait(ctx, c.net.way(c.id, to)); err != nil {
 		return err
 	}
 	o := c.peer().reach(to)
@@ -229,7 +239,7 @@ func (c *control) Send(ctx context.Context, to peer.ID, msg []byte) error {
 }
 
 func (c *control) Request(ctx context.Context, to peer.ID, msg []byte) ([]byte, error) {
-	if err := wait(ctx, c.net.Delay); err != nil {
+	if err := wait(ctx, c.net.way(c.id, to)); err != nil {
 		return nil, err
 	}
 	o := c.peer().reach(to)
@@ -241,7 +251,7 @@ func (c *control) Request(ctx context.Context, to peer.ID, msg []byte) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
-	return answer, wait(ctx, c.net.Delay)
+	return answer, wait(ctx, c.net.way(c.id, to))
 }
 
 func (c *control) Join(topic string) error {
