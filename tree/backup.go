@@ -1,5 +1,7 @@
 package tree
 
+import "slices"
+
 // The backup is a second parent whose hop is open and idle, and whose path shares no peer with this one's, so that what breaks the
 // one spares the other. It is looked for once a place has settled, checked whenever a path changes, and replaced
 // when a better one may be had.
@@ -75,5 +77,16 @@ func (r *Router) improves(quality int, spare uint32) bool {
 func (r *Router) backupTimers() {
 	if r.wantBackup() && !r.now.Before(r.spareAt) {
 		r.spareSeek = &search{kind: Backup, reason: ReasonOptimize, width: 1}
+	}
+}
+
+// askBackup asks the backup, which has a place again, for one.
+func (r *Router) askBackup() {
+	b, s := r.backup, r.seek
+	if b == nil || b.path == nil || s == nil || s.kind != Orphan || !s.urgent || s.attempt(b.peer) >= 0 || slices.Contains(s.avoid, b.peer) {
+		return
+	}
+	if _, up := r.hops[b.peer]; up && r.fits(s, b.peer, b.path) {
+		r.join(s, b.peer, 0)
 	}
 }

@@ -116,6 +116,9 @@ func (r *Router) recvProbe(from ID, m *MsgProbe) {
 			a.Reserve = 1
 		}
 	}
+	if r.spares(r.subtree(from, m.Below)) {
+		a.Free, a.Reserve = 0, 0
+	}
 	if names := named(m.Terse, a.Free); names > 0 {
 		of := asking{peer: from, coord: m.Coord.Clamp(), slots: m.Slots}
 		if a.Candidates = r.candidates(of, names); a.Free == 0 && len(a.Candidates) == 0 {
@@ -218,11 +221,15 @@ func (r *Router) place(from ID, c *child, m *MsgJoin) (kind ChildKind, victim ID
 	if m.Kind == Backup {
 		return Backup, "", c != nil && c.shown() || !r.crowded(c)
 	}
+	lost := r.origin && r.headless(m)
+	if r.spares(r.subtree(from, m.Below)) {
+		return 0, "", false
+	}
 	room := r.room(c)
 	if r.used(Ordinary, c) < r.offered() && room > 0 {
 		return Ordinary, "", true
 	}
-	orphan := m.Kind == Orphan && (!r.headed || r.headless(m))
+	orphan := m.Kind == Orphan && (!r.headed || lost)
 	if orphan && room > 0 {
 		return Orphan, "", true
 	}

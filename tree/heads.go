@@ -77,11 +77,26 @@ const headLostFor = 5 * time.Second
 // headless tells whether an orphan says that it has lost one of the heads, which this peer may not know to be dead yet, or another said
 // so a moment ago: what breaks a head may break others below it at once, and below the heads there is no room for all then.
 func (r *Router) headless(m *MsgJoin) bool {
-	if slices.ContainsFunc(clampIDs(m.Avoid), func(id ID) bool { return r.child(id) != nil }) {
+	if m.Kind == Orphan && slices.ContainsFunc(clampIDs(m.Avoid), func(id ID) bool { return r.child(id) != nil }) {
+		if !r.helpsOut() {
+			r.lostBelow = r.below()
+		}
 		r.headLost = r.now
 	}
-	return !r.headLost.IsZero() && r.now.Sub(r.headLost) < headLostFor
+	return r.helpsOut()
 }
+
+// helpsOut tells whether an orphan said a moment ago that a head is lost.
+func (r *Router) helpsOut() bool { return !r.headLost.IsZero() && r.now.Sub(r.headLost) < headLostFor }
+
+// spares tells whether the origin keeps its places from one with so many below: while a head is lost they are for those with
+// the most, each of whom brings back a part of the room, and who has few finds a place below these.
+func (r *Router) spares(below int) bool {
+	return r.origin && r.helpsOut() && below < r.lostBelow/(shareOfLost*(r.slots+r.cfg.reserve(r.slots)))
+}
+
+// shareOfLost is which part of an equal share of those below the origin is enough.
+const shareOfLost = 8
 
 // branchBelow is the branch of a child of this peer, and of all below it.
 func (r *Router) branchBelow(c ID) uint32 {

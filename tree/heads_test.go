@@ -75,3 +75,44 @@ func TestHeadsAreReplaced(t *testing.T) {
 	}
 	s.check()
 }
+
+// While a head is lost the origin's places are for those with many below them; who has fewer gives way, one after the other without a pause.
+func TestPlacesOfALostHead(t *testing.T) {
+	c := DefaultConfig("o")
+	c.Slots, c.Reserve, c.ChildSilence = 7, 2, time.Hour
+	o := &orphanage{Router: New(c), now: simStart, below: map[ID]uint32{}, sent: map[ID]int{}}
+	o.step(Start{Origin: true})
+	for _, id := range []ID{"red", "blue"} {
+		o.join(id, Ordinary, 9, 360)
+		o.step(Pulse{From: id, Depth: 1, Below: 360, FreeBelow: 50})
+	}
+	orphan := func(id ID, below uint32) (got bool) {
+		o.nonce++
+		for _, a := range o.step(Recv{id, &MsgJoin{Nonce: o.nonce, Kind: Orphan, Below: below, Avoid: []ID{"red"}}}) {
+			if s, ok := a.(Send); ok && s.To == id {
+				_, got = s.Msg.(*MsgAccept)
+			}
+		}
+		if got {
+			o.step(Recv{id, &MsgConfirm{o.nonce}})
+			o.step(Pulse{From: id, Depth: 1, Below: int(below)})
+		}
+		return got
+	}
+	for below, want := range map[uint32]bool{0: false, 3: false, 9: false, 10: true, 60: true} {
+		if id := ID(rune('A' + below)); orphan(id, below) != want {
+			t.Errorf("an orphan with %d of 720 below it has a place: %v", below, !want)
+		}
+	}
+	for i := range 5 {
+		orphan(ID(rune('a'+i)), 20)
+	}
+	for i := range 3 { // at once, although each takes another's place
+		if id := ID(rune('r' + i)); !orphan(id, 200) {
+			t.Errorf("%s is refused with 200 below it", id)
+		}
+	}
+	if fed := o.used(Ordinary, nil) + o.used(Orphan, nil); fed > 9 {
+		t.Errorf("%d are fed", fed)
+	}
+}

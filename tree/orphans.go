@@ -39,7 +39,7 @@ func (r *Router) smaller(c *child, below int) *child {
 			v = o
 		}
 	}
-	if v == nil || below < 2*v.below+2 || v.confirmed && !r.displacedAt.IsZero() && r.now.Sub(r.displacedAt) < r.cfg.DisplaceGap {
+	if v == nil || below < 2*v.below+2 || v.confirmed && !r.helpsOut() && !r.displacedAt.IsZero() && r.now.Sub(r.displacedAt) < r.cfg.DisplaceGap {
 		return nil
 	}
 	return v

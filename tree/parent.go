@@ -281,6 +281,7 @@ func (r *Router) recvPath(from ID, m *MsgPath) {
 		if m.PathSeq >= r.backup.seq {
 			r.backup.path, r.backup.seq, r.backup.delay = path, m.PathSeq, clampDelay(m.Delay)
 			r.recheckBackup()
+			r.askBackup()
 		}
 	case r.isFormer(from):
 		if m.PathSeq >= r.former.seq {

@@ -68,6 +68,7 @@ type Router struct {
 	headedAt    time.Time
 	headRetry   time.Time // it does not turn to heads before
 	headLost    time.Time // when an orphan said last that one of them is
+	lostBelow   int       // how many were below this peer then
 	headTries   int       // times that it had to turn away from them, in a row
 
 	said   said
