@@ -34,6 +34,13 @@ func (r *Router) recvProbeReply(from ID, m *MsgProbeReply) {
 				a.quality = spareQuality(r.cfg.Self, r.parent.peer, r.path, path)
 			}
 			a.cost, a.usable = offer{path, m.Free, m.Reserve, rtt, clampDelay(m.Delay), m.Crowded}.cost(s.kind, r.slots, a.quality)
+			if !s.settle.IsZero() && m.Reserve > 0 {
+				a.reserve, _ = offer{path, 0, m.Reserve, rtt, clampDelay(m.Delay), m.Crowded}.cost(Orphan, r.slots, 0)
+			}
+			if e := r.cache.find(from); e != nil && r.at < e.walled && !s.spare() {
+				a.cost += blindCost
+				a.reserve = 0
+			}
 			if s.look && !better(a.cost, r.cost()) {
 				a.usable = false
 			}
@@ -129,8 +136,8 @@ func (r *Router) recvAccept(from ID, m *MsgAccept) {
 		r.fail(s, i, LeaveLoop)
 		return
 	}
-	if a.rtt == 0 {
-		a.rtt = r.now.Sub(a.sent)
+	if rtt := r.now.Sub(a.sent); a.rtt == 0 || rtt < a.rtt {
+		a.rtt = rtt // the probe may have had to wait for a connection
 	}
 	a.accepted = &MsgAccept{Nonce: m.Nonce, Kind: m.Kind, Path: path, PathSeq: m.PathSeq, Delay: m.Delay, Copy: m.Copy.clamp()}
 	if _, up := r.hops[from]; up {
@@ -205,6 +212,10 @@ func (r *Router) unreachable(peer ID) {
 			s.asks[i].waiting = false
 		}
 		if i := s.attempt(peer); i >= 0 {
+			if s.attempts[i].accepted != nil {
+				s.walls++
+				r.cache.unhopped(r.at, peer)
+			}
 			r.fail(s, i, LeaveMoved)
 		}
 	}

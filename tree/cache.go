@@ -19,6 +19,7 @@ type entry struct {
 	failures int           // in a row
 	retry    instant       // not asked before, unless there is nobody else
 	crowded  instant       // until then it is not asked for a better backup
+	walled   instant       // until then it is not asked for a hop, unless there is nobody else
 }
 
 // instant is a time in nanoseconds since a router's first Step; 0 is none. There are thousands of them in the caches of a simulated
@@ -127,6 +128,17 @@ func (c *cache) failed(now instant, id ID) {
 	}
 }
 
+// walledFor is how long a peer comes last with which no hop came up. What stands between two peers behind translators stays: nearly all
+// of the hops that can be had come up at the first try.
+const walledFor = 2 * time.Minute
+
+// unhopped notes that a peer answers and that no hop to it came up. Others may be told of it all the same.
+func (c *cache) unhopped(now instant, id ID) {
+	if e := c.find(id); e != nil {
+		e.walled = now.add(walledFor)
+	}
+}
+
 // answered notes that it did.
 func (c *cache) answered(id ID) {
 	if e := c.find(id); e != nil {
@@ -232,6 +244,9 @@ func (c *cache) order(now instant, rng *rand.Rand, a asker, n int, skip func(*en
 		v += time.Duration((rng.Float64() - 0.5) * 0.2 * float64(v))
 		if now < e.retry {
 			v += time.Hour + e.retry.sub(now)
+		}
+		if now < e.walled {
+			v += time.Hour
 		}
 		out.add(pick{entry: e, v: v}, n)
 	}

@@ -23,13 +23,14 @@ const (
 
 type search struct {
 	kind   ChildKind
-	reason string // for ParentChanged
-	urgent bool   // there is no path: go on until one is found
-	look   bool   // only for what is better by far (better)
-	direct bool   // the backup and the best candidates were asked without a probe
-	width  int    // attempts at a time
-	prefer []ID   // to be asked first, in this order
-	avoid  []ID   // must not be in the new parent's path; dropped after the first round
+	reason string    // for ParentChanged
+	urgent bool      // there is no path: go on until one is found
+	look   bool      // only for what is better by far (better)
+	direct bool      // the backup and the best candidates were asked without a probe
+	settle time.Time // when a newcomer takes a place on a reserve as well; zero for others, and afterwards
+	width  int       // attempts at a time
+	prefer []ID      // to be asked first, in this order
+	avoid  []ID      // must not be in the new parent's path; dropped after the first round
 
 	asks     []ask
 	attempts []attempt
@@ -37,6 +38,7 @@ type search struct {
 	window   time.Time // when the best answer so far is taken; zero before the first
 	retryAt  time.Time // zero while a round runs
 	rounds   int       // failed
+	walls    int       // hops that did not come up
 	joins    int       // sent
 }
 
@@ -51,6 +53,7 @@ type ask struct {
 	waiting  bool
 	usable   bool
 	cost     time.Duration
+	reserve  time.Duration // cost of a place on its reserve; 0: there is none, or it counts already
 	quality  int
 }
 
@@ -142,13 +145,16 @@ func (r *Router) advance(s *search) {
 		return
 	}
 	r.expire(s)
+	if !s.settle.IsZero() && !r.now.Before(s.settle) && r.roomElsewhere() {
+		s.settleFor()
+	}
 	if !s.retryAt.IsZero() {
 		if r.now.Before(s.retryAt) {
 			return
 		}
 		s.retryAt, s.asks, s.window, s.second = time.Time{}, nil, time.Time{}, false
 	}
-	if !s.direct && s.opening(r.now) {
+	if !s.direct && !s.behindWall(r.now) && s.opening(r.now) {
 		return // it has a place, and the hop is being opened
 	}
 	for s.room(r.now) && !s.spent() && !r.frozen(s) {
@@ -166,7 +172,7 @@ func (r *Router) advance(s *search) {
 		s.asks[i].usable = false
 		r.join(s, s.asks[i].peer, s.asks[i].quality)
 	}
-	if !s.room(r.now) || s.pending(r.now) > 0 && !s.direct {
+	if !s.room(r.now) || s.pending(r.now) > 0 && !s.direct && !s.behindWall(r.now) {
 		return // of those that were asked without a probe one may be dead: it must not keep the others waiting
 	}
 	if !s.spent() && (r.best(s) >= 0 || r.probe(s) > 0 || s.waiting(r.now) > 0) || s.busy(r.now) {
@@ -186,7 +192,12 @@ func (r *Router) expire(s *search) {
 	}
 	for i := len(s.attempts) - 1; i >= 0; i-- {
 		if a := s.attempts[i]; !r.now.Before(a.deadline) {
-			r.cache.failed(r.at, a.peer)
+			if a.accepted != nil {
+				s.walls++
+				r.cache.unhopped(r.at, a.peer)
+			} else {
+				r.cache.failed(r.at, a.peer)
+			}
 			r.fail(s, i, LeaveMoved)
 		}
 	}
@@ -286,7 +297,7 @@ func (r *Router) probeBetter(s *search, cost time.Duration) bool {
 	}
 	for _, id := range s.prefer {
 		e := r.cache.find(id)
-		if e == nil || e.Free == 0 || e.estimate(r.coord.Coord()) >= cost || s.asked(id) >= 0 || r.barred(s, id) || r.hopeless(s, e) {
+		if e == nil || e.Free == 0 || r.at < e.walled || e.estimate(r.coord.Coord()) >= cost || s.asked(id) >= 0 || r.barred(s, id) || r.hopeless(s, e) {
 			continue
 		}
 		if s.waiting(r.now) >= maxProbes || len(s.asks) >= s.maxAsked() {
@@ -303,6 +314,9 @@ func (r *Router) probeBetter(s *search, cost time.Duration) bool {
 
 // ask probes a candidate.
 func (r *Router) ask(s *search, e *entry) {
+	if s.reason == ReasonJoin && s.kind == Ordinary && s.settle.IsZero() {
+		s.settle = r.now.Add(settleAfter)
+	}
 	a := ask{peer: e.Peer, key: keyOf(e.Peer), nonce: r.rng.Uint64(), sent: r.now, estimate: e.estimate(r.coord.Coord()), slow: r.now.Add(answerTime(r.roundTrip(e))), waiting: true}
 	s.asks = append(s.asks, a)
 	m := &MsgProbe{Nonce: a.nonce, Slots: uint32(r.slots), Coord: r.coord.Coord(), Terse: s.spare() || s.look}
@@ -357,7 +371,7 @@ func (r *Router) next(s *search, n int) []*entry {
 	}
 	out := make([]*entry, 0, n)
 	for _, id := range s.prefer {
-		if e := r.cache.find(id); len(out) < n && e != nil && !skip(e, keyOf(id)) {
+		if e := r.cache.find(id); len(out) < n && e != nil && r.at >= e.walled && !skip(e, keyOf(id)) {
 			out = append(out, e)
 		}
 	}

@@ -35,3 +35,35 @@ func TestSearchesDoNotAskTheSame(t *testing.T) {
 		t.Errorf("q is asked for %d places", joins)
 	}
 }
+
+// A peer with which no hop came up comes last in what is asked, though it answers, until walledFor is over; others are told of it all the
+// same.
+func TestWalledComesLast(t *testing.T) {
+	r := New(DefaultConfig("self"))
+	r.Step(simStart, Candidates{List: []Candidate{{Peer: "near", Depth: 1, Free: 9}, {Peer: "far", Depth: 5, Free: 1}}})
+	order := func() (ids []ID) {
+		p := r.cache.order(r.at, r.rng, asker{}, 2, func(*entry, uint64) bool { return false })
+		for _, k := range p.list[:p.n] {
+			ids = append(ids, k.entry.Peer)
+		}
+		return ids
+	}
+	for _, c := range []struct {
+		after time.Duration // since the hop failed
+		first ID
+	}{{-1, "near"}, {0, "far"}, {walledFor - 1, "far"}, {walledFor, "near"}} {
+		if c.after == 0 {
+			r.cache.unhopped(r.at, "near")
+			r.cache.answered("near")
+		}
+		if c.after > 0 {
+			r.Step(simStart.Add(c.after), Tick{})
+		}
+		if got := order(); got[0] != c.first {
+			t.Errorf("%v after its hop failed: asked in the order %v", c.after, got)
+		}
+		if e := r.cache.find("near"); !r.nameable(e, keyOf("near"), nil, &[MaxCandidates]uint64{}) {
+			t.Errorf("%v after its hop failed it is not named to others", c.after)
+		}
+	}
+}

@@ -177,6 +177,9 @@ func (r *Router) searchDeadline(s *search, d *deadline) {
 	if !s.retryAt.IsZero() {
 		d.at(s.retryAt)
 	}
+	if r.now.Before(s.settle) {
+		d.at(s.settle)
+	}
 	for i := range s.attempts {
 		a := &s.attempts[i]
 		d.at(a.deadline)
