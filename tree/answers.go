@@ -33,9 +33,14 @@ func (r *Router) recvProbeReply(from ID, m *MsgProbeReply) {
 			if s.spare() {
 				a.quality = spareQuality(r.cfg.Self, r.parent.peer, r.path, path)
 			}
-			a.cost, a.usable = offer{path, m.Free, m.Reserve, rtt, clampDelay(m.Delay), m.Crowded}.cost(s.kind, r.slots, a.quality)
-			if !s.settle.IsZero() && m.Reserve > 0 {
-				a.reserve, _ = offer{path, 0, m.Reserve, rtt, clampDelay(m.Delay), m.Crowded}.cost(Orphan, r.slots, 0)
+			o := offer{path, m.Free, m.Reserve, rtt, clampDelay(m.Delay), m.Crowded}
+			if s.reason == ReasonJoin && len(path) == 1 {
+				o.reserve = 0 // the origin's is for those who lose a head
+			}
+			a.cost, a.usable = o.cost(s.kind, r.slots, a.quality)
+			if !s.settle.IsZero() && o.reserve > 0 {
+				o.free = 0
+				a.reserve, _ = o.cost(Orphan, r.slots, 0)
 			}
 			if e := r.cache.find(from); e != nil && r.at < e.walled && !s.spare() {
 				a.cost += blindCost
