@@ -17,48 +17,44 @@ func (r *Room) traceLoop(in tree.Input, actions []tree.Action) {
 	if !r.e.log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
-	if s := describeInput(in); s != "" {
-		r.e.log.Debug("tree", "room", r.id, "what", s)
-	}
-	for _, a := range actions {
-		if s := describeAction(a); s != "" {
+	line := func(what any) {
+		if s := describeStep(what); s != "" {
 			r.e.log.Debug("tree", "room", r.id, "what", s)
 		}
 	}
-}
-
-func describeInput(in tree.Input) string {
-	switch in := in.(type) {
-	case tree.Recv:
-		return "from " + peerName(in.From) + " " + describeMessage(in.Msg)
-	case tree.HopUp:
-		return "hop up " + peerName(in.Peer)
-	case tree.HopDown:
-		return "hop down " + peerName(in.Peer)
-	case tree.Unreachable:
-		return "unreachable " + peerName(in.Peer)
-	case tree.Fed:
-		return "fed by " + peerName(in.Peer)
-	case tree.Back:
-		return "back " + peerName(in.Peer)
-	case tree.Distrust:
-		return "distrust " + peerName(in.Peer) + ": " + in.Reason
+	line(in)
+	for _, a := range actions {
+		line(a)
 	}
-	return ""
 }
 
-func describeAction(a tree.Action) string {
-	switch a := a.(type) {
+// describeStep is one line for an input or an action of the router, empty for one that says too little or comes too often.
+func describeStep(what any) string {
+	switch x := what.(type) {
+	case tree.Recv:
+		return "from " + peerName(x.From) + " " + describeMessage(x.Msg)
+	case tree.HopUp:
+		return "hop up " + peerName(x.Peer)
+	case tree.HopDown:
+		return "hop down " + peerName(x.Peer)
+	case tree.Unreachable:
+		return "unreachable " + peerName(x.Peer)
+	case tree.Fed:
+		return "fed by " + peerName(x.Peer)
+	case tree.Back:
+		return "back " + peerName(x.Peer)
+	case tree.Distrust:
+		return "distrust " + peerName(x.Peer) + ": " + x.Reason
 	case tree.Send:
-		return "to " + peerName(a.To) + " " + describeMessage(a.Msg)
+		return "to " + peerName(x.To) + " " + describeMessage(x.Msg)
 	case tree.OpenHop:
-		return "open hop " + peerName(a.To)
+		return "open hop " + peerName(x.To)
 	case tree.CloseHop:
-		return "close hop " + peerName(a.To)
+		return "close hop " + peerName(x.To)
 	case tree.SetFeeds:
-		return "feeds " + peerName(a.Primary) + " backup " + peerName(a.Backup)
+		return "feeds " + peerName(x.Primary) + " backup " + peerName(x.Backup)
 	case tree.Notify:
-		if p, ok := a.Event.(tree.ParentChanged); ok {
+		if p, ok := x.Event.(tree.ParentChanged); ok {
 			return fmt.Sprintf("parent %s depth %d reason %s", peerName(p.Peer), p.Depth, p.Reason)
 		}
 	}

@@ -22,10 +22,11 @@ type Config struct {
 	Standbys int
 }
 
-// HubConfig returns what a room's hub is elected by: it is replaced within 1.5 to 2.5 s.
+// HubConfig returns what a room's hub is elected by: it is replaced within 1.5 to 2.5 s. Of those who may hold it, who is fit to be a
+// supernode comes first.
 func HubConfig(self ID, seed string) Config {
 	return Config{
-		Self: self, Seed: seed, Lease: 1500 * time.Millisecond, Renew: 300 * time.Millisecond, Stagger: 500 * time.Millisecond,
+		Self: self, Seed: seed, Gates: SupernodeGates(), Lease: 1500 * time.Millisecond, Renew: 300 * time.Millisecond, Stagger: 500 * time.Millisecond,
 		Patience: 5 * time.Second, Standbys: 3,
 	}
 }
@@ -33,7 +34,7 @@ func HubConfig(self ID, seed string) Config {
 // RoleConfig returns what a mixer, or another role that many could carry, is elected by: a lease of 2 s, renewed each 500 ms.
 func RoleConfig(self ID, seed string) Config {
 	return Config{
-		Self: self, Seed: seed, Gates: SupernodeGates(false), Lease: 2 * time.Second, Renew: 500 * time.Millisecond,
+		Self: self, Seed: seed, Gates: SupernodeGates(), Lease: 2 * time.Second, Renew: 500 * time.Millisecond,
 		Stagger: 500 * time.Millisecond, Patience: 5 * time.Second, Standbys: 2,
 	}
 }

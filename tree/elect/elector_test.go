@@ -279,6 +279,32 @@ func TestServedWaits(t *testing.T) {
 	}
 }
 
+// TestFitSuccessors: whoever can be reached, has slots and CPU to spare and has been there for a while is asked first to take the
+// hub's place, and of those who are left somebody is asked all the same.
+func TestFitSuccessors(t *testing.T) {
+	fit := Offer{Slots: 8, Uptime: time.Hour, Reach: Public, CPUFree: 800}
+	for name, change := range map[string]func(*Offer){
+		"busy":        func(o *Offer) { o.CPUFree = 0 },
+		"young":       func(o *Offer) { o.Uptime = time.Minute },
+		"unreachable": func(o *Offer) { o.Reach = Unknown },
+		"few slots":   func(o *Offer) { o.Slots = 2 },
+	} {
+		for k := range 20 { // the order among equals follows from the names
+			e := New(HubConfig("holder", "room"))
+			good, bad := fit, fit
+			good.Peer, bad.Peer = ID(fmt.Sprintf("good%d", k)), ID(fmt.Sprintf("bad%d", k))
+			change(&bad)
+			e.Step(begin, Stand{Ready: true})
+			e.Step(begin, Offered{Offer: bad})
+			e.Step(begin, Offered{Offer: good})
+			e.Step(begin, Take{})
+			if heirs := e.Lease().Successors; !slices.Equal(heirs, []ID{good.Peer, bad.Peer}) {
+				t.Fatalf("%s: successors are %v", name, heirs)
+			}
+		}
+	}
+}
+
 func TestTerms(t *testing.T) {
 	old, young := Term{2, 100, "b"}, Term{2, 200, "a"}
 	for _, c := range []struct {

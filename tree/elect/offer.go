@@ -73,25 +73,14 @@ type Gates struct {
 	Crashes int // at most
 }
 
-// SupernodeGates are those of a supernode. scarce lowers the age that is asked for where a room lacks upload.
-func SupernodeGates(scarce bool) Gates {
-	g := Gates{Reach: Mapped, Slots: 4, Uptime: 10 * time.Minute, CPUFree: 300, Crashes: 1}
-	if scarce {
-		g.Uptime = 5 * time.Minute
-	}
-	return g
+// SupernodeGates are those of a supernode.
+func SupernodeGates() Gates {
+	return Gates{Reach: Mapped, Slots: 4, Uptime: 10 * time.Minute, CPUFree: 300, Crashes: 1}
 }
 
 // Passes reports whether an offer meets the gates.
 func (g Gates) Passes(o Offer) bool {
 	return !o.Constrained && o.Reach >= g.Reach && o.Slots >= g.Slots && o.Uptime >= g.Uptime && o.CPUFree >= g.CPUFree && o.Crashes <= g.Crashes
-}
-
-// Stays is Passes for a peer that was fit a moment ago: half the headroom is enough, so that work does not make it leave.
-func (g Gates) Stays(o Offer) bool {
-	g.CPUFree /= 2
-	g.Slots = min(g.Slots, 1)
-	return g.Passes(o)
 }
 
 // Score says in thousandths how well a peer carries others: twice the binary logarithm of its slots, up to three points for its

@@ -22,7 +22,7 @@ func offers(n int) []Offer {
 
 func TestGates(t *testing.T) {
 	fit := Offer{Peer: "a", Slots: 4, Uptime: 10 * time.Minute, Reach: Mapped, CPUFree: 300, Crashes: 1}
-	g := SupernodeGates(false)
+	g := SupernodeGates()
 	if !g.Passes(fit) {
 		t.Error("the least that is asked for is refused")
 	}
@@ -40,16 +40,6 @@ func TestGates(t *testing.T) {
 		if g.Passes(o) {
 			t.Errorf("%s: passes", name)
 		}
-	}
-	busy := fit
-	busy.CPUFree, busy.Slots = 160, 2
-	if !g.Stays(busy) {
-		t.Error("a supernode at work does not stay one")
-	}
-	young := fit
-	young.Uptime = 5 * time.Minute
-	if g.Passes(young) || !SupernodeGates(true).Passes(young) {
-		t.Error("a scarce room asks for the same age")
 	}
 }
 
@@ -84,15 +74,15 @@ func TestAttested(t *testing.T) {
 
 func TestRankDependsOnTheSetOnly(t *testing.T) {
 	list := offers(40)
-	want := Rank("room/hub", SupernodeGates(false), list, 3)
+	want := Rank("room/hub", SupernodeGates(), list, 3)
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 50 {
 		rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-		if got := Rank("room/hub", SupernodeGates(false), append(list, list[0]), 3); !slices.Equal(got, want) {
+		if got := Rank("room/hub", SupernodeGates(), append(list, list[0]), 3); !slices.Equal(got, want) {
 			t.Fatalf("%v, want %v", got, want)
 		}
 	}
-	if other := Rank("room/mixer", SupernodeGates(false), list, 3); slices.Equal(other, want) {
+	if other := Rank("room/mixer", SupernodeGates(), list, 3); slices.Equal(other, want) {
 		t.Error("two roles have the same list")
 	}
 }
@@ -130,7 +120,7 @@ func TestRankIsWeighted(t *testing.T) {
 
 // Roles are spread over two versions and two networks, and those who are not fit come last.
 func TestRankIsSpread(t *testing.T) {
-	gates := SupernodeGates(false)
+	gates := SupernodeGates()
 	for room := range 200 {
 		list := offers(30)
 		for i := range list {

@@ -41,7 +41,8 @@ function hint() {
   if (place.depth === 0 && place.path.length === 1) {
     if (!self.below) return 'The tree begins here. Nobody else is in it yet.';
     const free = known.reduce((sum, n) => sum + (n.free || 0), 0);
-    return `The tree begins here and has ${self.below + 1} peers on ${Math.max(...known.map((n) => n.depth))} levels, ${free} places free.`;
+    const levels = Math.max(...known.map((n) => n.depth));
+    return `The tree begins here and has ${self.below + 1} peers on ${levels} level${levels === 1 ? '' : 's'} below this one, ${free} place${free === 1 ? '' : 's'} free.`;
   }
   if (!place.parent) return 'This peer is looking for a parent.';
   return `This peer is on level ${place.depth}, fed by ${short(place.parent)}${place.backup ? `, with ${short(place.backup)} as backup` : ''}.`;
