@@ -124,9 +124,16 @@ func (p *printer) event(ev *engine.Event) {
 func describe(ev *engine.Event) string {
 	switch ev.Event {
 	case "joined":
-		return fmt.Sprintf("joined at depth %d, fed by %s", deref(ev.Depth), short(ev.Parent))
+		return "" // the parent comes next
 	case "parent":
-		return fmt.Sprintf("now fed by %s at depth %d (%s)", short(ev.Peer), deref(ev.Depth), ev.Reason)
+		how := fmt.Sprintf("now fed by %s at depth %d (%s)", short(ev.Peer), deref(ev.Depth), ev.Reason)
+		if ev.Reason == "join" {
+			how = fmt.Sprintf("joined at depth %d, fed by %s", deref(ev.Depth), short(ev.Peer))
+		}
+		if ev.Backup != "" {
+			how += ", " + short(ev.Backup) + " stands by"
+		}
+		return how
 	case "stream":
 		if ev.State == "ended" {
 			return ev.Kind + " of " + short(ev.Participant) + " has ended"

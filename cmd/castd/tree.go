@@ -54,6 +54,12 @@ func (a *app) treeCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if width, height := terminalSize(a.out); width > 0 { // it may have changed
+					style.width = width
+					if watch && !all { // all that is drawn again has to be on the screen, with a title, a heading and the cursor
+						style.rows = min(maxTreeRows, max(height-4, 1))
+					}
+				}
 				switch {
 				case a.json:
 					printPlaces(out, &own, nodes)

@@ -92,6 +92,15 @@ func TestDrawTree(t *testing.T) {
 	goldenTree(t, "ascii", drawTree(small, small[0], treeStyle{rows: maxTreeRows, depth: -1, ascii: true}))
 	goldenTree(t, "colour", drawTree(small, small[0], treeStyle{rows: maxTreeRows, depth: -1, colour: true}))
 	goldenTree(t, "depth", drawTree(small, small[0], treeStyle{rows: maxTreeRows, depth: 1}))
+	goldenTree(t, "narrow", drawTree(small, small[0], treeStyle{rows: maxTreeRows, depth: -1, width: 52}))
+	for width := 1; width < 100; width++ {
+		_, table, _ := strings.Cut(drawTree(small, small[0], treeStyle{rows: maxTreeRows, depth: -1, width: width}), "\n")
+		for line := range strings.Lines(table) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > width {
+				t.Fatalf("%d characters where there are %d: %s", n, width, line)
+			}
+		}
+	}
 	goldenTree(t, "alone", drawTree(drawnRoom([]int{-1}, peerName), engine.TreeInfo{Peer: peerName(0)}, usual))
 
 	// Elsewhere than at the origin: the way, this peer, those below it, and for whom it stands by.

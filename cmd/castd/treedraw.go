@@ -17,6 +17,7 @@ const maxTreeRows = 60
 // treeStyle says how a tree is drawn.
 type treeStyle struct {
 	rows   int // at most; 0: any number
+	width  int // of a line, at most; 0: any. What finds no place is left out, the last columns first
 	depth  int // levels below the origin; below 0: any number
 	colour bool
 	ascii  bool
@@ -341,8 +342,23 @@ func (d *treeDrawing) text() string {
 			}
 		}
 	}
+	whole := first
+	for k := range widths {
+		if widths[k] > 0 {
+			whole += 2 + widths[k]
+		}
+	}
+	for k := len(widths) - 1; k >= 0 && d.width > 0 && whole > d.width; k-- {
+		if widths[k] > 0 {
+			whole -= 2 + widths[k]
+			widths[k] = 0
+		}
+	}
 	var b strings.Builder
 	write := func(l treeLine) {
+		if d.width > 0 && first > d.width { // then there are no columns
+			l.lead, l.name = cutLine(l.lead, l.name, d.width)
+		}
 		line := l.lead + d.paint(l.colour, l.name)
 		space := first - utf8.RuneCountInString(l.lead+l.name)
 		for k, c := range l.columns {
@@ -363,6 +379,13 @@ func (d *treeDrawing) text() string {
 		write(l)
 	}
 	return b.String()
+}
+
+// cutLine cuts a line's end off so that what is left takes width characters.
+func cutLine(lead, name string, width int) (string, string) {
+	l, n := []rune(lead), []rune(name)
+	l = l[:min(len(l), width)]
+	return string(l), string(n[:min(len(n), width-len(l))])
 }
 
 func (d *treeDrawing) paint(colour, s string) string {
