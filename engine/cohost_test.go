@@ -3,23 +3,18 @@ package engine_test
 import (
 	"crypto/ed25519"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/castd/castd/engine"
-	"github.com/castd/castd/engine/enginetest"
 	"github.com/castd/castd/engine/wire"
 )
 
 // A co-host keeps the room open when the owner's peer dies, may open it anew while the owner is away, and is one no longer when
 // the owner says so.
 func TestCohost(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		net := enginetest.NewNetwork(80)
-		net.Delay = 15 * time.Millisecond
-		s := newStage(t, net, 3)
+	onStages(t, 80, 1, func(t *testing.T, s *stage) {
 		s.listen(3, 2)
-		bob := addPeer(t, net, "bob", 2)
+		bob := addPeer(t, s.net, "bob", 2)
 		key := bob.User.Public().(ed25519.PublicKey)
 		link, err := s.room.InviteLink(nil, engine.InviteSpec{Cohost: wire.UserKeyText(key)})
 		if err != nil {
@@ -35,7 +30,7 @@ func TestCohost(t *testing.T) {
 		_, err = s.room.InviteLink(nil, engine.InviteSpec{Cohost: "bob"})
 		wantCode(t, "a name instead of a key", err, engine.CodeBadMedia)
 		time.Sleep(5 * time.Second)
-		net.Kill(s.origin)
+		s.net.Kill(s.origin)
 		time.Sleep(4 * time.Second)
 		if path := br.Tree().Path; len(path) != 1 {
 			t.Fatalf("the co-host's path is %v", path)
@@ -51,7 +46,7 @@ func TestCohost(t *testing.T) {
 		}
 
 		// The owner comes back, and is a guest in his own house until the co-host goes. Then he takes his word back.
-		again, err := net.Restart(s.origin, 3)
+		again, err := s.net.Restart(s.origin, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
