@@ -23,7 +23,12 @@
 // wins, and a parent that was silent only for a moment is kept. Its children stay with it meanwhile, and wait: only
 // direct children of a dead peer move. After Config.Patience they look around as well.
 //
-// Whoever sits on a reserve, or was asked to make room, moves make-before-break.
+// A newcomer that finds nobody with a free slot for a while takes a place on a reserve, where it knows of room elsewhere. When the
+// origin has lost a head, its few free places go to the orphans with the most peers below them.
+//
+// Whoever moves though its parent is well, as it sits on a reserve, was asked to make room or has found better, moves
+// make-before-break: the former parent sends on until the first media of the new one has come (Fed), and is who to go back to where the
+// new one is lost before, or sends nothing that the former one has.
 //
 // # Loops
 //
@@ -38,7 +43,7 @@
 // The caller gives each Input to Step with the present time, carries out the Actions in order, and gives Tick at NextDeadline.
 // Before a Tick it tells by Alive when it last heard parent, backup and children. It sends pulses on the hops, with Status.Depth,
 // Status.Repairing and whether the other side is among the children last set that are fed: a parent that says for a second
-// that it does not feed this peer is left. A HopDown is final; where a hop is replaced by a new one it is not given.
+// that it does not feed this peer is left. What a former Primary sends is to be taken until CloseHop. A HopDown is final; where a hop is replaced by a new one it is not given.
 //
 // # Properties
 //
