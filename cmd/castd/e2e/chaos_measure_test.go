@@ -18,7 +18,7 @@ type chaosSample struct {
 	gap    [2]time.Duration    // longest time without a packet of a track, the publisher's own lateness and rhythm taken off
 	quiet  [2]time.Duration    // the same in a time before, in which nothing happened: manifests, and this machine
 	lost   [2]int              // packets that never came
-	delay  [2][2]time.Duration // median by track, before and at the end
+	delay  [2][2]time.Duration // mean by track, before and at the end
 	moved  time.Duration       // by how much they differ, at the worse of the tracks
 	wrong  []string            // what never may be
 }
@@ -64,7 +64,8 @@ func measure(v *viewer, sent *programme, at, end time.Duration) (s chaosSample) 
 		}
 		s.gap[track] = max(s.gap[track], end-all[len(all)-1].at-2*rhythm)
 		if len(before) > 0 && len(after) > 0 {
-			s.delay[track] = [2]time.Duration{percentile(before, 50), percentile(after, 50)}
+			// Of pictures about every other waits for the next one, with which their manifest comes: a median jumps between the two.
+			s.delay[track] = [2]time.Duration{mean(before), mean(after)}
 			s.moved = max(s.moved, (s.delay[track][1] - s.delay[track][0]).Abs())
 		}
 	}
@@ -88,6 +89,13 @@ func of[T any](samples []chaosSample, fits func(chaosSample) bool, figure func(c
 		}
 	}
 	return all
+}
+
+func mean(all []time.Duration) (m time.Duration) {
+	for _, d := range all {
+		m += d
+	}
+	return m / time.Duration(len(all))
 }
 
 func isBelow(s chaosSample) bool  { return s.below }

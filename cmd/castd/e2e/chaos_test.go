@@ -120,22 +120,27 @@ func (c *chaos) series(t *testing.T, f fault, n int) *chaosFigures {
 	return figures
 }
 
-// victim returns an inner peer with measured leaves below it.
+// victim returns an inner peer with measured leaves below it. A leaf that has lost its parent may sit at the origin for a while.
 func (c *chaos) victim(t *testing.T) *faultPeer {
 	t.Helper()
-	var all []*faultPeer
-	for _, l := range c.leaves {
-		for _, p := range c.above(l) {
-			if !slices.Contains(all, p) {
-				all = append(all, p)
+	for range 120 {
+		var all []*faultPeer
+		for _, l := range c.leaves {
+			for _, p := range c.above(l) {
+				if !slices.Contains(all, p) {
+					all = append(all, p)
+				}
 			}
 		}
+		if len(all) > 0 {
+			return all[c.rng.IntN(len(all))]
+		}
+		time.Sleep(500 * time.Millisecond)
+		c.look()
 	}
-	if len(all) == 0 {
-		c.draw()
-		t.Fatal("no inner peer has a leaf below it")
-	}
-	return all[c.rng.IntN(len(all))]
+	c.draw()
+	t.Fatal("no inner peer has a leaf below it")
+	return nil
 }
 
 // event has a fault happen once and returns what the leaves noticed, and how late this process was meanwhile.
