@@ -25,9 +25,10 @@ type child struct {
 	peer   peer.ID
 	hop    Hop
 	queue  *relay.Queue
-	only   func(wire.StreamID) bool // nil: everything; constant
-	part   portion                  // constant
+	only   func(portion, wire.StreamID) bool // says what belongs to a portion; nil: everything
 	feeder *feeder
+
+	part atomic.Int32 // a portion. It changes while packets are under way, and none is left out that belongs to both
 
 	queued atomic.Bool // in the feeder's list
 
@@ -46,12 +47,18 @@ const (
 
 // takes reports whether the child is sent an item that came from a peer.
 func (c *child) takes(it *relay.Item, from peer.ID) bool {
-	return c.peer != from && (c.only == nil || c.only(it.Stream))
+	return c.peer != from && c.has(it.Stream)
 }
 
-// newChild returns a child that f feeds.
-func newChild(f *feeder, hop Hop, only func(wire.StreamID) bool) *child {
+// has reports whether a stream is part of what the child is sent.
+func (c *child) has(id wire.StreamID) bool {
+	return c.only == nil || c.only(portion(c.part.Load()), id)
+}
+
+// newChild returns a child that f feeds with a portion of what there is.
+func newChild(f *feeder, hop Hop, part portion, only func(portion, wire.StreamID) bool) *child {
 	c := &child{peer: hop.Peer(), hop: hop, queue: relay.NewQueue(childQueue), only: only, feeder: f}
+	c.part.Store(int32(part))
 	c.queue.Notify(func(now bool) { f.enqueue(c, now) })
 	f.add()
 	return c

@@ -2,9 +2,13 @@ package engine_test
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/enginetest"
@@ -119,6 +123,85 @@ func TestDualAudio(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A second parent that is to send more, or less, than before goes on with sound meanwhile: at the moment when another peer's need
+// makes it send less, the first parent may be the one that is dead.
+func TestDualAudioGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(64)
+		net.Delay = 10 * time.Millisecond
+		s := newStage(t, net, 2)
+		s.listen(5, 3)
+		pub, err := s.room.Publish(t.Context(), videoSlot(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		var from, to peer.ID
+		sent := make(map[wire.StreamID][]uint64)
+		net.Tamper = func(a, b peer.ID, pkt []byte) []byte {
+			mu.Lock()
+			defer mu.Unlock()
+			if h, _, err := wire.ParseHeader(pkt); err == nil && a == from && b == to && h.Kind != wire.KindVideo {
+				sent[h.Stream] = append(sent[h.Stream], h.Number)
+			}
+			return pkt
+		}
+		stop := make(chan struct{})
+		done := make(chan struct{})
+		go func() { defer close(done); film(pub, stop) }()
+		defer func() { close(stop); <-done }()
+		sendAudio(t, pub, 0, 500)
+		before := map[*listener]uint64{}
+		for _, l := range s.listeners {
+			before[l] = l.doubled()
+		}
+		sendAudio(t, pub, 500, 50)
+		second, child := s.secondParent(func(l *listener) bool { return l.doubled()-before[l] > 45 })
+		mu.Lock()
+		from, to = second.Self(), child.Self()
+		mu.Unlock()
+		wavers := make(chan struct{})
+		go func() {
+			defer close(wavers)
+			for range 4000 {
+				second.room.Waver(child.Self(), 2)
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		sendAudio(t, pub, 550, 200)
+		<-wavers
+		mu.Lock()
+		defer mu.Unlock()
+		if len(sent) != 2 {
+			t.Fatalf("%d streams were sent besides video, want sound and its record", len(sent))
+		}
+		for id, numbers := range sent {
+			slices.Sort(numbers)
+			numbers = slices.Compact(numbers)
+			if most := numbers[len(numbers)-1] - numbers[0] + 1; uint64(len(numbers)) != most || most < 50 {
+				t.Errorf("stream %x: %d of %d packets", id, len(numbers), most)
+			}
+		}
+	})
+}
+
+// secondParent returns a listener that feeds another as its second parent, and that other, which fits.
+func (s *stage) secondParent(fits func(child *listener) bool) (parent, child *listener) {
+	s.t.Helper()
+	for _, child := range s.listeners {
+		for _, parent := range s.listeners {
+			if child.room.Tree().Backup != parent.room.Tree().Peer || parent.room.Tree().Backup == child.room.Tree().Peer {
+				continue // or they are each other's: what comes from a peer is not sent back to it
+			}
+			if fits(child) {
+				return parent, child
+			}
+		}
+	}
+	s.t.Fatal("nobody has a listener for its second parent")
+	return nil, nil
 }
 
 // In a room of sound alone a second one costs a whole slot: where there are only as many as listeners nobody is given one.

@@ -1,8 +1,13 @@
 package engine
 
 import (
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/castd/castd/engine/seal"
 	"github.com/castd/castd/engine/uplink"
+	"github.com/castd/castd/tree"
 )
 
 // WatchSeals has f called with the key, by its salt, and the nonce of each packet that e seals. It is called before e publishes.
@@ -22,3 +27,18 @@ func (r *Room) Stall(until <-chan struct{}) { r.post(func() { <-until }) }
 
 // Bear has the engine carry out a verdict in place of those of its uplink's controller, within a second.
 func (e *Engine) Bear(v uplink.Verdict) { e.forced.Store(&v) }
+
+// Waver has the room send a backup child everything and then sound again, n times.
+func (r *Room) Waver(child peer.ID, n int) {
+	r.post(func() {
+		for k := range 2 * n {
+			list := slices.Clone(r.children)
+			for i := range list {
+				if peer.ID(list[i].Peer) == child {
+					list[i].Copy = []tree.Copy{tree.CopyAll, tree.CopyAudio}[k%2]
+				}
+			}
+			r.setChildrenLoop(list)
+		}
+	})
+}

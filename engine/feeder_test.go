@@ -89,7 +89,7 @@ func newFed(t *testing.T, kind wire.Kind, children int) *fed {
 	for i := range children {
 		h := &tapHop{id: peer.ID(fmt.Sprint("child ", i))}
 		f.hops = append(f.hops, h)
-		list.children = append(list.children, newChild(f.feeder, h, nil))
+		list.children = append(list.children, newChild(f.feeder, h, all, nil))
 	}
 	f.fan.Store(list)
 	t.Cleanup(func() {

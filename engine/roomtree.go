@@ -305,7 +305,7 @@ func (r *Room) feedLoop() {
 	}
 	changed := false
 	for id, c := range r.feeding {
-		if want[id] != c.hop || part(id) != c.part {
+		if want[id] != c.hop {
 			c.close()
 			r.e.totals.closed(c)
 			delete(r.feeding, id)
@@ -314,38 +314,33 @@ func (r *Room) feedLoop() {
 	}
 	var begun []*child
 	for _, id := range sortedKeys(want) {
-		if r.feeding[id] != nil {
+		p := part(id)
+		c := r.feeding[id]
+		switch {
+		case c == nil:
+			c = newChild(r.feeder, want[id], p, r.e.belongs)
+			r.e.totals.open(c)
+			r.feeding[id] = c
+			changed = true
+		case c.part.Swap(int32(p)) == int32(p):
 			continue
 		}
-		only := (func(wire.StreamID) bool)(nil)
-		switch part(id) {
-		case ownOnly:
-			only = r.e.isLocal
-		case audioOnly:
-			only = r.e.isAudio
+		if p == all || p == ownOnly { // else it has all that went before from its parent
+			begun = append(begun, c)
 		}
-		c := newChild(r.feeder, want[id], only)
-		c.part = part(id)
-		r.e.totals.open(c)
-		r.feeding[id] = c
-		begun = append(begun, c)
-	}
-	if !changed && len(begun) == 0 {
-		return
 	}
 	// Who is new is in the fan-out before his backlog is computed: what comes in between reaches him twice rather than never.
-	r.refanLoop()
+	if changed {
+		r.refanLoop()
+	}
 	for _, c := range begun {
-		if c.part == audioOnly || c.part == allAgain {
-			continue // it has all that went before from its parent
-		}
 		r.backlogLoop(c, r.have[c.peer])
 		delete(r.have, c.peer) // it holds for this beginning only
 	}
 }
 
 // portion says which of the room's streams somebody is sent.
-type portion int
+type portion int32
 
 const (
 	all       portion = iota
@@ -354,16 +349,14 @@ const (
 	allAgain          // a backup child that has all of it from its parent too
 )
 
-// isAudio reports whether the stream is one that a second parent sends too.
-func (e *Engine) isAudio(id wire.StreamID) bool {
-	s := (*e.streams.Load())[id]
-	return s != nil && s.kind != wire.KindVideo
-}
-
-// isLocal reports whether the stream is published at this peer.
-func (e *Engine) isLocal(id wire.StreamID) bool {
-	s := (*e.streams.Load())[id]
-	return s != nil && s.local
+// belongs reports whether a stream is part of a portion.
+func (e *Engine) belongs(part portion, id wire.StreamID) bool {
+	switch part {
+	case ownOnly, audioOnly:
+		s := (*e.streams.Load())[id]
+		return s != nil && (part == ownOnly && s.local || part == audioOnly && s.kind != wire.KindVideo)
+	}
+	return true
 }
 
 func (r *Room) refanLoop() {
@@ -399,7 +392,7 @@ func (r *Room) backlogLoop(c *child, have []*wire.StreamMark) {
 		next[wire.StreamID(m.Stream)] = m.Number
 	}
 	for _, s := range *r.all.Load() {
-		if c.only != nil && !c.only(s.id) {
+		if !c.has(s.id) {
 			continue
 		}
 		highest, ok := s.store.Highest()
