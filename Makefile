@@ -9,7 +9,7 @@ TESTFLAGS ?=
 
 # Packages without sockets and processes run under the race detector as well. Those that link libp2p or pion/webrtc are
 # left to `make race`: the detector makes them several times slower.
-PURE := $(wildcard ./tree ./tree/treesim) $(wildcard $(addprefix ./engine/,wire relay seal room uplink container codec store gateway))
+PURE := $(wildcard ./tree ./tree/treesim ./mixer ./mixer/jitter) $(wildcard $(addprefix ./engine/,wire relay seal room uplink container codec store gateway))
 
 # Without libopus or a C compiler castd is built without cgo.
 export CGO_ENABLED ?= $(shell { command -v $${CC:-cc} && pkg-config --exists opus; } >/dev/null 2>&1 && echo 1 || echo 0)

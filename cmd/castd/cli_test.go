@@ -118,6 +118,7 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{"", 0, "castd start --room lobby"},
 		{"version", 0, "castd "},
+		{"version --json", 0, `"opus":"libopus `},
 		{"help tree", 0, "Draws"},
 		{"strat", 2, "castd start"},
 		{"call ann", 2, "no command"},

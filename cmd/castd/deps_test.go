@@ -52,7 +52,7 @@ plugins            : plugins/sdk engine engine/wire
 plugins/recording  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/voicemail  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/pstn       : plugins/sdk mixer/opus
-cmd/castd          : engine engine/bench engine/codec engine/container engine/node engine/store engine/wire plugins tree tree/treesim tree/treesim/picture
+cmd/castd          : engine engine/bench engine/codec engine/container engine/node engine/store engine/wire mixer/opus plugins tree tree/treesim tree/treesim/picture
 examples/broadcast : engine engine/node
 cmd/castd/e2e      :
 `
@@ -72,6 +72,7 @@ var owners = map[string][]string{
 	"github.com/libp2p/go-libp2p/core/host":    {"engine/gossip", "engine/enginetest"},
 	"github.com/libp2p/go-libp2p/core/network": {"engine/gossip", "engine/enginetest"},
 	"github.com/hraban/opus":                   {"mixer/opus"},
+	"github.com/jj11hh/opus":                   {"mixer/opus"},
 	"github.com/hashicorp/go-plugin":           {"plugins", "plugins/sdk"},
 	"github.com/spf13/":                        {"cmd/castd"},
 }

@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/castd/castd/mixer/opus"
 )
 
 // release is the version of a build that no module version says.
@@ -24,7 +26,8 @@ func (a *app) versionCommand() *cobra.Command {
 				Dirty   bool   `json:"modified,omitempty"`
 				OS      string `json:"os"`
 				Arch    string `json:"arch"`
-			}{Version: version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
+				Opus    string `json:"opus"`
+			}{Version: version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Opus: opus.Backend()}
 			v.Commit, v.Dirty = commit()
 			out := &printer{json: a.json, w: a.out}
 			if a.json {
@@ -39,6 +42,7 @@ func (a *app) versionCommand() *cobra.Command {
 				}
 				out.text("commit %s%s\n", v.Commit, changed)
 			}
+			out.text("%s\n", v.Opus)
 			return nil
 		},
 	}
