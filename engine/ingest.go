@@ -76,7 +76,7 @@ func (s *stream) fromHop(from peer.ID, h *wire.Header, pkt []byte, told bool, no
 		}
 		if !told && s.slot.news(m) {
 			if !s.room.takeAnnounce(from, m.Announce, pkt) {
-				s.slot.announced.Store(nil) // it comes again in a second
+				s.slot.announced.Store(nil) // it comes again
 			}
 			return
 		}

@@ -85,7 +85,8 @@ func (p *publication) flush(now time.Time) {
 			}
 		}
 	}
-	if facts || now.Before(p.freshTo) {
+	if now.Sub(p.announcedAt) >= announceEvery || now.Before(p.freshTo) {
+		p.announcedAt = now
 		if err := p.notary.Announce(p.announce); err != nil {
 			p.room.e.log.Error("announce is too large", "err", err)
 		}

@@ -20,10 +20,12 @@ const (
 	// shorter (see vouch); sound alone spends a larger part of its rate on it.
 	manifestEvery      = 80 * time.Millisecond
 	manifestEveryAudio = 100 * time.Millisecond
-	// factsEvery is how often announce and clocks are repeated; freshFor is how long a new announce goes into every manifest,
-	// because nothing of a slot is taken before its announce is known.
-	factsEvery = time.Second
-	freshFor   = time.Second
+	// factsEvery is how often clocks are repeated, and announceEvery the announce, for those to whom it was not told with their place
+	// in the tree; freshFor is how long a new announce goes into every manifest, because nothing of a slot is taken before its announce
+	// is known.
+	factsEvery    = time.Second
+	announceEvery = 4 * time.Second
+	freshFor      = time.Second
 	// announceLife is how long an announce counts; it is signed anew after half of that.
 	announceLife = time.Minute
 	// slotLife is how long a slot waits for its publisher to come back.
@@ -58,6 +60,7 @@ type publication struct {
 	signedAt    time.Time
 	freshTo     time.Time
 	factsAt     time.Time
+	announcedAt time.Time
 	unvouchedAt time.Time // since when a packet has waited for its manifest; zero: none does
 	closedAt    time.Time // slot waits for its publisher; zero while it is open
 	held        *hold     // by the connection that writes, or wrote last

@@ -31,14 +31,14 @@ import (
 
 const (
 	// HashSize is the length of a packet's hash in a manifest, in octets.
-	HashSize = 12
+	HashSize = 10
 
 	farLimit   = 1 << 15
 	aheadLimit = 4096
 	maxHashes  = 8192 // hashes kept for numbers without a packet
 )
 
-// Hash returns what a manifest says of a packet: the first 12 octets of its SHA-256.
+// Hash returns what a manifest says of a packet: the first HashSize octets of its SHA-256.
 func Hash(pkt []byte) [HashSize]byte {
 	sum := sha256.Sum256(pkt)
 	return [HashSize]byte(sum[:])

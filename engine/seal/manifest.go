@@ -62,9 +62,6 @@ func checkManifest(m *wire.Manifest) error {
 	if len(m.Runs) > maxRuns || len(m.Skips) > maxEntries || len(m.Clocks) > maxEntries {
 		return fmt.Errorf("%w: too many entries", ErrManifest)
 	}
-	if len(m.Previous) != 0 && len(m.Previous) != HashSize {
-		return fmt.Errorf("%w: hash of %d octets", ErrManifest, len(m.Previous))
-	}
 	for _, r := range m.Runs {
 		if len(r.Hashes) == 0 || len(r.Hashes)%HashSize != 0 {
 			return fmt.Errorf("%w: run of %d octets", ErrManifest, len(r.Hashes))

@@ -86,24 +86,23 @@ func TestManifestVouchesForWhatWasSent(t *testing.T) {
 	if len(m.Skips) != 2 || m.Skips[0].First != 13 || m.Skips[0].Last != 19 {
 		t.Errorf("skips are %v", m.Skips)
 	}
-	if len(m.Clocks) != 1 || m.Clocks[0].Timestamp != 1000 || string(m.Announce) != "announce" || len(m.Previous) != 0 {
+	if len(m.Clocks) != 1 || m.Clocks[0].Timestamp != 1000 || string(m.Announce) != "announce" {
 		t.Errorf("manifest is %v", m)
 	}
 	n.Add(5, 22, nil)
 	second := n.Build(100)
 	m = verifyAll(t, device, second)[0]
-	if hash := Hash(pkts[0]); !bytes.Equal(m.Previous, hash[:]) || len(m.Announce) != 0 || len(m.Skips) != 0 {
+	if len(m.Announce) != 0 || len(m.Skips) != 0 {
 		t.Errorf("second manifest is %v", m)
 	}
 }
 
-// Whatever is added comes out once, in packets within the bound, each with the hash of the one before.
+// Whatever is added comes out once, in packets within the bound.
 func TestManifestsSplit(t *testing.T) {
 	device := testDevice(1)
 	for seed := range uint64(30) {
 		rnd := rand.New(rand.NewPCG(seed, 2))
 		n := NewNotary(device, testRecord, 0, wire.MaxNumber-1000)
-		var previous []byte
 		for range 4 {
 			want := make(map[[2]uint64]bool)
 			skips, clocks := rnd.IntN(80), rnd.IntN(60)
@@ -127,11 +126,6 @@ func TestManifestsSplit(t *testing.T) {
 				if len(pkts[i])-wire.HeaderSize > MaxManifest && len(m.Announce) < MaxManifest-150 || len(pkts[i]) > wire.MaxPacket {
 					t.Errorf("seed %d: packet %d has %d octets", seed, i, len(pkts[i]))
 				}
-				if !bytes.Equal(m.Previous, previous) {
-					t.Fatalf("seed %d: packet %d does not follow the one before", seed, i)
-				}
-				hash := Hash(pkts[i])
-				previous = hash[:]
 				skips, clocks = skips-len(m.Skips), clocks-len(m.Clocks)
 				for _, r := range m.Runs {
 					for j := range len(r.Hashes) / HashSize {
@@ -192,17 +186,16 @@ func TestVerifyManifestRefuses(t *testing.T) {
 	// A signature does not make nonsense true.
 	hash := make([]byte, HashSize)
 	for name, m := range map[string]*wire.Manifest{
-		"half a hash":   {Runs: []*wire.Run{{Stream: 5, First: 1, Hashes: make([]byte, 18)}}},
+		"half a hash":   {Runs: []*wire.Run{{Stream: 5, First: 1, Hashes: make([]byte, 3*HashSize/2)}}},
 		"empty run":     {Runs: []*wire.Run{{Stream: 5, First: 1}}},
 		"number":        {Runs: []*wire.Run{{Stream: 5, First: wire.MaxNumber + 1, Hashes: hash}}},
-		"end of run":    {Runs: []*wire.Run{{Stream: 5, First: wire.MaxNumber, Hashes: make([]byte, 24)}}},
-		"overflow":      {Runs: []*wire.Run{{Stream: 5, First: ^uint64(0), Hashes: make([]byte, 24)}}},
+		"end of run":    {Runs: []*wire.Run{{Stream: 5, First: wire.MaxNumber, Hashes: make([]byte, 2*HashSize)}}},
+		"overflow":      {Runs: []*wire.Run{{Stream: 5, First: ^uint64(0), Hashes: make([]byte, 2*HashSize)}}},
 		"many runs":     {Runs: repeat(maxRuns+1, &wire.Run{Hashes: hash[:0]})},
 		"skip backward": {Skips: []*wire.Skip{{Stream: 5, First: 3, Last: 2}}},
 		"skip too far":  {Skips: []*wire.Skip{{Stream: 5, First: 3, Last: wire.MaxNumber + 1}}},
 		"many skips":    {Skips: repeat(maxEntries+1, &wire.Skip{})},
 		"many clocks":   {Clocks: repeat(maxEntries+1, &wire.Clock{})},
-		"previous":      {Previous: []byte{1}},
 	} {
 		if _, _, err := VerifyManifest(publicKey(device), signManifest(t, device, m, wire.KindRecord)); !errors.Is(err, ErrManifest) {
 			t.Errorf("%s: %v", name, err)

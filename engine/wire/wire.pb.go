@@ -2617,8 +2617,7 @@ type Manifest struct {
 	Runs          []*Run                 `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
 	Skips         []*Skip                `protobuf:"bytes,2,rep,name=skips,proto3" json:"skips,omitempty"`
 	Clocks        []*Clock               `protobuf:"bytes,3,rep,name=clocks,proto3" json:"clocks,omitempty"`     // once a second
-	Announce      []byte                 `protobuf:"bytes,4,opt,name=announce,proto3" json:"announce,omitempty"` // Envelope of Announce: on change, and once a second
-	Previous      []byte                 `protobuf:"bytes,5,opt,name=previous,proto3" json:"previous,omitempty"` // first 12 octets of SHA-256 of the record packet before (header and payload)
+	Announce      []byte                 `protobuf:"bytes,4,opt,name=announce,proto3" json:"announce,omitempty"` // Envelope of Announce: on change, and every few seconds
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2681,14 +2680,7 @@ func (x *Manifest) GetAnnounce() []byte {
 	return nil
 }
 
-func (x *Manifest) GetPrevious() []byte {
-	if x != nil {
-		return x.Previous
-	}
-	return nil
-}
-
-// Run vouches for consecutive packets of a stream: 12 octets each, of SHA-256 over origin header and sealed payload.
+// Run vouches for consecutive packets of a stream: 10 octets each, of SHA-256 over origin header and sealed payload.
 type Run struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Stream        uint64                 `protobuf:"fixed64,1,opt,name=stream,proto3" json:"stream,omitempty"`
@@ -4424,13 +4416,12 @@ const file_wire_proto_rawDesc = "" +
 	"\x05ended\x18\a \x01(\bR\x05ended\x12\x1d\n" +
 	"\n" +
 	"started_ms\x18\b \x01(\x03R\tstartedMs\x12!\n" +
-	"\frecord_first\x18\t \x01(\x04R\vrecordFirst\"\xc3\x01\n" +
+	"\frecord_first\x18\t \x01(\x04R\vrecordFirst\"\xa7\x01\n" +
 	"\bManifest\x12&\n" +
 	"\x04runs\x18\x01 \x03(\v2\x12.castd.wire.v1.RunR\x04runs\x12)\n" +
 	"\x05skips\x18\x02 \x03(\v2\x13.castd.wire.v1.SkipR\x05skips\x12,\n" +
 	"\x06clocks\x18\x03 \x03(\v2\x14.castd.wire.v1.ClockR\x06clocks\x12\x1a\n" +
-	"\bannounce\x18\x04 \x01(\fR\bannounce\x12\x1a\n" +
-	"\bprevious\x18\x05 \x01(\fR\bprevious\"K\n" +
+	"\bannounce\x18\x04 \x01(\fR\bannounce\"K\n" +
 	"\x03Run\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\x12\x14\n" +
 	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x16\n" +

@@ -20,10 +20,10 @@ const (
 	idlePace     = 1
 
 	// Manifests of a slot with 50 packets of sound and 30 pictures of 6 packets a second: packets a second, and octets of them, the
-	// announce and the clocks that are repeated every second among them (engine/publish.go). A second parent that sends sound sends all
+	// announce and the clocks that are repeated among them (engine/publish.go). A second parent that sends sound sends all
 	// of them, as they vouch for sound and picture together.
 	manifests      = 15
-	manifestOctets = 5280
+	manifestOctets = 4280
 
 	nackRate = 12 // octets a second: one packet in 500 is asked for again, several in a message
 

@@ -89,13 +89,16 @@ func TestManifestRate(t *testing.T) {
 	packets, octets := 0, 0
 	var numbers [2]uint64
 	var waits time.Duration // since when a packet waits for its manifest; 0: none does
-	var facts time.Duration
+	var facts, announced time.Duration
 	flush := func(now time.Duration) {
 		if now-facts >= time.Second {
 			facts = now
 			for id := range numbers {
 				notary.Clock(wire.StreamID(id+1)<<60, uint32(now/time.Microsecond), time.Now().UnixMicro())
 			}
+		}
+		if now-announced >= 4*time.Second {
+			announced = now
 			if err := notary.Announce(env); err != nil {
 				t.Fatal(err)
 			}
