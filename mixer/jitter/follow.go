@@ -1,0 +1,77 @@
+package jitter
+
+// leader is the playout map of the buffer that this one follows.
+type leader struct {
+	on        bool
+	output    int64
+	timestamp uint32
+}
+
+// Follow makes the buffer play a timestamp at a position of the mixer's timeline, as another mixer's buffer does with the same
+// packets, whatever its own target is. It holds for all positions, one sample for one, until the next Follow or Lead. What is missing when
+// its time comes is made up for, and dropped when it comes later. A map that knows nothing is left aside.
+func (b *Buffer) Follow(m Map) {
+	if m.Known {
+		b.leader = leader{true, m.Output, m.Timestamp}
+	}
+}
+
+// Lead ends Follow: from where it is, the buffer goes its own way.
+func (b *Buffer) Lead() {
+	b.leader.on, b.hold = false, 0
+}
+
+// wanted returns the timestamp on the buffer's timeline that the leader plays at a position.
+func (b *Buffer) wanted(output int64) (int64, bool) {
+	l := &b.leader
+	if !l.on || !b.place.begun {
+		return 0, false
+	}
+	// The sender's clock may have jumped behind what is played now: the offset that is nearer holds.
+	at := b.place.ts + b.place.offset + int64(int32(l.timestamp-uint32(b.place.ts)))
+	if b.state != idle {
+		played := b.next + int64(int32(l.timestamp-uint32(b.next+b.rtp)))
+		if distance(played, b.next) < distance(at, b.next) {
+			at = played
+		}
+	}
+	at += output - l.output
+	return at, distance(at, b.now) < maxFollow
+}
+
+// maxFollow is by how much a map may differ from the present: more is another stream's.
+const maxFollow = 10 * Rate
+
+func distance(a, b int64) int64 { return max(a-b, b-a) }
+
+// align moves to where the leader is.
+func (b *Buffer) align() {
+	at, ok := b.wanted(b.output)
+	if !ok {
+		return
+	}
+	if b.state == idle {
+		b.state, b.run = muted, fadeFrom+fadeOver
+		b.next = at
+		return
+	}
+	b.next, b.made = b.next+b.made, 0
+	off := at - b.position()
+	if off == 0 {
+		return
+	}
+	b.stats.ForcedMoves++
+	n := int(distance(off, 0))
+	switch {
+	case b.hold == 0 && off > 0 && n+after <= b.tape.len():
+		b.tape.skip(n)
+		return
+	case b.hold == 0 && off < 0 && n <= maxLag && b.tape.len() >= after:
+		b.tape.repeat(n)
+		return
+	}
+	b.tape.drop()
+	b.seam = true
+	b.hold = max(0, b.next-at)
+	b.next = max(b.next, at)
+}

@@ -1,0 +1,112 @@
+package jitter
+
+import "time"
+
+// primer is the last packet that Skip passed over. Decoded first, it lets a decoder that was off begin with the right
+// spectrum and pitch.
+type primer struct {
+	held     bool
+	at       int64
+	duration int64
+	payload  []byte
+}
+
+// Skip does what a Pull of n samples of each channel does, for a participant that nobody hears: packets are passed over and not
+// decoded, and the playout delay moves to the target at once. The next Pull primes the decoder with the last of them.
+func (b *Buffer) Skip(now time.Time, n int) Frame {
+	if n <= 0 || n > maxFrame {
+		panic("jitter: a frame to skip has to be of 1 sample to 120 ms")
+	}
+	b.now = max(b.now, b.clock(now))
+	b.beginSkipping()
+	f := Frame{Map: Map{Output: b.output}}
+	b.output += int64(n)
+	b.stats.SkippedSamples += uint64(n)
+	if !b.place.begun {
+		return f
+	}
+	late := b.playoutDelay(b.next)
+	if b.state == idle || late < b.delay.target || late >= b.delay.target+slack {
+		b.next = b.now - b.delay.base.value - b.delay.target
+	}
+	if at, ok := b.wanted(b.output - int64(n)); ok {
+		b.next = at
+	}
+	b.state, b.kind = playing, Skipped
+	begin := b.next
+	b.next += int64(n)
+	for e := b.queue.first(); e != nil && e.at < b.next; e = b.queue.first() {
+		b.pass(e)
+		b.queue.drop()
+	}
+	f = b.frame(begin)
+	f.Map.Output = b.output - int64(n)
+	return f
+}
+
+// beginSkipping drops what was decoded and not yet played.
+func (b *Buffer) beginSkipping() {
+	if b.skipping {
+		return
+	}
+	b.skipping = true
+	b.next += b.made - int64(b.tape.len())
+	b.tape.erase()
+	b.made, b.run, b.hold = 0, 0, 0
+	b.primer.held = false
+}
+
+// pass takes note of a packet without decoding it.
+func (b *Buffer) pass(e *entry) {
+	b.rtp, b.seq, b.dtx, b.stream = e.rtp, e.seq, e.dtx, e.stream
+	if e.grade == primary {
+		b.level, b.levelEnd = e.level, e.end()
+	}
+	if e.grade == fecGrade {
+		return
+	}
+	p := &b.primer
+	p.held, p.at, p.duration = true, e.at, e.duration
+	p.payload = append(p.payload[:0], e.payload...)
+}
+
+// prime makes the decoder ready after Skip.
+func (b *Buffer) prime() {
+	if !b.skipping {
+		return
+	}
+	b.skipping, b.seam = false, true
+	b.decoder.Reset()
+	switch p := &b.primer; {
+	case b.state == idle:
+	case !p.held || b.next-p.at > p.duration+fadeFrom: // what is there to be continued is long over
+		b.state, b.run = muted, fadeFrom+fadeOver
+	default:
+		b.state = playing
+		b.playPrimer(p)
+		if b.dtx {
+			b.state = silent
+		}
+	}
+}
+
+// playPrimer decodes the packet before, and plays the part of it whose time has not come yet.
+func (b *Buffer) playPrimer(p *primer) {
+	room := b.tape.room(int(p.duration))
+	n, err := b.decoder.Decode(p.payload, room)
+	if err != nil || n <= 0 {
+		b.stats.DecodeErrors++
+		return
+	}
+	n = min(n, int(p.duration))
+	played := b.next - p.at
+	if played < 0 || played >= int64(n) {
+		return
+	}
+	c := b.config.Channels
+	pcm := room[int(played)*c : n*c]
+	b.join.merge(&b.tape, pcm)
+	copy(room, pcm)
+	b.tape.grow(n - int(played))
+	b.next, b.kind, b.seam = p.at+int64(n), Sound, false
+}
