@@ -1,11 +1,8 @@
 package engine
 
 import (
-	"crypto/ed25519"
-
-	"google.golang.org/protobuf/proto"
-
 	"github.com/castd/castd/engine/relay"
+	"github.com/castd/castd/engine/seal"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -24,10 +21,10 @@ func (sl *slot) vouchedIn(id wire.StreamID, number, newest uint64) uint64 {
 		return newest
 	}
 	buf := make([]byte, wire.MaxPacket)
-	var m wire.Manifest
 	for n := newest; n >= lowest && newest-n < maxGroupRecords; n-- {
-		if size, state := records.Get(n, buf); state == relay.StateConfirmed && parseManifest(buf[:size], &m) {
-			for _, run := range m.Runs {
+		if size, state := records.Get(n, buf); state == relay.StateConfirmed {
+			m, _ := seal.ReadManifest(buf[:size]) // it was verified before
+			for _, run := range m.GetRuns() {
 				if wire.StreamID(run.Stream) == id && number-run.First < uint64(len(run.Hashes)/relay.HashSize) {
 					return max(n, 1) - 1
 				}
@@ -38,10 +35,4 @@ func (sl *slot) vouchedIn(id wire.StreamID, number, newest uint64) uint64 {
 		}
 	}
 	return newest
-}
-
-// parseManifest reads a record packet that was verified before.
-func parseManifest(pkt []byte, m *wire.Manifest) bool {
-	_, n, err := wire.ParseHeader(pkt)
-	return err == nil && len(pkt) >= n+ed25519.SignatureSize && proto.Unmarshal(pkt[n:len(pkt)-ed25519.SignatureSize], m) == nil
 }

@@ -45,9 +45,12 @@ const (
 	childBatch = 64
 )
 
-// takes reports whether the child is sent an item that came from a peer.
-func (c *child) takes(it *relay.Item, from peer.ID) bool {
-	return c.peer != from && c.has(it.Stream)
+// takes reports whether the child is sent an item. Whoever is sent the records makes excerpts of them.
+func (c *child) takes(it *pending) bool {
+	if it.Kind == wire.KindExcerpt && !it.late && portion(c.part.Load()) != audioOnly {
+		return false
+	}
+	return c.peer != it.from && c.has(it.Stream)
 }
 
 // has reports whether a stream is part of what the child is sent.

@@ -198,7 +198,7 @@ func (r *Room) sendTreeLoop(to tree.ID, msg tree.Message) {
 			t.Accept.Chain = r.shownChain()
 		}
 		t.Accept.Announces = r.announces()
-		t.Accept.Marks = r.marks(func(s *stream) bool { return s.kind != wire.KindRecord })
+		t.Accept.Marks = r.marks(func(s *stream) bool { return s.kind.Media() })
 	}
 	r.sendWireLoop(id, m)
 }

@@ -49,10 +49,11 @@ type feeder struct {
 	held     bool
 }
 
-// pending is an item for all children but the peer that it came from.
+// pending is an item for the children, but not for the peer that it came from.
 type pending struct {
 	relay.Item
 	from peer.ID
+	late bool // an excerpt whose record packet may not come
 }
 
 func newFeeder(t Transport, fan *atomic.Pointer[fanout]) *feeder {
@@ -93,8 +94,8 @@ func (f *feeder) remove() {
 	<-ended
 }
 
-// push has the item sent to all children but the peer that it came from.
-func (f *feeder) push(it relay.Item, from peer.ID) {
+// push has the item sent to all children that take it.
+func (f *feeder) push(it pending) {
 	f.mu.Lock()
 	if f.stop == nil {
 		f.mu.Unlock()
@@ -104,7 +105,7 @@ func (f *feeder) push(it relay.Item, from peer.ID) {
 	if len(f.pending) >= pendingItems {
 		late, f.pending = f.pending, nil
 	}
-	f.pending = append(f.pending, pending{it, from})
+	f.pending = append(f.pending, it)
 	now := it.Urgent() || len(f.pending) >= manyPending
 	if !now {
 		f.holdLocked()
@@ -121,7 +122,7 @@ func (f *feeder) push(it relay.Item, from peer.ID) {
 // queue puts the item into the queues of all children.
 func (f *feeder) queue(it *pending) {
 	for _, c := range f.fan.Load().children {
-		if c.takes(&it.Item, it.from) {
+		if c.takes(it) {
 			c.queue.Push(it.Item)
 		}
 	}
@@ -256,7 +257,7 @@ func (w *feeding) spread(fresh []pending, children []*child) {
 		case c.queue.Plain():
 			w.pkts = w.pkts[:0]
 			for i := range fresh {
-				if w.shared[i] != nil && c.takes(&fresh[i].Item, fresh[i].from) {
+				if w.shared[i] != nil && c.takes(&fresh[i]) {
 					w.pkts = append(w.pkts, w.shared[i])
 				}
 			}
@@ -265,7 +266,7 @@ func (w *feeding) spread(fresh []pending, children []*child) {
 			}
 		default:
 			for i := range fresh {
-				if c.takes(&fresh[i].Item, fresh[i].from) {
+				if c.takes(&fresh[i]) {
 					c.queue.Push(fresh[i].Item)
 				}
 			}

@@ -105,7 +105,7 @@ func (f *fed) packet(t *testing.T, number uint64, last bool, from peer.ID) {
 	t.Helper()
 	h := &wire.Header{Kind: f.kind, Stream: 7, Number: number, FrameStart: true, FrameEnd: last, KeyFrame: f.kind == wire.KindVideo}
 	pkt := append(h.Append(nil), "something sealed, for all that the feeder knows"...)
-	f.push(f.store.Item(h, len(pkt), f.store.Put(h, pkt, false)), from)
+	f.push(pending{Item: f.store.Item(h, len(pkt), f.store.Put(h, pkt, false)), from: from})
 }
 
 func upTo(n uint64) []uint64 {

@@ -41,7 +41,7 @@ func (r *Room) sendBeaconLoop(now time.Time) {
 	}
 	b := &wire.Beacon{
 		Hub: []byte(r.e.self), Addrs: addrsOf(r.e.control.Self()), Audience: uint32(r.audience()),
-		Marks: r.marks(func(s *stream) bool { return s.kind != wire.KindRecord }),
+		Marks: r.marks(func(s *stream) bool { return s.kind.Media() }),
 	}
 	lease := r.elector.Lease()
 	b.Term, b.SinceMs = lease.Term.N, uint64(lease.Term.Since)

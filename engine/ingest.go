@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"crypto/ed25519"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/castd/castd/engine/relay"
 	"github.com/castd/castd/engine/seal"
@@ -20,7 +18,7 @@ func (e *Engine) HopPacket(h Hop, pkt []byte) {
 }
 
 func (e *Engine) takePacket(from peer.ID, pkt []byte) {
-	hdr, n, err := wire.ParseHeader(pkt)
+	hdr, _, err := wire.ParseHeader(pkt)
 	if err != nil || len(pkt) > wire.MaxPacket {
 		e.metrics.malformed.Add(1)
 		return
@@ -28,7 +26,7 @@ func (e *Engine) takePacket(from peer.ID, pkt []byte) {
 	s := (*e.streams.Load())[hdr.Stream]
 	if s == nil {
 		if hdr.Kind == wire.KindRecord {
-			e.unknownRecord(from, pkt, n)
+			e.unknownRecord(from, pkt)
 		} else {
 			e.metrics.unknownStream.Add(1)
 		}
@@ -57,24 +55,24 @@ func (s *stream) fromHop(from peer.ID, h *wire.Header, pkt []byte, told bool, no
 		s.room.e.metrics.notFed.Add(1)
 		return
 	}
-	if h.Kind != wire.KindRecord && !s.opens(h.Incarnation) {
+	if h.Kind.Media() && !s.opens(h.Incarnation) {
 		// Of a key that nobody told of, or that is no longer held. If it is to come, the packet is asked for again.
 		s.room.e.metrics.wrongGeneration.Add(1)
 		return
 	}
 	var manifest *wire.Manifest
-	if h.Kind == wire.KindRecord {
+	if !h.Kind.Media() {
 		// A record packet is its own proof, and is checked before it is kept or passed on.
 		if s.store.State(h.Number) == relay.StateConfirmed {
 			s.duplicates.Add(1)
 			return
 		}
-		_, m, err := seal.VerifyManifest([]byte(s.device), pkt)
+		m, err := s.slot.verify(h, pkt)
 		if err != nil {
 			s.bad(from)
 			return
 		}
-		if !told && s.slot.news(m) {
+		if !told && h.Kind == wire.KindRecord && s.slot.news(m) {
 			if !s.room.takeAnnounce(from, m.Announce, pkt) {
 				s.slot.announced.Store(nil) // it comes again
 			}
@@ -111,6 +109,12 @@ func (s *stream) put(h *wire.Header, pkt []byte, trusted bool, from peer.ID, now
 		s.groupAt.Store(now.UnixNano())
 	}
 	s.forward(h, len(pkt), v, from)
+	switch h.Kind {
+	case wire.KindExcerpt:
+		return true // what is missing is asked for as a record packet
+	case wire.KindRecord:
+		s.slot.excerptOf(h, pkt, from, now)
+	}
 	if !s.local {
 		s.track(h, now)
 	}
@@ -120,9 +124,17 @@ func (s *stream) put(h *wire.Header, pkt []byte, trusted bool, from peer.ID, now
 
 // forward gives the packet to the feeder of the room's children.
 func (s *stream) forward(h *wire.Header, size int, v relay.Verdict, from peer.ID) {
-	if !s.room.fan.Load().empty() {
-		s.room.feeder.push(s.store.Item(h, size, v), from)
+	if s.room.fan.Load().empty() {
+		return
 	}
+	it := pending{Item: s.store.Item(h, size, v), from: from}
+	if h.Kind == wire.KindExcerpt {
+		var before relay.Item
+		if before, it.late = s.slot.late(h.Number); before.Store != nil {
+			s.room.feeder.push(pending{Item: before, from: from, late: true})
+		}
+	}
+	s.room.feeder.push(it)
 }
 
 // track notes an arrival for repair and for gap events.
@@ -138,7 +150,7 @@ func (s *stream) track(h *wire.Header, now time.Time) {
 	if due && !s.gaps.Swap(true) {
 		s.room.e.repairer.wake()
 	}
-	if gap > 0 && s.kind != wire.KindRecord {
+	if gap > 0 && s.kind.Media() {
 		s.room.gapEvent(s, gap, first, last)
 	}
 }
@@ -244,13 +256,13 @@ func (s *stream) marked(number uint64, now time.Time) {
 
 // unknownRecord takes a record packet of a slot that no announce has told of yet. If it carries one, the room's goroutine
 // decides; the slot's other packets are asked for again once it is known.
-func (e *Engine) unknownRecord(from peer.ID, pkt []byte, headerLen int) {
-	var m wire.Manifest
-	if len(pkt) < headerLen+ed25519.SignatureSize {
+func (e *Engine) unknownRecord(from peer.ID, pkt []byte) {
+	m, err := seal.ReadManifest(pkt)
+	if err != nil {
 		e.metrics.malformed.Add(1)
 		return
 	}
-	if proto.Unmarshal(pkt[headerLen:len(pkt)-ed25519.SignatureSize], &m) != nil || len(m.Announce) == 0 {
+	if len(m.Announce) == 0 {
 		e.metrics.unknownStream.Add(1)
 		return
 	}

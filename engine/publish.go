@@ -179,7 +179,13 @@ func (r *Room) publishLoop(slot string, c SlotConfig) (*hold, error) {
 		return nil, fmt.Errorf("publish: %w", err)
 	}
 	p.recordFirst = first
-	p.notary = seal.NewNotary(r.e.signer.Device, p.record, 0, first)
+	var sound []wire.StreamID
+	for _, label := range sortedKeys(p.streams) {
+		if p.streams[label].cfg.Kind == wire.KindAudio {
+			sound = append(sound, wire.NewStreamID(r.id, device, c.Participant, slot, label))
+		}
+	}
+	p.notary = seal.NewNotary(r.e.signer.Device, p.record, 0, first, sound...)
 	if err := p.sign(time.Now(), false); err != nil {
 		return nil, err
 	}

@@ -325,8 +325,11 @@ func (r *Room) feedLoop() {
 		case c.part.Swap(int32(p)) == int32(p):
 			continue
 		}
-		if p == all || p == ownOnly { // else it has all that went before from its parent
+		switch p {
+		case all, ownOnly: // else it has all that went before from its parent
 			begun = append(begun, c)
+		case audioOnly:
+			r.lastExcerptsLoop(c)
 		}
 	}
 	// Who is new is in the fan-out before his backlog is computed: what comes in between reaches him twice rather than never.
@@ -345,16 +348,19 @@ type portion int32
 const (
 	all       portion = iota
 	ownOnly           // the hub: what this peer publishes
-	audioOnly         // a backup child that has video from its parent: audio, and the records that vouch for it
+	audioOnly         // a backup child that has video from its parent: audio, and what vouches for it
 	allAgain          // a backup child that has all of it from its parent too
 )
 
 // belongs reports whether a stream is part of a portion.
 func (e *Engine) belongs(part portion, id wire.StreamID) bool {
 	switch part {
-	case ownOnly, audioOnly:
+	case ownOnly:
 		s := (*e.streams.Load())[id]
-		return s != nil && (part == ownOnly && s.local || part == audioOnly && s.kind != wire.KindVideo)
+		return s != nil && s.local && s.kind != wire.KindExcerpt
+	case audioOnly:
+		s := (*e.streams.Load())[id]
+		return s != nil && s.kind != wire.KindVideo && (s.kind != wire.KindRecord || s.slot.excerpt.Load() == nil)
 	}
 	return true
 }
@@ -420,6 +426,7 @@ func (s *stream) backlogStart(highest uint64) uint64 {
 		}
 	case wire.KindAudio:
 		from = highest - min(highest, audioBacklog)
+	case wire.KindExcerpt: // no backlog has them
 	case wire.KindRecord:
 		from = highest - min(highest, recordBacklog)
 		for _, m := range *s.slot.media.Load() {

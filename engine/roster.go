@@ -92,6 +92,11 @@ func (r *Room) streamLoop(st *room.Stream, local *publication) (made []*stream, 
 		r.slots[st.Record] = sl
 		made = append(made, record)
 	}
+	if st.Kind == wire.KindVideo && sl.excerpt.Load() == nil {
+		x := r.newExcerpts(sl, st, local)
+		sl.excerpt.Store(x)
+		made = append(made, x)
+	}
 	s := r.newStream(sl, st.ID, st.Kind, state, local)
 	s.keys.Store(keysOf(st))
 	media := maps.Clone(*sl.media.Load())
@@ -138,11 +143,11 @@ func (r *Room) restreamLoop() {
 	var all, media []*stream
 	var states []*StreamState
 	for _, s := range *r.e.streams.Load() {
-		if s.room != r {
+		if s.room != r || s.kind == wire.KindExcerpt {
 			continue
 		}
 		all = append(all, s)
-		if s.kind != wire.KindRecord {
+		if s.kind.Media() {
 			media = append(media, s)
 			states = append(states, s.state.Load())
 		}
@@ -181,6 +186,9 @@ func (r *Room) forgetEndedLoop(now time.Time) {
 		sl.media.Store(&media)
 		if len(media) == 0 {
 			gone = append(gone, record)
+			if x := sl.excerpt.Load(); x != nil {
+				gone = append(gone, x.id)
+			}
 			delete(r.slots, record)
 		}
 	}

@@ -70,6 +70,7 @@ type slot struct {
 	author      peer.ID // the device's
 	startedMs   int64
 	record      *stream
+	excerpt     atomic.Pointer[stream] // nil where the slot has no video
 	media       atomic.Pointer[map[wire.StreamID]*stream]
 	announced   atomic.Pointer[[]byte] // newest Announce envelope that was handed to the room
 }

@@ -180,7 +180,7 @@ func (r *Room) MediaTotals() []MediaTotals {
 	sums := make(map[wire.Kind]MediaTotals)
 	maps.Copy(sums, r.endedMedia)
 	for _, s := range *r.e.streams.Load() {
-		if s.room == r && s.kind != wire.KindRecord {
+		if s.room == r && s.kind.Media() {
 			t := sums[s.kind]
 			t.add(s)
 			sums[s.kind] = t
@@ -197,7 +197,7 @@ func (r *Room) MediaTotals() []MediaTotals {
 
 // retireLocked adds up what a stream counted that is no more. The engine's mutex is held.
 func (r *Room) retireLocked(s *stream) {
-	if s.kind == wire.KindRecord {
+	if !s.kind.Media() {
 		return
 	}
 	if r.endedMedia == nil {

@@ -161,8 +161,7 @@ func originKind(p []byte) (wire.Kind, bool) {
 	if len(p) < wire.HeaderSize || len(p) > wire.MaxPacket || p[0]>>6 != 1 {
 		return 0, false
 	}
-	k := wire.Kind(p[0] >> 4 & 3)
-	return k, k <= wire.KindRecord
+	return wire.Kind(p[0] >> 4 & 3), true
 }
 
 // packet sends an origin packet as a new hop packet.
@@ -171,7 +170,7 @@ func (s *sender) packet(kind wire.Kind, p []byte) (sequence uint16, ok bool) {
 	switch kind {
 	case wire.KindVideo:
 		t, typ = trackVideo, typeVideo
-	case wire.KindRecord:
+	case wire.KindRecord, wire.KindExcerpt:
 		typ = typeRecord
 	case wire.KindAudio:
 	}
@@ -270,7 +269,7 @@ func (s *sender) protect(kind wire.Kind, sequence uint16, p []byte) {
 	case wire.KindAudio:
 		s.repeat(p, 0)
 		return
-	case wire.KindRecord:
+	case wire.KindRecord, wire.KindExcerpt:
 		s.repeat(p, 1)
 		return
 	case wire.KindVideo:

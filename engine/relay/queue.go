@@ -91,7 +91,7 @@ const (
 
 func lane(k wire.Kind) int {
 	switch k {
-	case wire.KindRecord:
+	case wire.KindRecord, wire.KindExcerpt:
 		return laneRecord
 	case wire.KindAudio:
 		return laneAudio

@@ -95,7 +95,7 @@ func checkStream(s *wire.StreamInfo) error {
 	switch {
 	case s.GetKind() > 3 || kind != wire.KindAudio && kind != wire.KindVideo:
 		return fmt.Errorf("%w: stream of kind %d", ErrAnnounce, s.GetKind())
-	case !slotForm.MatchString(s.Label) || s.Label == wire.RecordLabel:
+	case !slotForm.MatchString(s.Label) || s.Label == wire.RecordLabel || s.Label == wire.ExcerptLabel:
 		return fmt.Errorf("%w: label of a stream", ErrAnnounce)
 	case !codecForm.MatchString(s.Codec) || len(s.Fmtp) > maxFmtp || strings.ContainsFunc(s.Fmtp, isControl):
 		return fmt.Errorf("%w: codec of stream %q", ErrAnnounce, s.Label)

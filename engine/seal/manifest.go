@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -28,34 +26,16 @@ var (
 // of pkt. Afterwards: hashes of a run are whole and at least one, numbers lie within 48 bits, skips are not empty. A skip may
 // be wide: treat it as a range. The caller checks that the header's stream is the record stream of a slot of this device, and
 // that the manifest's streams belong to that slot.
-func VerifyManifest(device ed25519.PublicKey, pkt []byte) (*wire.Header, *wire.Manifest, error) {
-	if len(pkt) > wire.MaxPacket {
-		return nil, nil, fmt.Errorf("%w: %d octets", ErrManifest, len(pkt))
-	}
-	h, n, err := wire.ParseHeader(pkt)
+func VerifyManifest(device ed25519.PublicKey, pkt []byte) (*wire.Manifest, error) {
+	n, err := recordHeader(pkt, wire.KindRecord)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrManifest, err)
+		return nil, err
 	}
-	if h.Kind != wire.KindRecord || len(pkt) < n+ed25519.SignatureSize {
-		return nil, nil, ErrManifest
+	r, err := split(pkt, n)
+	if err != nil {
+		return nil, err
 	}
-	if len(device) != ed25519.PublicKeySize {
-		return nil, nil, ErrManifestSignature
-	}
-	end := len(pkt) - ed25519.SignatureSize
-	signed := append(append(make([]byte, 0, len(wire.ManifestDomain)+end), wire.ManifestDomain...), pkt[:end]...)
-	if !ed25519.Verify(device, signed, pkt[end:]) {
-		return nil, nil, ErrManifestSignature
-	}
-	var m wire.Manifest
-	if err := proto.Unmarshal(pkt[n:end], &m); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrManifest, err)
-	}
-	if err := checkManifest(&m); err != nil {
-		return nil, nil, err
-	}
-	h.Ext = append([]byte(nil), h.Ext...)
-	return &h, &m, nil
+	return r.verify(device)
 }
 
 func checkManifest(m *wire.Manifest) error {

@@ -40,7 +40,7 @@ const (
 	// MaxManifest bounds manifest and signature together, except where one announce needs more.
 	MaxManifest = 1200
 	// MaxAnnounce bounds the envelope of an announce: it must fit in one packet of wire.MaxPacket.
-	MaxAnnounce = wire.MaxPacket - wire.HeaderSize - ed25519.SignatureSize - announceCost
+	MaxAnnounce = wire.MaxPacket - wire.HeaderSize - sizeSize - ed25519.SignatureSize - announceCost
 	// MaxPending bounds the hashes that wait for Build. At 10,000 packets a second it is more than a second.
 	MaxPending = 16384
 	// maxFacts bounds the skips and the clocks that wait, each.
@@ -50,7 +50,7 @@ const (
 	runCost      = 3 + 9 + 8 + 3      // tag, length; stream; first; hashes' tag and length
 	skipCost     = 2 + 9 + 8 + 8      // tag, length; stream; first; last
 	clockCost    = 2 + 9 + 6 + 1 + 10 // tag, length; stream; timestamp; unix_us
-	manifestRoom = MaxManifest - ed25519.SignatureSize
+	manifestRoom = MaxManifest - sizeSize - ed25519.SignatureSize
 )
 
 // ErrAnnounce is returned for an announce that does not fit in a packet.
@@ -66,6 +66,7 @@ type sent struct {
 type Notary struct {
 	device      ed25519.PrivateKey
 	record      wire.StreamID
+	sound       []wire.StreamID
 	incarnation uint16
 	next        uint64
 
@@ -76,9 +77,9 @@ type Notary struct {
 	dropped  uint64
 }
 
-// NewNotary returns a notary whose first record packet has the number first.
-func NewNotary(device ed25519.PrivateKey, record wire.StreamID, incarnation uint16, first uint64) *Notary {
-	return &Notary{device: device, record: record, incarnation: incarnation, next: first}
+// NewNotary returns a notary whose first record packet has the number first. What it writes of the streams sound can be had by Excerpt.
+func NewNotary(device ed25519.PrivateKey, record wire.StreamID, incarnation uint16, first uint64, sound ...wire.StreamID) *Notary {
+	return &Notary{device: device, record: record, sound: sound, incarnation: incarnation, next: first}
 }
 
 // Add vouches for an origin packet that was sent, and returns its hash. Beyond MaxPending packets are left out, and counted:
@@ -143,17 +144,25 @@ func (n *Notary) Dropped() uint64 { return n.dropped }
 // Next returns the number that the next record packet will have.
 func (n *Notary) Next() uint64 { return n.next }
 
-// Build returns record packets for everything since the last call, none if there is nothing: origin header, manifest and
-// signature. Each carries at most MaxManifest octets, unless one announce needs more. The announce comes first, so that
+// Build returns record packets for everything since the last call, none if there is nothing. Each carries at most MaxManifest octets, unless one announce needs more. The announce comes first, so that
 // whoever has just joined knows the streams before their hashes.
 func (n *Notary) Build(timestamp uint32) [][]byte {
 	var out [][]byte
-	m, room := &wire.Manifest{}, manifestRoom
+	var sound, rest wire.Manifest
+	room := manifestRoom
 	flush := func() {
 		if room < manifestRoom {
-			out = append(out, n.sign(m, timestamp))
-			m, room = &wire.Manifest{}, manifestRoom
+			out = append(out, n.sign(&sound, &rest, timestamp))
+			sound.Reset()
+			rest.Reset()
+			room = manifestRoom
 		}
+	}
+	about := func(stream uint64) *wire.Manifest {
+		if slices.Contains(n.sound, wire.StreamID(stream)) {
+			return &sound
+		}
+		return &rest
 	}
 	need := func(cost int) {
 		if cost > room {
@@ -163,14 +172,15 @@ func (n *Notary) Build(timestamp uint32) [][]byte {
 	}
 	if n.announce != nil {
 		need(announceCost + len(n.announce))
-		m.Announce = n.announce
+		rest.Announce = n.announce
 	}
 	for _, c := range n.clocks {
 		need(clockCost)
-		m.Clocks = append(m.Clocks, c)
+		rest.Clocks = append(rest.Clocks, c)
 	}
 	for _, s := range n.skips {
 		need(skipCost)
+		m := about(s.Stream)
 		m.Skips = append(m.Skips, s)
 	}
 	// By stream and number, so that a source's reordering does not tear runs apart.
@@ -192,6 +202,7 @@ func (n *Notary) Build(timestamp uint32) [][]byte {
 		if !goesOn || room < HashSize {
 			need(runCost + HashSize)
 			run = &wire.Run{Stream: uint64(s.stream), First: s.number}
+			m := about(run.Stream)
 			m.Runs = append(m.Runs, run)
 		} else {
 			room -= HashSize
@@ -204,17 +215,18 @@ func (n *Notary) Build(timestamp uint32) [][]byte {
 }
 
 // sign makes the next record packet.
-func (n *Notary) sign(m *wire.Manifest, timestamp uint32) []byte {
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
-	if err != nil {
-		panic("seal: internal error: " + err.Error())
-	}
+func (n *Notary) sign(sound, rest *wire.Manifest, timestamp uint32) []byte {
 	h := wire.Header{
 		Kind: wire.KindRecord, Incarnation: n.incarnation, Stream: n.record, Number: n.next, Timestamp: timestamp,
 	}
-	b := append(make([]byte, 0, len(wire.ManifestDomain)+wire.HeaderSize+len(body)), wire.ManifestDomain...)
-	b = append(h.Append(b), body...)
-	pkt := append(b[len(wire.ManifestDomain):len(b):len(b)], ed25519.Sign(n.device, b)...)
 	n.next++
-	return pkt
+	return sign(n.device, h.Append(nil), encode(sound), encode(rest))
+}
+
+func encode(m *wire.Manifest) []byte {
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		panic("seal: internal error: " + err.Error())
+	}
+	return b
 }

@@ -20,7 +20,11 @@ func verifyAll(t *testing.T, device ed25519.PrivateKey, pkts [][]byte) []*wire.M
 	t.Helper()
 	var out []*wire.Manifest
 	for i, pkt := range pkts {
-		h, m, err := VerifyManifest(publicKey(device), pkt)
+		m, err := VerifyManifest(publicKey(device), pkt)
+		if err != nil {
+			t.Fatalf("packet %d: %v", i, err)
+		}
+		h, _, err := wire.ParseHeader(pkt)
 		if err != nil {
 			t.Fatalf("packet %d: %v", i, err)
 		}
@@ -164,23 +168,23 @@ func TestVerifyManifestRefuses(t *testing.T) {
 	n := NewNotary(device, testRecord, 2, 50)
 	n.Add(5, 10, []byte("x"))
 	pkt := n.Build(7)[0]
-	if _, _, err := VerifyManifest(publicKey(testDevice(2)), pkt); !errors.Is(err, ErrManifestSignature) {
+	if _, err := VerifyManifest(publicKey(testDevice(2)), pkt); !errors.Is(err, ErrManifestSignature) {
 		t.Errorf("another device: %v", err)
 	}
-	if _, _, err := VerifyManifest(nil, pkt); err == nil {
+	if _, err := VerifyManifest(nil, pkt); err == nil {
 		t.Error("verified without a key")
 	}
 	for i := range pkt {
 		bad := bytes.Clone(pkt)
 		bad[i] ^= 1
-		if _, _, err := VerifyManifest(publicKey(device), bad); err == nil {
+		if _, err := VerifyManifest(publicKey(device), bad); err == nil {
 			t.Fatalf("verifies with octet %d changed", i)
 		}
-		if _, _, err := VerifyManifest(publicKey(device), pkt[:i]); err == nil {
+		if _, err := VerifyManifest(publicKey(device), pkt[:i]); err == nil {
 			t.Fatalf("verifies when cut to %d octets", i)
 		}
 	}
-	if _, _, err := VerifyManifest(publicKey(device), append(pkt, 0)); err == nil {
+	if _, err := VerifyManifest(publicKey(device), append(pkt, 0)); err == nil {
 		t.Error("verifies with an octet more")
 	}
 	// A signature does not make nonsense true.
@@ -197,15 +201,15 @@ func TestVerifyManifestRefuses(t *testing.T) {
 		"many skips":    {Skips: repeat(maxEntries+1, &wire.Skip{})},
 		"many clocks":   {Clocks: repeat(maxEntries+1, &wire.Clock{})},
 	} {
-		if _, _, err := VerifyManifest(publicKey(device), signManifest(t, device, m, wire.KindRecord)); !errors.Is(err, ErrManifest) {
+		if _, err := VerifyManifest(publicKey(device), signManifest(t, device, m, wire.KindRecord)); !errors.Is(err, ErrManifest) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, _, err := VerifyManifest(publicKey(device), signManifest(t, device, &wire.Manifest{}, wire.KindAudio)); !errors.Is(err, ErrManifest) {
+	if _, err := VerifyManifest(publicKey(device), signManifest(t, device, &wire.Manifest{}, wire.KindAudio)); !errors.Is(err, ErrManifest) {
 		t.Errorf("a manifest in an audio stream: %v", err)
 	}
 	large := signManifest(t, device, &wire.Manifest{Announce: make([]byte, wire.MaxPacket)}, wire.KindRecord)
-	if _, _, err := VerifyManifest(publicKey(device), large); !errors.Is(err, ErrManifest) {
+	if _, err := VerifyManifest(publicKey(device), large); !errors.Is(err, ErrManifest) {
 		t.Errorf("a manifest of %d octets: %v", len(large), err)
 	}
 }
@@ -217,7 +221,7 @@ func TestManifestWithUnknownFields(t *testing.T) {
 	grease := protowire.AppendString(protowire.AppendTag(nil, 4242, protowire.BytesType), "new")
 	m.ProtoReflect().SetUnknown(grease)
 	m.Runs[0].ProtoReflect().SetUnknown(grease)
-	_, got, err := VerifyManifest(publicKey(device), signManifest(t, device, m, wire.KindRecord))
+	got, err := VerifyManifest(publicKey(device), signManifest(t, device, m, wire.KindRecord))
 	if err != nil || len(got.Runs) != 1 {
 		t.Errorf("%v, %v", got, err)
 	}
@@ -237,8 +241,7 @@ func signManifest(t testing.TB, device ed25519.PrivateKey, m *wire.Manifest, kin
 		t.Fatal(err)
 	}
 	h := wire.Header{Kind: kind, Stream: testRecord}
-	pkt := append(h.Append(nil), body...)
-	return append(pkt, ed25519.Sign(device, append([]byte(wire.ManifestDomain), pkt...))...)
+	return sign(device, h.Append(nil), nil, body)
 }
 
 // FuzzManifest signs whatever comes, so that the checks behind the signature are reached.
@@ -249,15 +252,29 @@ func FuzzManifest(f *testing.F) {
 	n.Skip(5, 11, 12)
 	n.Clock(5, 1, 2)
 	good := n.Build(7)[0]
-	f.Add(good[wire.HeaderSize : len(good)-ed25519.SignatureSize])
-	f.Fuzz(func(t *testing.T, body []byte) {
-		_, _, _ = VerifyManifest(publicKey(device), body)
+	body := good[wire.HeaderSize+sizeSize : len(good)-ed25519.SignatureSize]
+	f.Add(body, []byte(nil))
+	f.Add([]byte(nil), body)
+	f.Add(body[:3], body[3:])
+	f.Add(good, []byte(nil))
+	f.Fuzz(func(t *testing.T, sound, rest []byte) {
+		if len(sound) > wire.MaxPacket {
+			return
+		}
+		_, _ = VerifyManifest(publicKey(device), sound)
+		_, _ = VerifyExcerpt(publicKey(device), testRecord, sound)
 		h := wire.Header{Kind: wire.KindRecord, Stream: testRecord}
-		pkt := append(h.Append(nil), body...)
-		pkt = append(pkt, ed25519.Sign(device, append([]byte(wire.ManifestDomain), pkt...))...)
-		_, m, err := VerifyManifest(publicKey(device), pkt)
+		pkt := sign(device, h.Append(nil), sound, rest)
+		m, err := VerifyManifest(publicKey(device), pkt)
 		if err != nil {
 			return
+		}
+		excerpt, err := Excerpt(pkt, testExcerpts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := VerifyExcerpt(publicKey(device), testRecord, excerpt); err != nil && len(excerpt) <= wire.MaxPacket {
+			t.Fatalf("of a valid manifest: %v", err)
 		}
 		for _, r := range m.Runs {
 			if len(r.Hashes) == 0 || len(r.Hashes)%HashSize != 0 || r.First > wire.MaxNumber {

@@ -33,15 +33,16 @@ type sealedVector struct {
 }
 
 type manifestVector struct {
-	Record  wire.StreamID `json:"record"`
-	Packets []hexBytes    `json:"packets"`
+	Record   wire.StreamID `json:"record"`
+	Packets  []hexBytes    `json:"packets"`
+	Excerpts []hexBytes    `json:"excerpts"`
 }
 
 func makeVectors(t *testing.T) *vectors {
 	device := testDevice(1)
 	key := PublicRoomKey(testRoom)
 	v := &vectors{Room: string(testRoom), PublicRoomKey: key.Key[:], DeviceSeed: device.Seed()}
-	n := NewNotary(device, testRecord, 1, 1<<40)
+	n := NewNotary(device, testRecord, 1, 1<<40, 0x0102030405060708, 0x0102030405060709)
 	for i, h := range []wire.Header{
 		{Kind: wire.KindAudio, Incarnation: 0, Number: 0, Level: 127},
 		{Kind: wire.KindAudio, Incarnation: 7, Number: 8, Level: 33, Voice: true, Timestamp: 960},
@@ -76,6 +77,13 @@ func makeVectors(t *testing.T) *vectors {
 	n.Add(0x0102030405060708, 6, []byte("packet"))
 	for _, pkt := range n.Build(1100) {
 		v.Manifests.Packets = append(v.Manifests.Packets, pkt)
+	}
+	for _, pkt := range v.Manifests.Packets {
+		x, err := Excerpt(pkt, testExcerpts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Manifests.Excerpts = append(v.Manifests.Excerpts, x)
 	}
 	return v
 }
@@ -113,8 +121,11 @@ func TestFrozenVectors(t *testing.T) {
 		}
 	}
 	for i, pkt := range frozen.Manifests.Packets {
-		if _, _, err := VerifyManifest(publicKey(testDevice(1)), pkt); err != nil {
+		if _, err := VerifyManifest(publicKey(testDevice(1)), pkt); err != nil {
 			t.Errorf("manifest %d: %v", i, err)
+		}
+		if _, err := VerifyExcerpt(publicKey(testDevice(1)), testRecord, frozen.Manifests.Excerpts[i]); err != nil {
+			t.Errorf("excerpt %d: %v", i, err)
 		}
 	}
 }

@@ -29,7 +29,7 @@ import (
 //
 //	audio:  V(1) level(7)                 RFC 6464; 0xFF (voice, yet silent) says that the level is unknown
 //	video:  I(1) D(1) B(1) SID(2) TID(3)  RFC 9626: independent (key) frame, discardable, base layer sync
-//	record: reserved, zero
+//	record, excerpt: reserved, zero
 const (
 	headerVersion = 1
 
@@ -44,12 +44,17 @@ const (
 // Kind says what a stream carries.
 type Kind uint8
 
-// Kinds of streams. A record stream carries signed manifests (see Manifest); it is never sealed.
+// Kinds of streams. A record stream carries signed manifests (see Manifest); it is never sealed. An excerpt stream carries what of the
+// same slot's manifests vouches for sound, under the same numbers; whoever has the manifests makes it of them.
 const (
-	KindAudio  Kind = 0
-	KindVideo  Kind = 1
-	KindRecord Kind = 2
+	KindAudio   Kind = 0
+	KindVideo   Kind = 1
+	KindRecord  Kind = 2
+	KindExcerpt Kind = 3
 )
+
+// Media reports whether streams of the kind carry what a source sends.
+func (k Kind) Media() bool { return k == KindAudio || k == KindVideo }
 
 // String returns the name that events and the API use.
 func (k Kind) String() string {
@@ -60,6 +65,8 @@ func (k Kind) String() string {
 		return "video"
 	case KindRecord:
 		return "record"
+	case KindExcerpt:
+		return "excerpt"
 	}
 	return "unknown"
 }
@@ -79,7 +86,6 @@ const (
 var (
 	ErrShort      = errors.New("wire: packet is too short")
 	ErrVersion    = errors.New("wire: unknown header version")
-	ErrKind       = errors.New("wire: unknown kind of stream")
 	ErrExtensions = errors.New("wire: malformed extensions")
 )
 
@@ -134,7 +140,7 @@ func (h *Header) Append(b []byte) []byte {
 		}
 	case KindVideo:
 		second = bit(h.KeyFrame, 7) | bit(h.Discardable, 6) | bit(h.LayerSync, 5) | (h.Spatial&3)<<3 | h.Temporal&7
-	case KindRecord:
+	case KindRecord, KindExcerpt:
 	}
 	b = append(b, first, second)
 	b = binary.BigEndian.AppendUint16(b, h.Incarnation)
@@ -168,9 +174,7 @@ func ParseHeader(b []byte) (h Header, n int, err error) {
 	case KindVideo:
 		h.KeyFrame, h.Discardable, h.LayerSync = b[1]&128 != 0, b[1]&64 != 0, b[1]&32 != 0
 		h.Spatial, h.Temporal = b[1]>>3&3, b[1]&7
-	case KindRecord:
-	default:
-		return h, 0, ErrKind
+	case KindRecord, KindExcerpt:
 	}
 	h.Incarnation = binary.BigEndian.Uint16(b[2:])
 	h.Stream = StreamID(binary.BigEndian.Uint64(b[4:]))

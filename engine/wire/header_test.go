@@ -50,6 +50,7 @@ func TestHeaderNormalises(t *testing.T) {
 		{Header{KeyFrame: true, Temporal: 7}, Header{}}, // audio has no layers
 		{Header{Kind: KindVideo, Level: 3, Voice: true, Spatial: 5, Temporal: 9}, Header{Kind: KindVideo, Spatial: 1, Temporal: 1}},
 		{Header{Kind: KindRecord, Level: 3, KeyFrame: true}, Header{Kind: KindRecord}},
+		{Header{Kind: KindExcerpt, Level: 3, KeyFrame: true}, Header{Kind: KindExcerpt}},
 		{Header{Number: MaxNumber + 6}, Header{Number: 5}},
 	} {
 		got, _, err := ParseHeader(c.in.Append(nil))
@@ -78,7 +79,6 @@ func TestParseHeaderRefuses(t *testing.T) {
 	}{
 		"version 0":       {change(0, 0x10), ErrVersion},
 		"version 2":       {change(0, 0x90), ErrVersion},
-		"kind":            {change(0, 0x70), ErrKind},
 		"no extensions":   {change(HeaderSize, 0), ErrExtensions},
 		"long extensions": {change(HeaderSize, 200), ErrExtensions},
 		"long element":    {change(HeaderSize+2, 3), ErrExtensions},

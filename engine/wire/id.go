@@ -69,8 +69,11 @@ func ParseStreamID(s string) (StreamID, error) {
 	return StreamID(binary.BigEndian.Uint64(b)), nil
 }
 
-// RecordLabel is the label of a slot's record stream.
-const RecordLabel = "record"
+// Labels of the streams of a slot that carry no media.
+const (
+	RecordLabel  = "record"
+	ExcerptLabel = "excerpt"
+)
 
 // NewStreamID derives the id of a stream: the first 64 bits of SHA-256("castd stream v1" ‖ room id ‖ publishing device's
 // public key ‖ participant ‖ 0x00 ‖ slot ‖ 0x00 ‖ label). Whoever announces a stream must own the device key, so no id can be squatted.

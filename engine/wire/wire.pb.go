@@ -2610,8 +2610,12 @@ func (x *Announce) GetRecordFirst() uint64 {
 	return 0
 }
 
-// Manifest is the payload of a packet of a record stream, followed by 64 octets: Ed25519 by the publishing device over
-// "castd manifest v1" ‖ 0x00 ‖ origin header ‖ manifest. About every 100 ms.
+// Manifest is in the payload of a packet of a record stream: size (2 octets, big-endian) ‖ manifest ‖ signature (64 octets). Of the
+// manifest, the first size octets are whole fields and vouch for sound. The signature is Ed25519 by the publishing device over
+// "castd manifest v1" ‖ 0x00 ‖ origin header ‖ size ‖ the first size octets ‖ the first 10 octets of SHA-256 over
+// (origin header ‖ the other octets of the manifest). About every 100 ms.
+//
+// An excerpt's payload has that hash in the place of the other octets. Its header differs from the record packet's in kind and stream.
 type Manifest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Runs          []*Run                 `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`

@@ -20,10 +20,11 @@ const (
 	idlePace     = 1
 
 	// Manifests of a slot with 50 packets of sound and 30 pictures of 6 packets a second: packets a second, and octets of them, the
-	// announce and the clocks that are repeated among them (engine/publish.go). A second parent that sends sound sends all
-	// of them, as they vouch for sound and picture together.
+	// announce and the clocks that are repeated among them (engine/publish.go). A second parent that sends sound sends an
+	// excerpt of each, one that sends everything all of them (engine/excerpt.go).
 	manifests      = 15
-	manifestOctets = 4280
+	manifestOctets = 4300
+	excerptOctets  = 2230
 
 	nackRate = 12 // octets a second: one packet in 500 is asked for again, several in a message
 
@@ -53,18 +54,24 @@ func (s *Sim) background(n int32, p *peer) {
 	const (
 		down, spare, up = feedingPace * (feedingPulse + controlPacket), idlePace * (sparePulse + controlPacket), idlePace * (childPulse + controlPacket)
 		records         = manifestOctets + manifests*recordPacket
-		sound           = records + spare // pulses of a second parent that sends sound are as frequent as a parent's
 	)
-	fed, idle, heard := 0, 0, 0
+	copied := func(c tree.Copy) float64 {
+		switch c { // pulses of a second parent that sends media are as frequent as a parent's
+		case tree.CopyAudio:
+			return excerptOctets + manifests*recordPacket + spare
+		case tree.CopyAll:
+			return records + spare
+		}
+		return 0
+	}
+	fed, idle, copies := 0, 0, 0.0
 	for i := range p.children {
 		switch c := &p.children[i]; {
 		case c.Kind != tree.Backup:
 			fed++
-		case c.Copy != tree.CopyNone:
-			heard++
-			idle++
 		default:
 			idle++
+			copies += copied(c.Copy)
 		}
 	}
 	if p.primary >= 0 {
@@ -77,12 +84,10 @@ func (s *Sim) background(n int32, p *peer) {
 	if p.backup >= 0 {
 		t.in += spare
 		t.out += spare
-		if p.feeds.Copy != tree.CopyNone {
-			t.in += sound
-		}
+		t.in += copied(p.feeds.Copy)
 	}
 	t.in += float64(fed)*(up+nackRate) + float64(idle)*spare
-	t.out += float64(fed)*(down+records) + float64(idle)*spare + float64(heard)*sound
+	t.out += float64(fed)*(down+records) + float64(idle)*spare + copies
 	gossip := s.gossipRate()
 	t.in += gossip
 	t.out += gossip

@@ -85,8 +85,8 @@ func TestManifestRate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	notary := seal.NewNotary(s.Device, 1<<60, 0, 1<<16)
-	packets, octets := 0, 0
+	notary := seal.NewNotary(s.Device, 1<<60, 0, 1<<16, 1<<60)
+	packets, octets, excerpts := 0, 0, 0
 	var numbers [2]uint64
 	var waits time.Duration // since when a packet waits for its manifest; 0: none does
 	var facts, announced time.Duration
@@ -106,6 +106,11 @@ func TestManifestRate(t *testing.T) {
 		for _, b := range notary.Build(uint32(now / time.Millisecond)) {
 			packets++
 			octets += len(b)
+			x, err := seal.Excerpt(b, 1<<62)
+			if err != nil {
+				t.Fatal(err)
+			}
+			excerpts += len(x)
 		}
 		waits = 0
 	}
@@ -137,6 +142,7 @@ func TestManifestRate(t *testing.T) {
 	}
 	near(t, "manifests a second", float64(packets)/seconds, manifests, 5)
 	near(t, "octets of them", float64(octets)/seconds, manifestOctets, 5)
+	near(t, "octets of excerpts", float64(excerpts)/seconds, excerptOctets, 5)
 }
 
 // manifestWait is engine's manifestEvery; how much earlier a packet takes its manifest along is that of engine's vouch.
