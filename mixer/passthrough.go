@@ -10,10 +10,11 @@ import "math"
 // that hears packets of two encoders in turn needs both to come from the same sound, the lanes are then run for passOutTicks, over his
 // sound only, before their packets are used; his packets go on meanwhile. Whoever begins to talk is heard after that, by 40 ms late.
 type passthrough struct {
-	in      *input // whose packets are passed on; nil for nobody
-	leaving int    // ticks until lanes are used again; 0 while nothing else is in sight
-	alone   int    // ticks that there has been only one
-	level   float64
+	in      *input  // whose packets are passed on; nil for nobody
+	leaving int     // ticks until lanes are used again; 0 while nothing else is in sight
+	alone   int     // ticks that there has been only one
+	mean    float64 // of his levels while he talks, over about 2 s of talk
+	began   float64 // the mean when it began
 }
 
 const (
@@ -47,12 +48,13 @@ func (m *Mixer) passes() {
 		return
 	}
 	in := p.in
+	p.hear(in)
 	switch {
 	case in.slot == nil || in.slot.leaving || in.muted || in.missing == 0 && !in.passable:
 		m.passStop() // there is nothing to go over from
 	case len(m.ranking) > 1 && !in.activity.recent(m.tick, hangover):
 		m.passStop() // nobody is heard at the moment
-	case len(m.ranking) > 1 || !m.passFits(in) || math.Abs(in.activity.level-p.level) > passDrift && in.activity.active:
+	case len(m.ranking) > 1 || !m.passFits(in) || math.Abs(p.mean-p.began) > passDrift:
 		p.leaving = passOutTicks
 		m.dirty = true
 	}
@@ -75,17 +77,22 @@ func (m *Mixer) passIn() {
 		p.alone = 0
 		return
 	}
-	if in.activity.active {
-		p.level += (in.activity.level - p.level) / 16
-	}
 	if p.alone == 0 {
-		p.level = in.activity.level
+		p.mean = in.activity.now
 	}
+	p.hear(in)
 	if p.alone++; p.alone < passInTicks || in.slot.level > lowEnergy || in.activity.now > loudestLevel+lowEnergy || !m.passFits(in) {
 		return
 	}
-	p.in = in
+	p.in, p.began = in, p.mean
 	m.dirty = true
+}
+
+// hear keeps the mean level, which is all that is known of how loud somebody is who is not decoded.
+func (p *passthrough) hear(in *input) {
+	if in.activity.active {
+		p.mean += (in.activity.now - p.mean) / (2 * ticksPerSecond)
+	}
 }
 
 // passFits says whether what an input sends is what every listener would get.
