@@ -17,7 +17,7 @@ func TestGolden(t *testing.T) {
 	r := newRoom(t, Config{})
 	r.join(1, 2, 3)
 	r.m.AddListener(4, 2, 32000)
-	r.sources[1], r.sources[2], r.sources[3] = tone(310, 0.4), during(3, 9, tone(470, 0.9)), tone(890, 0.05)
+	r.sources[1], r.sources[2], r.sources[3] = tone(310, 0.4), tone(470, 0.9), during(3, 9, tone(890, 0.05))
 	r.m.Adjust(2, 1, -0.5)
 	r.run(ticks)
 	var got []byte

@@ -60,7 +60,6 @@ func (m *Mixer) settle() {
 		}
 		key := m.wanted(l)
 		if l.lane == nil || l.lane.key != key && m.urgent(l, key) {
-			m.makeRoom(key)
 			m.move(l, key)
 		}
 	}
@@ -90,13 +89,13 @@ func (m *Mixer) wait(l *listener, key laneKey) {
 
 // makeRoom sends talkers who wait back to the shared lane when one more own lane would be too many.
 func (m *Mixer) makeRoom(key laneKey) {
-	if key.minus == 0 || key.listener != 0 || m.find(key) != nil {
+	if key.minus == 0 || key.listener != 0 {
 		return
 	}
-	for m.own(key.spec) >= m.cfg.Talkers {
+	for own := m.own(key.spec); own >= m.cfg.Talkers; own = m.own(key.spec) {
 		var oldest *listener
 		for _, l := range m.listeners {
-			if l.lane != nil && l.lane.key.spec == key.spec && l.lane.key.minus != 0 && l.lane.key.listener == 0 && m.wanted(l) != l.lane.key &&
+			if !l.moving && l.lane != nil && l.lane.key.spec == key.spec && l.lane.key.minus != 0 && l.lane.key.listener == 0 && m.wanted(l) != l.lane.key &&
 				(oldest == nil || l.waiting > oldest.waiting) {
 				oldest = l
 			}
@@ -104,7 +103,9 @@ func (m *Mixer) makeRoom(key laneKey) {
 		if oldest == nil {
 			return
 		}
-		m.move(oldest, m.wanted(oldest))
+		if m.move(oldest, m.wanted(oldest)); m.own(key.spec) >= own {
+			return // it failed
+		}
 	}
 }
 
@@ -131,6 +132,12 @@ func (m *Mixer) running(spec Spec) (n int) {
 // move brings a listener to a lane, which is opened if need be, and closes the one that he leaves if he was the last.
 func (m *Mixer) move(l *listener, key laneKey) {
 	to := m.find(key)
+	if to == nil {
+		l.moving = true
+		m.makeRoom(key)
+		l.moving = false
+		to = m.find(key) // somebody else may have opened it on the way
+	}
 	if to == nil {
 		wishes := l.wishes
 		if key.listener == 0 {

@@ -12,6 +12,7 @@ type listener struct {
 
 	lane    *lane // nil before the first tick, and while packets are passed on to him
 	waiting int   // ticks since he should be in another
+	moving  bool  // he is on his way to one that is opened for him
 }
 
 // wish is what a listener wants one input to be like, for himself only.
