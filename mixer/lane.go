@@ -35,7 +35,7 @@ func (m *Mixer) find(key laneKey) *lane {
 }
 
 // open makes a lane and runs its encoder over what was heard in the last frames, so that a decoder that has heard them from another
-// encoder goes on without a seam (Valin and others: an Opus decoder converges within about that time).
+// encoder goes on without a seam.
 func (m *Mixer) open(key laneKey, wishes []wish) (*lane, error) {
 	enc, err := m.encoder(key.spec)
 	if err != nil {

@@ -28,8 +28,8 @@ type wish struct {
 // lossClass groups listeners by the loss of their paths, so that only those with loss pay for FEC: 0 to 2 %, 2 to 8 %, above.
 type lossClass struct {
 	class int
-	good  uint64 // tick since which the loss has been that of a better class
-	calm  bool
+	calm  bool   // the last reports were those of a better class
+	good  uint64 // since this tick
 }
 
 const (
@@ -45,11 +45,8 @@ func (c *lossClass) observe(tick uint64, percent float64) {
 	for worse < len(limits) && percent > limits[worse] {
 		worse++
 	}
-	if worse >= c.class {
-		c.calm = c.calm && worse == c.class && c.class > 0 && percent < limits[c.class-1]*0.75
-		c.class = worse
-	}
-	if c.class == 0 || percent >= limits[c.class-1]*0.75 {
+	c.class = max(c.class, worse)
+	if c.class == 0 || percent >= 0.75*limits[c.class-1] {
 		c.calm = false
 		return
 	}

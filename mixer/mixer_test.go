@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand"
+	"slices"
 	"testing"
 )
 
@@ -119,6 +120,10 @@ func TestMixMinus(t *testing.T) {
 // However many listen and whoever talks, a Spec costs at most K+1 encodes a tick, and K inputs are decoded; an encoder that begins costs
 // the last frames more, once.
 func TestEncodes(t *testing.T) {
+	ticks := 800
+	if testing.Short() {
+		ticks = 150
+	}
 	for _, n := range []int{2, 4, 10, 60} {
 		rng := rand.New(rand.NewSource(int64(n)))
 		r := newRoom(t, Config{MaxGain: -1})
@@ -128,7 +133,7 @@ func TestEncodes(t *testing.T) {
 		}
 		r.m.AddListener(1000, 1, 32000)
 		talking := map[ID]bool{}
-		for range 800 {
+		for range ticks {
 			if rng.Intn(20) == 0 {
 				id := ID(rng.Intn(n) + 1)
 				talking[id] = !talking[id]
@@ -161,7 +166,11 @@ func TestNeverOneself(t *testing.T) {
 		r.sources[i] = during(0, 0, nil)
 	}
 	looked := 0
-	for step := range 150 {
+	steps, least := 150, 100
+	if testing.Short() {
+		steps, least = 40, 20
+	}
+	for step := range steps {
 		id := ID(rng.Intn(n) + 1)
 		if rng.Intn(2) == 0 {
 			r.sources[id] = tone(frequency(id), 0.1)
@@ -187,7 +196,7 @@ func TestNeverOneself(t *testing.T) {
 			looked++
 		}
 	}
-	if looked < 100 {
+	if looked < least {
 		t.Errorf("looked at %d", looked)
 	}
 }
@@ -414,6 +423,46 @@ func TestLossClasses(t *testing.T) {
 		t.Errorf("expected losses %v", classes)
 	}
 	jumps(t, r.got[3], 0.2)
+}
+
+// A worse path counts at once, a better one after ten seconds, and one at the limit does not go back and forth.
+func TestLossClass(t *testing.T) {
+	second := func(s int) uint64 { return uint64(s * ticksPerSecond) }
+	tests := []struct {
+		name  string
+		loss  func(s int) float64 // in each second
+		class []int               // after each second, in the end
+	}{
+		{"clean", func(int) float64 { return 1 }, []int{0, 0, 0}},
+		{"at the limit", func(s int) float64 { return 1.9 + 0.2*float64(s%2) }, []int{1, 1, 1}},
+		{"bad", func(int) float64 { return 12 }, []int{2, 2, 2}},
+		{"a burst", func(s int) float64 {
+			if s == 5 {
+				return 20
+			}
+			return 0
+		}, []int{0, 0, 0}},
+		{"better by one", func(s int) float64 {
+			if s < 20 {
+				return 10
+			}
+			return 5
+		}, []int{1, 1, 1}},
+	}
+	for _, test := range tests {
+		var c lossClass
+		var got []int
+		for s := range 40 {
+			c.observe(second(s), test.loss(s))
+			got = append(got, c.class)
+		}
+		if !slices.Equal(got[37:], test.class) {
+			t.Errorf("%s: %v", test.name, got)
+		}
+		if test.name == "a burst" && (got[5] != 2 || got[14] != 2 || got[17] != 1 || got[20] != 1) {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
 }
 
 func TestBadFrames(t *testing.T) {

@@ -60,7 +60,7 @@ type room struct {
 	sources  map[ID]source
 	channels map[ID]int
 	passable bool
-	level    func(id ID, true_ uint8) uint8 // a liar's
+	level    func(id ID, truth uint8) uint8 // a liar's
 	got      map[ID][]float32               // what every listener heard, in his own channels
 	wants    []Want
 	out      Output
