@@ -81,7 +81,7 @@ func (c *conference) step(b *testing.B) {
 }
 
 // BenchmarkConference: everybody sends, K are heard, N listen. "cores" is CPU time, "x-bound" that as a multiple of the codec's part of the
-// bound with the reference machine's figures, "x-here" with what the codec costs here and now.
+// bound with the reference machine's figures, "x-here" with what the codec costs here and now ("us/encode", "us/decode").
 func BenchmarkConference(b *testing.B) {
 	encode, decode := codecHere(b)
 	for _, test := range []struct{ k, n int }{{3, 3}, {3, 10}, {3, 50}, {3, 100}, {3, 1000}, {10, 10}, {50, 50}} {
@@ -101,6 +101,8 @@ func BenchmarkConference(b *testing.B) {
 			b.ReportMetric(float64(c.decodes-decodes)/float64(b.N), "decodes/tick")
 			b.ReportMetric(spent/bound(test.k, test.n, 141, 30.2), "x-bound")
 			b.ReportMetric(spent/bound(test.k, test.n, encode, decode), "x-here")
+			b.ReportMetric(encode, "us/encode")
+			b.ReportMetric(decode, "us/decode")
 		})
 	}
 }
@@ -131,7 +133,6 @@ func codecHere(b *testing.B) (encode, decode float64) {
 		}
 	}
 	decode = (cpu() - before) / rounds / 100
-	b.Logf("%s: encode %.0f us, decode %.0f us here", opus.Backend(), encode, decode)
 	return encode, decode
 }
 

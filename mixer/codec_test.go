@@ -130,3 +130,79 @@ func TestHandover(t *testing.T) {
 		t.Errorf("differences of %.1f and %.1f dB", moved, worst)
 	}
 }
+
+// Five participants, each with a tone of his own, through the codec both ways: everybody hears all others at their level, and himself at least
+// 50 dB below. The bitrate is high enough for the codec's own noise to be below that.
+func TestTonesThroughCodec(t *testing.T) {
+	const n, ticks, amplitude = 5, 130, 0.05
+	m, err := mixer.New(mixer.Config{Encoders: encoders, Talkers: n, MaxGain: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	frequency := func(id mixer.ID) float64 { return []float64{0, 311, 457, 733, 1093, 1361}[id] }
+	var sent [n + 1][][]byte
+	var in, out [n + 1]*opus.Decoder
+	var heard [n + 1][]float32
+	for id := mixer.ID(1); id <= n; id++ {
+		pcm := make([]float32, ticks*mixer.FrameSamples)
+		for i := range pcm {
+			pcm[i] = float32(amplitude * math.Sin(2*math.Pi*frequency(id)*float64(i)/48000))
+		}
+		sent[id] = packets(t, pcm)
+		for _, d := range []**opus.Decoder{&in[id], &out[id]} {
+			if *d, err = opus.NewDecoder(1); err != nil {
+				t.Fatal(err)
+			}
+			defer (*d).Close()
+		}
+		m.AddInput(id)
+		m.AddListener(id, 1, 128000)
+	}
+	frame := make([]float32, mixer.FrameSamples)
+	for tick := range ticks {
+		for id := mixer.ID(1); id <= n; id++ {
+			m.Heard(id, mixer.Header{Level: 29, Known: true})
+		}
+		for _, w := range m.Select(uint64(tick + 1)) {
+			if _, err := in[w.ID].Decode(sent[w.ID][tick], frame); err != nil {
+				t.Fatal(err)
+			}
+			m.Feed(w.ID, frame, 1, 0)
+		}
+		for _, p := range m.Mix().Packets {
+			for _, id := range p.Listeners {
+				if _, err := out[id].Decode(p.Payload, frame); err != nil {
+					t.Fatal(err)
+				}
+				heard[id] = append(heard[id], frame...)
+			}
+		}
+	}
+	worst := math.Inf(-1)
+	for id := mixer.ID(1); id <= n; id++ {
+		settled := heard[id][len(heard[id])-2*48000:]
+		for other := mixer.ID(1); other <= n; other++ {
+			level := 20 * math.Log10(goertzel(settled, frequency(other))/amplitude)
+			if other == id {
+				worst = max(worst, level)
+			} else if math.Abs(level) > 2 {
+				t.Errorf("%d hears %d at %.1f dB", id, other, level)
+			}
+		}
+	}
+	t.Logf("one's own tone: at most %.1f dB", worst)
+	if worst > -50 {
+		t.Errorf("somebody hears himself at %.1f dB", worst)
+	}
+}
+
+// goertzel is the amplitude of a frequency.
+func goertzel(pcm []float32, frequency float64) float64 {
+	c := 2 * math.Cos(2*math.Pi*frequency/48000)
+	var s1, s2 float64
+	for _, x := range pcm {
+		s1, s2 = float64(x)+c*s1-s2, s1
+	}
+	return 2 * math.Sqrt(max(0, s1*s1+s2*s2-c*s1*s2)) / float64(len(pcm))
+}
