@@ -66,11 +66,20 @@ func (e *Engine) open(from peer.ID, env []byte) (*wire.Message, error) {
 	return m, nil
 }
 
-// HandleMessage implements ControlHandler: messages of the tree.
+// HandleMessage implements ControlHandler: messages of the tree, which are the sender's own, and what a parent passes on.
 func (e *Engine) HandleMessage(from peer.ID, env []byte) {
 	e.metrics.controlIn.Add(1)
-	m, err := e.open(from, env)
+	m, err := wire.OpenEnvelope(env, time.Now())
 	if err != nil {
+		e.metrics.controlBad.Add(1)
+		return
+	}
+	switch m.Type {
+	case wire.Type_BEACON, wire.Type_ACCESS, wire.Type_ROOM_RECORD:
+		e.passedOn(from, m, env)
+		return
+	}
+	if id, err := wire.PeerID(m.Device); err != nil || id != from {
 		e.metrics.controlBad.Add(1)
 		return
 	}
@@ -230,6 +239,10 @@ func (r *Room) treeMessageLoop(from peer.ID, user ed25519.PublicKey, m *wire.Tre
 	now := time.Now()
 	if c, ok := m.Message.(*wire.TreeMessage_Census); ok {
 		r.heardCensusLoop(from, c.Census, now)
+		return
+	}
+	if h, ok := m.Message.(*wire.TreeMessage_Hearing); ok {
+		r.passToLoop(from, h.Hearing)
 		return
 	}
 	msg := treeFromWire(m)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -41,4 +42,18 @@ func (r *Room) Waver(child peer.ID, n int) {
 			r.setChildrenLoop(list)
 		}
 	})
+}
+
+// OffTopic reports whether this peer has left the room's topic, what it has heard of the hub since, and the number of its access list.
+func (r *Room) OffTopic() (off bool, hub peer.ID, age time.Duration, access uint64) {
+	_ = r.call(r.ctx, func() {
+		off = r.topicless.off
+		if b := r.beacon.Load(); b != nil {
+			hub, age = b.hub, time.Since(b.at)
+		}
+		if a := r.access.Load(); a != nil {
+			access = a.Number
+		}
+	})
+	return off, hub, age, access
 }

@@ -40,7 +40,15 @@ func (e *Engine) Validate(topic string, from peer.ID, env []byte) Verdict {
 		}
 		return Accept
 	}
-	if topic != r.topic || m.Room != r.id {
+	if topic != r.topic {
+		return Reject
+	}
+	return r.judge(m, env)
+}
+
+// judge says what becomes of an envelope about the room whose signature holds, by gossip or passed on by a parent.
+func (r *Room) judge(m *wire.Message, env []byte) Verdict {
+	if m.Room != r.id {
 		return Reject
 	}
 	switch m.Type {
@@ -78,16 +86,24 @@ func (e *Engine) HandleGossip(topic string, from peer.ID, env []byte) {
 	if err != nil {
 		return
 	}
+	r.heard(m, env)
+}
+
+// heard takes an envelope about the room that judge accepts.
+func (r *Room) heard(m *wire.Message, env []byte) {
 	switch m.Type {
 	case wire.Type_ACCESS:
-		r.post(func() { r.heardAccessLoop(env) })
+		r.post(func() {
+			r.heardAccessLoop(env)
+			r.passLoop(m.Type, env) // to those who are still children
+		})
 	case wire.Type_ADVERT:
 		var a wire.Advert
 		if proto.Unmarshal(m.Body, &a) != nil || a.Self == nil {
 			return
 		}
 		// A peer advertises itself only.
-		if id, err := wire.PeerID(m.Device); err == nil && string(a.Self.Peer) == string(id) && id != e.self {
+		if id, err := wire.PeerID(m.Device); err == nil && string(a.Self.Peer) == string(id) && id != r.e.self {
 			r.post(func() {
 				r.acquaintLoop(id, a.Offer, a.Self.Addrs, time.Now())
 				if a.Self.Free > 0 {
@@ -97,10 +113,16 @@ func (e *Engine) HandleGossip(topic string, from peer.ID, env []byte) {
 		}
 	case wire.Type_BEACON:
 		now := time.Now()
-		r.post(func() { r.beaconLoop(m, env, now) })
+		r.post(func() {
+			r.beaconLoop(m, env, now)
+			r.passLoop(m.Type, env)
+		})
 	case wire.Type_ROOM_RECORD:
 		if rec, err := room.VerifyRecord(env, time.Now()); err == nil && rec.ID == r.id {
-			r.post(func() { r.recordLoop(rec) })
+			r.post(func() {
+				r.recordLoop(rec)
+				r.passLoop(m.Type, env)
+			})
 		}
 	}
 }

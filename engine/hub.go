@@ -17,6 +17,9 @@ const (
 	idleBeacon  = 2500 * time.Millisecond
 )
 
+// newHub is how long a hub that has just become one thins nothing.
+const newHub = 5 * time.Second
+
 // recordEvery is how often the hub tells the room its record, so that all know what the owner said last.
 const recordEvery = time.Minute
 
@@ -33,6 +36,7 @@ func (r *Room) sendBeaconLoop(now time.Time) {
 	if b := r.beacon.Load(); b != nil && b.hub == r.e.self {
 		a := r.access.Load()
 		switch since := now.Sub(b.at); {
+		case now.Sub(time.UnixMilli(r.elector.Lease().Term.Since)) < newHub: // some are looking for a parent, and may miss one
 		case !r.live && since < quietBeacon:
 			return
 		case len(r.elector.Lease().Successors) == 0 && near(uint32(b.audience), uint32(r.audience())) && (a == nil || a.Number == b.access) && since < idleBeacon:

@@ -88,12 +88,15 @@ func (r *Room) openGossip(b []byte) ([]byte, bool) {
 	return env, err == nil
 }
 
-// broadcastLoop publishes an envelope on the room's topic.
+// broadcastLoop publishes an envelope on the room's topic, and passes it on to children that are not there.
 func (r *Room) broadcastLoop(env []byte, old bool) {
 	b, err := r.sealGossip(env, old)
 	if err != nil {
 		r.e.log.Debug("cannot publish", "err", err)
 		return
+	}
+	if m, err := wire.ReadEnvelope(env); err == nil {
+		r.passLoop(m.Type, env)
 	}
 	r.done.Go(func() {
 		ctx, cancel := context.WithTimeout(r.ctx, time.Second)

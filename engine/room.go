@@ -114,6 +114,8 @@ type Room struct {
 	fetched    time.Time            // when list and keys were asked for last
 	fetches    int
 	recorded   time.Time // when the hub told the room its record last
+	topicless  topicless
+	passTo     map[peer.ID]*wire.Hearing // who asked for what is published
 
 	endedMedia map[wire.Kind]MediaTotals // of streams that are no more; guarded by the engine's mutex
 }
@@ -152,7 +154,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
 		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), watched: make(map[*hopState]func()), shown: make(map[*hopState]func()), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), staged: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
 		pubs: make(map[string]*publication), census: newCensus(e.self), grants: make(map[peer.ID]*grant),
-		acquainted: make(map[peer.ID]*acquaintance), unneeded: make(map[peer.ID]bool), parting: make(map[peer.ID]time.Time), elector: elect.New(elect.HubConfig(elect.ID(e.self), string(rec.ID)+" hub")),
+		acquainted: make(map[peer.ID]*acquaintance), unneeded: make(map[peer.ID]bool), parting: make(map[peer.ID]time.Time), passTo: make(map[peer.ID]*wire.Hearing), elector: elect.New(elect.HubConfig(elect.ID(e.self), string(rec.ID)+" hub")),
 	}
 	r.electTimer = time.NewTimer(time.Hour)
 	r.record.Store(rec)
@@ -252,8 +254,10 @@ func (r *Room) closeLoop() {
 		r.e.totals.closed(c)
 	}
 	var ids []wire.StreamID
-	for _, s := range *r.all.Load() {
-		ids = append(ids, s.id)
+	for _, s := range *r.e.streams.Load() {
+		if s.room == r {
+			ids = append(ids, s.id)
+		}
 	}
 	r.e.index(nil, ids)
 }
@@ -282,6 +286,7 @@ func (r *Room) secondLoop(now time.Time) {
 	r.watchDuesLoop(now)
 	r.audioShareLoop()
 	r.dropFormerHubLoop(now)
+	r.quietLoop(now)
 }
 
 // paceLoop lets the room be quiet while nothing is live.

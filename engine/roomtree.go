@@ -70,6 +70,9 @@ func (r *Room) actLoop(a tree.Action) {
 	case tree.SetFeeds:
 		r.setFeedsLoop(peer.ID(a.Primary), peer.ID(a.Backup))
 		r.watchFeedersLoop()
+		if r.topicless.off {
+			r.quietLoop(time.Now())
+		}
 	case tree.SetChildren:
 		r.setChildrenLoop(a.Children)
 	case tree.Advertise:
@@ -167,6 +170,7 @@ func (r *Room) notifyLoop(ev tree.Event) {
 		delete(r.userOf, peer.ID(ev.Peer))
 		delete(r.audienceOf, peer.ID(ev.Peer))
 		delete(r.have, peer.ID(ev.Peer))
+		delete(r.passTo, peer.ID(ev.Peer))
 		r.sumAudienceLoop()
 	case tree.Alone:
 		r.e.log.Info("no place in the room's tree yet; trying on", "room", r.id)

@@ -31,6 +31,8 @@ type Network struct {
 	// Tamper, where set, may change or drop (nil) each origin packet on a hop. Calls come one at a time.
 	Tamper    func(from, to peer.ID, pkt []byte) []byte
 	tampering sync.Mutex
+	// Swallow, where set, says which direct messages do not come; set it before the first peer. Any goroutine may call it.
+	Swallow func(from, to peer.ID, msg []byte) bool
 	// Gossip, where set, sees all that is published; set it before the first peer. It must not keep msg.
 	Gossip func(topic string, msg []byte)
 
@@ -233,6 +235,9 @@ func (c *control) Send(ctx context.Context, to peer.ID, msg []byte) error {
 	o := c.peer().reach(to)
 	if o == nil {
 		return errUnreachable
+	}
+	if f := c.net.Swallow; f != nil && f(c.id, to, msg) {
+		return nil
 	}
 	o.control.HandleMessage(c.id, slices.Clone(msg))
 	return nil

@@ -165,7 +165,7 @@ func TestUserMoves(t *testing.T) {
 	if !id.User.Equal(first.Identity().User) || !id.Device.Equal(was.Device) || !wire.VerifyCertificate(id.Certificate) {
 		t.Fatal("user did not move, or took the device along")
 	}
-	env, err := second.Signer().Seal("", wire.Type_ADVERT, 0, time.Now().Add(time.Minute), &wire.Advert{})
+	env, err := second.Signer().Seal("", wire.Type_BID, 0, time.Now().Add(time.Minute), &wire.Bid{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,15 +47,18 @@ func (s *Signer) Public() ed25519.PublicKey { return s.Device.Public().(ed25519.
 // User returns the key of the user whom the device acts for.
 func (s *Signer) User() ed25519.PublicKey { return s.Certificate.GetUser() }
 
-// Seal signs body as a message of the type about the room (empty for none), valid until expires.
+// Seal signs body as a message of the type about the room (empty for none), valid until expires. It tells whose device the sender's is,
+// but for adverts.
 func (s *Signer) Seal(room RoomID, typ Type, epoch uint64, expires time.Time, body proto.Message) ([]byte, error) {
 	b, err := proto.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("wire: encode %v: %w", typ, err)
 	}
-	cert, err := proto.Marshal(s.Certificate)
-	if err != nil {
-		return nil, fmt.Errorf("wire: encode certificate: %w", err)
+	var cert []byte
+	if typ != Type_ADVERT { // there is no right to it, and no message is sent to as many
+		if cert, err = proto.Marshal(s.Certificate); err != nil {
+			return nil, fmt.Errorf("wire: encode certificate: %w", err)
+		}
 	}
 	signed, err := proto.Marshal(&Signed{
 		Room: string(room), Type: typ, Device: s.Public(), Certificate: cert, Sequence: s.Sequence(), Epoch: epoch,

@@ -32,8 +32,8 @@ const (
 	Type_ROOM_QUERY       Type = 2  // RoomQuery: request, to a peer in reach
 	Type_ROOM_ANSWER      Type = 3  // RoomAnswer: its response
 	Type_TREE             Type = 4  // TreeMessage: direct, between peers of a room
-	Type_ADVERT           Type = 5  // Advert: gossip (room), by peers that have slots to give
-	Type_BEACON           Type = 6  // Beacon: gossip (room), by the hub, once a second
+	Type_ADVERT           Type = 5  // Advert: gossip (room), by peers that have slots to give; without certificate
+	Type_BEACON           Type = 6  // Beacon: gossip (room), by the hub, once a second; passed on to those who are not subscribed (Hearing)
 	Type_ANNOUNCE         Type = 7  // Announce: inside a Manifest, Accept or StageJoin; by a publisher's device
 	Type_STAGE_JOIN       Type = 8  // StageJoin: request, from a publisher that is not the hub to the hub
 	Type_STAGE_ANSWER     Type = 9  // StageAnswer: its response
@@ -1167,6 +1167,59 @@ func (x *Census) GetSeats() []*Seat {
 	return nil
 }
 
+// Hearing: from a peer that is not subscribed to the room's topic to its parent and its backup: what of it they are to pass on, as it is.
+type Hearing struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Facts         bool                   `protobuf:"varint,1,opt,name=facts,proto3" json:"facts,omitempty"`     // envelopes of Access and RoomRecord
+	Beacons       bool                   `protobuf:"varint,2,opt,name=beacons,proto3" json:"beacons,omitempty"` // and of Beacon
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hearing) Reset() {
+	*x = Hearing{}
+	mi := &file_wire_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hearing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hearing) ProtoMessage() {}
+
+func (x *Hearing) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hearing.ProtoReflect.Descriptor instead.
+func (*Hearing) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Hearing) GetFacts() bool {
+	if x != nil {
+		return x.Facts
+	}
+	return false
+}
+
+func (x *Hearing) GetBeacons() bool {
+	if x != nil {
+		return x.Beacons
+	}
+	return false
+}
+
 // Seat is one peer's place in the tree. Parent and backup are named by the last eight octets of their peer ids.
 type Seat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1187,7 +1240,7 @@ type Seat struct {
 
 func (x *Seat) Reset() {
 	*x = Seat{}
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1252,7 @@ func (x *Seat) String() string {
 func (*Seat) ProtoMessage() {}
 
 func (x *Seat) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[13]
+	mi := &file_wire_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1265,7 @@ func (x *Seat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seat.ProtoReflect.Descriptor instead.
 func (*Seat) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{13}
+	return file_wire_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Seat) GetPeer() []byte {
@@ -1310,7 +1363,7 @@ type Beacon struct {
 
 func (x *Beacon) Reset() {
 	*x = Beacon{}
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1375,7 @@ func (x *Beacon) String() string {
 func (*Beacon) ProtoMessage() {}
 
 func (x *Beacon) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[14]
+	mi := &file_wire_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,7 +1388,7 @@ func (x *Beacon) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Beacon.ProtoReflect.Descriptor instead.
 func (*Beacon) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{14}
+	return file_wire_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Beacon) GetHub() []byte {
@@ -1415,6 +1468,7 @@ type TreeMessage struct {
 	//	*TreeMessage_Leave
 	//	*TreeMessage_Path
 	//	*TreeMessage_Census
+	//	*TreeMessage_Hearing
 	Message       isTreeMessage_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1422,7 +1476,7 @@ type TreeMessage struct {
 
 func (x *TreeMessage) Reset() {
 	*x = TreeMessage{}
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1488,7 @@ func (x *TreeMessage) String() string {
 func (*TreeMessage) ProtoMessage() {}
 
 func (x *TreeMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[15]
+	mi := &file_wire_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1501,7 @@ func (x *TreeMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TreeMessage.ProtoReflect.Descriptor instead.
 func (*TreeMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{15}
+	return file_wire_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TreeMessage) GetMessage() isTreeMessage_Message {
@@ -1538,6 +1592,15 @@ func (x *TreeMessage) GetCensus() *Census {
 	return nil
 }
 
+func (x *TreeMessage) GetHearing() *Hearing {
+	if x != nil {
+		if x, ok := x.Message.(*TreeMessage_Hearing); ok {
+			return x.Hearing
+		}
+	}
+	return nil
+}
+
 type isTreeMessage_Message interface {
 	isTreeMessage_Message()
 }
@@ -1578,6 +1641,10 @@ type TreeMessage_Census struct {
 	Census *Census `protobuf:"bytes,80,opt,name=census,proto3,oneof"`
 }
 
+type TreeMessage_Hearing struct {
+	Hearing *Hearing `protobuf:"bytes,81,opt,name=hearing,proto3,oneof"`
+}
+
 func (*TreeMessage_Probe) isTreeMessage_Message() {}
 
 func (*TreeMessage_ProbeReply) isTreeMessage_Message() {}
@@ -1596,6 +1663,8 @@ func (*TreeMessage_Path) isTreeMessage_Message() {}
 
 func (*TreeMessage_Census) isTreeMessage_Message() {}
 
+func (*TreeMessage_Hearing) isTreeMessage_Message() {}
+
 // Probe: from a peer that looks for a parent, to a candidate.
 type Probe struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1611,7 +1680,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +1692,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[16]
+	mi := &file_wire_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +1705,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{16}
+	return file_wire_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Probe) GetNonce() uint64 {
@@ -1699,7 +1768,7 @@ type ProbeReply struct {
 
 func (x *ProbeReply) Reset() {
 	*x = ProbeReply{}
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1711,7 +1780,7 @@ func (x *ProbeReply) String() string {
 func (*ProbeReply) ProtoMessage() {}
 
 func (x *ProbeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[17]
+	mi := &file_wire_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1724,7 +1793,7 @@ func (x *ProbeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReply.ProtoReflect.Descriptor instead.
 func (*ProbeReply) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{17}
+	return file_wire_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ProbeReply) GetNonce() uint64 {
@@ -1809,7 +1878,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1821,7 +1890,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[18]
+	mi := &file_wire_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1834,7 +1903,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{18}
+	return file_wire_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Join) GetNonce() uint64 {
@@ -1926,7 +1995,7 @@ type Accept struct {
 
 func (x *Accept) Reset() {
 	*x = Accept{}
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1938,7 +2007,7 @@ func (x *Accept) String() string {
 func (*Accept) ProtoMessage() {}
 
 func (x *Accept) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[19]
+	mi := &file_wire_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1951,7 +2020,7 @@ func (x *Accept) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Accept.ProtoReflect.Descriptor instead.
 func (*Accept) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{19}
+	return file_wire_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Accept) GetNonce() uint64 {
@@ -2038,7 +2107,7 @@ type Refuse struct {
 
 func (x *Refuse) Reset() {
 	*x = Refuse{}
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2050,7 +2119,7 @@ func (x *Refuse) String() string {
 func (*Refuse) ProtoMessage() {}
 
 func (x *Refuse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[20]
+	mi := &file_wire_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2063,7 +2132,7 @@ func (x *Refuse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refuse.ProtoReflect.Descriptor instead.
 func (*Refuse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{20}
+	return file_wire_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Refuse) GetNonce() uint64 {
@@ -2111,7 +2180,7 @@ type Confirm struct {
 
 func (x *Confirm) Reset() {
 	*x = Confirm{}
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2123,7 +2192,7 @@ func (x *Confirm) String() string {
 func (*Confirm) ProtoMessage() {}
 
 func (x *Confirm) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[21]
+	mi := &file_wire_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2136,7 +2205,7 @@ func (x *Confirm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirm.ProtoReflect.Descriptor instead.
 func (*Confirm) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{21}
+	return file_wire_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Confirm) GetNonce() uint64 {
@@ -2157,7 +2226,7 @@ type Leave struct {
 
 func (x *Leave) Reset() {
 	*x = Leave{}
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2169,7 +2238,7 @@ func (x *Leave) String() string {
 func (*Leave) ProtoMessage() {}
 
 func (x *Leave) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[22]
+	mi := &file_wire_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2182,7 +2251,7 @@ func (x *Leave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leave.ProtoReflect.Descriptor instead.
 func (*Leave) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{22}
+	return file_wire_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Leave) GetReason() string {
@@ -2212,7 +2281,7 @@ type Path struct {
 
 func (x *Path) Reset() {
 	*x = Path{}
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2224,7 +2293,7 @@ func (x *Path) String() string {
 func (*Path) ProtoMessage() {}
 
 func (x *Path) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[23]
+	mi := &file_wire_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2237,7 +2306,7 @@ func (x *Path) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Path.ProtoReflect.Descriptor instead.
 func (*Path) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{23}
+	return file_wire_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Path) GetPath() [][]byte {
@@ -2279,7 +2348,7 @@ type StreamMark struct {
 
 func (x *StreamMark) Reset() {
 	*x = StreamMark{}
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2291,7 +2360,7 @@ func (x *StreamMark) String() string {
 func (*StreamMark) ProtoMessage() {}
 
 func (x *StreamMark) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[24]
+	mi := &file_wire_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2304,7 +2373,7 @@ func (x *StreamMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamMark.ProtoReflect.Descriptor instead.
 func (*StreamMark) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{24}
+	return file_wire_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *StreamMark) GetStream() uint64 {
@@ -2341,7 +2410,7 @@ type StreamInfo struct {
 
 func (x *StreamInfo) Reset() {
 	*x = StreamInfo{}
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2353,7 +2422,7 @@ func (x *StreamInfo) String() string {
 func (*StreamInfo) ProtoMessage() {}
 
 func (x *StreamInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[25]
+	mi := &file_wire_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2366,7 +2435,7 @@ func (x *StreamInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamInfo.ProtoReflect.Descriptor instead.
 func (*StreamInfo) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{25}
+	return file_wire_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *StreamInfo) GetId() uint64 {
@@ -2458,7 +2527,7 @@ type Rekey struct {
 
 func (x *Rekey) Reset() {
 	*x = Rekey{}
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2539,7 @@ func (x *Rekey) String() string {
 func (*Rekey) ProtoMessage() {}
 
 func (x *Rekey) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[26]
+	mi := &file_wire_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2552,7 @@ func (x *Rekey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rekey.ProtoReflect.Descriptor instead.
 func (*Rekey) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{26}
+	return file_wire_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Rekey) GetIncarnation() uint32 {
@@ -2519,7 +2588,7 @@ type Announce struct {
 
 func (x *Announce) Reset() {
 	*x = Announce{}
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +2600,7 @@ func (x *Announce) String() string {
 func (*Announce) ProtoMessage() {}
 
 func (x *Announce) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[27]
+	mi := &file_wire_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +2613,7 @@ func (x *Announce) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Announce.ProtoReflect.Descriptor instead.
 func (*Announce) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{27}
+	return file_wire_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Announce) GetParticipant() string {
@@ -2628,7 +2697,7 @@ type Manifest struct {
 
 func (x *Manifest) Reset() {
 	*x = Manifest{}
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2640,7 +2709,7 @@ func (x *Manifest) String() string {
 func (*Manifest) ProtoMessage() {}
 
 func (x *Manifest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[28]
+	mi := &file_wire_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2653,7 +2722,7 @@ func (x *Manifest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
 func (*Manifest) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{28}
+	return file_wire_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Manifest) GetRuns() []*Run {
@@ -2696,7 +2765,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2708,7 +2777,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[29]
+	mi := &file_wire_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2721,7 +2790,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{29}
+	return file_wire_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Run) GetStream() uint64 {
@@ -2757,7 +2826,7 @@ type Skip struct {
 
 func (x *Skip) Reset() {
 	*x = Skip{}
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2769,7 +2838,7 @@ func (x *Skip) String() string {
 func (*Skip) ProtoMessage() {}
 
 func (x *Skip) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[30]
+	mi := &file_wire_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2782,7 +2851,7 @@ func (x *Skip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Skip.ProtoReflect.Descriptor instead.
 func (*Skip) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{30}
+	return file_wire_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Skip) GetStream() uint64 {
@@ -2818,7 +2887,7 @@ type Clock struct {
 
 func (x *Clock) Reset() {
 	*x = Clock{}
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2830,7 +2899,7 @@ func (x *Clock) String() string {
 func (*Clock) ProtoMessage() {}
 
 func (x *Clock) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[31]
+	mi := &file_wire_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2843,7 +2912,7 @@ func (x *Clock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Clock.ProtoReflect.Descriptor instead.
 func (*Clock) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{31}
+	return file_wire_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Clock) GetStream() uint64 {
@@ -2877,7 +2946,7 @@ type StageJoin struct {
 
 func (x *StageJoin) Reset() {
 	*x = StageJoin{}
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +2958,7 @@ func (x *StageJoin) String() string {
 func (*StageJoin) ProtoMessage() {}
 
 func (x *StageJoin) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[32]
+	mi := &file_wire_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +2971,7 @@ func (x *StageJoin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageJoin.ProtoReflect.Descriptor instead.
 func (*StageJoin) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{32}
+	return file_wire_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StageJoin) GetAnnounces() [][]byte {
@@ -2924,7 +2993,7 @@ type StageAnswer struct {
 
 func (x *StageAnswer) Reset() {
 	*x = StageAnswer{}
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3005,7 @@ func (x *StageAnswer) String() string {
 func (*StageAnswer) ProtoMessage() {}
 
 func (x *StageAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[33]
+	mi := &file_wire_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3018,7 @@ func (x *StageAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageAnswer.ProtoReflect.Descriptor instead.
 func (*StageAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{33}
+	return file_wire_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *StageAnswer) GetReason() string {
@@ -2987,7 +3056,7 @@ type HopOffer struct {
 
 func (x *HopOffer) Reset() {
 	*x = HopOffer{}
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2999,7 +3068,7 @@ func (x *HopOffer) String() string {
 func (*HopOffer) ProtoMessage() {}
 
 func (x *HopOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[34]
+	mi := &file_wire_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3012,7 +3081,7 @@ func (x *HopOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopOffer.ProtoReflect.Descriptor instead.
 func (*HopOffer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{34}
+	return file_wire_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *HopOffer) GetUfrag() string {
@@ -3065,7 +3134,7 @@ type HopAnswer struct {
 
 func (x *HopAnswer) Reset() {
 	*x = HopAnswer{}
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3146,7 @@ func (x *HopAnswer) String() string {
 func (*HopAnswer) ProtoMessage() {}
 
 func (x *HopAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3159,7 @@ func (x *HopAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopAnswer.ProtoReflect.Descriptor instead.
 func (*HopAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{35}
+	return file_wire_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *HopAnswer) GetUfrag() string {
@@ -3147,7 +3216,7 @@ type HopControl struct {
 
 func (x *HopControl) Reset() {
 	*x = HopControl{}
-	mi := &file_wire_proto_msgTypes[36]
+	mi := &file_wire_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3159,7 +3228,7 @@ func (x *HopControl) String() string {
 func (*HopControl) ProtoMessage() {}
 
 func (x *HopControl) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[36]
+	mi := &file_wire_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3172,7 +3241,7 @@ func (x *HopControl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopControl.ProtoReflect.Descriptor instead.
 func (*HopControl) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{36}
+	return file_wire_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *HopControl) GetPulse() *Pulse {
@@ -3210,7 +3279,7 @@ type Pulse struct {
 
 func (x *Pulse) Reset() {
 	*x = Pulse{}
-	mi := &file_wire_proto_msgTypes[37]
+	mi := &file_wire_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3222,7 +3291,7 @@ func (x *Pulse) String() string {
 func (*Pulse) ProtoMessage() {}
 
 func (x *Pulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[37]
+	mi := &file_wire_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3235,7 +3304,7 @@ func (x *Pulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pulse.ProtoReflect.Descriptor instead.
 func (*Pulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{37}
+	return file_wire_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Pulse) GetStamp() uint32 {
@@ -3293,7 +3362,7 @@ type RoomPulse struct {
 
 func (x *RoomPulse) Reset() {
 	*x = RoomPulse{}
-	mi := &file_wire_proto_msgTypes[38]
+	mi := &file_wire_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3305,7 +3374,7 @@ func (x *RoomPulse) String() string {
 func (*RoomPulse) ProtoMessage() {}
 
 func (x *RoomPulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[38]
+	mi := &file_wire_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3318,7 +3387,7 @@ func (x *RoomPulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomPulse.ProtoReflect.Descriptor instead.
 func (*RoomPulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{38}
+	return file_wire_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RoomPulse) GetRoom() uint64 {
@@ -3409,7 +3478,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_wire_proto_msgTypes[39]
+	mi := &file_wire_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3421,7 +3490,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[39]
+	mi := &file_wire_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3434,7 +3503,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{39}
+	return file_wire_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Nack) GetStream() uint64 {
@@ -3461,7 +3530,7 @@ type KeyFrameWish struct {
 
 func (x *KeyFrameWish) Reset() {
 	*x = KeyFrameWish{}
-	mi := &file_wire_proto_msgTypes[40]
+	mi := &file_wire_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3473,7 +3542,7 @@ func (x *KeyFrameWish) String() string {
 func (*KeyFrameWish) ProtoMessage() {}
 
 func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[40]
+	mi := &file_wire_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3486,7 +3555,7 @@ func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyFrameWish.ProtoReflect.Descriptor instead.
 func (*KeyFrameWish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{40}
+	return file_wire_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *KeyFrameWish) GetStream() uint64 {
@@ -3512,7 +3581,7 @@ type Access struct {
 
 func (x *Access) Reset() {
 	*x = Access{}
-	mi := &file_wire_proto_msgTypes[41]
+	mi := &file_wire_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3524,7 +3593,7 @@ func (x *Access) String() string {
 func (*Access) ProtoMessage() {}
 
 func (x *Access) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[41]
+	mi := &file_wire_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3537,7 +3606,7 @@ func (x *Access) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Access.ProtoReflect.Descriptor instead.
 func (*Access) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{41}
+	return file_wire_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Access) GetNumber() uint64 {
@@ -3596,7 +3665,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3608,7 +3677,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3621,7 +3690,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{42}
+	return file_wire_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Revocation) GetInvite() []byte {
@@ -3671,7 +3740,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3683,7 +3752,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3696,7 +3765,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{43}
+	return file_wire_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Keys) GetAccess() []byte {
@@ -3731,7 +3800,7 @@ type MediaKey struct {
 
 func (x *MediaKey) Reset() {
 	*x = MediaKey{}
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3743,7 +3812,7 @@ func (x *MediaKey) String() string {
 func (*MediaKey) ProtoMessage() {}
 
 func (x *MediaKey) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3756,7 +3825,7 @@ func (x *MediaKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaKey.ProtoReflect.Descriptor instead.
 func (*MediaKey) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{44}
+	return file_wire_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *MediaKey) GetGeneration() uint32 {
@@ -3785,7 +3854,7 @@ type Redeem struct {
 
 func (x *Redeem) Reset() {
 	*x = Redeem{}
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3797,7 +3866,7 @@ func (x *Redeem) String() string {
 func (*Redeem) ProtoMessage() {}
 
 func (x *Redeem) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3810,7 +3879,7 @@ func (x *Redeem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redeem.ProtoReflect.Descriptor instead.
 func (*Redeem) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{45}
+	return file_wire_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Redeem) GetChain() *Chain {
@@ -3839,7 +3908,7 @@ type RedeemAnswer struct {
 
 func (x *RedeemAnswer) Reset() {
 	*x = RedeemAnswer{}
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3851,7 +3920,7 @@ func (x *RedeemAnswer) String() string {
 func (*RedeemAnswer) ProtoMessage() {}
 
 func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3864,7 +3933,7 @@ func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemAnswer.ProtoReflect.Descriptor instead.
 func (*RedeemAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{46}
+	return file_wire_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RedeemAnswer) GetDenied() string {
@@ -3900,7 +3969,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3912,7 +3981,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3925,7 +3994,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{47}
+	return file_wire_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Lease) GetTerm() uint64 {
@@ -3967,7 +4036,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3979,7 +4048,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3992,7 +4061,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{48}
+	return file_wire_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Offer) GetSlots() uint32 {
@@ -4062,7 +4131,7 @@ type Bid struct {
 
 func (x *Bid) Reset() {
 	*x = Bid{}
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4074,7 +4143,7 @@ func (x *Bid) String() string {
 func (*Bid) ProtoMessage() {}
 
 func (x *Bid) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4087,7 +4156,7 @@ func (x *Bid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bid.ProtoReflect.Descriptor instead.
 func (*Bid) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{49}
+	return file_wire_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Bid) GetOffer() *Offer {
@@ -4114,7 +4183,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4126,7 +4195,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4139,7 +4208,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{50}
+	return file_wire_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Handover) GetTerm() uint64 {
@@ -4159,7 +4228,7 @@ type HandoverAnswer struct {
 
 func (x *HandoverAnswer) Reset() {
 	*x = HandoverAnswer{}
-	mi := &file_wire_proto_msgTypes[51]
+	mi := &file_wire_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4171,7 +4240,7 @@ func (x *HandoverAnswer) String() string {
 func (*HandoverAnswer) ProtoMessage() {}
 
 func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[51]
+	mi := &file_wire_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4184,7 +4253,7 @@ func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandoverAnswer.ProtoReflect.Descriptor instead.
 func (*HandoverAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{51}
+	return file_wire_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *HandoverAnswer) GetReason() string {
@@ -4279,7 +4348,10 @@ const file_wire_proto_rawDesc = "" +
 	"\x04self\x18\x01 \x01(\v2\x18.castd.wire.v1.CandidateR\x04self\x12*\n" +
 	"\x05offer\x18< \x01(\v2\x14.castd.wire.v1.OfferR\x05offerJ\x04\b\x02\x10\x03J\x04\b\x03\x10\x04J\x04\b\x04\x10\x05\"3\n" +
 	"\x06Census\x12)\n" +
-	"\x05seats\x18\x01 \x03(\v2\x13.castd.wire.v1.SeatR\x05seats\"\xa1\x02\n" +
+	"\x05seats\x18\x01 \x03(\v2\x13.castd.wire.v1.SeatR\x05seats\"9\n" +
+	"\aHearing\x12\x14\n" +
+	"\x05facts\x18\x01 \x01(\bR\x05facts\x12\x18\n" +
+	"\abeacons\x18\x02 \x01(\bR\abeacons\"\xa1\x02\n" +
 	"\x04Seat\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\fR\x04peer\x12\x16\n" +
 	"\x06parent\x18\x02 \x01(\x06R\x06parent\x12\x16\n" +
@@ -4305,7 +4377,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x04term\x18< \x01(\x04R\x04term\x12\x1e\n" +
 	"\n" +
 	"successors\x18= \x03(\fR\n" +
-	"successors\"\xcf\x03\n" +
+	"successors\"\x83\x04\n" +
 	"\vTreeMessage\x12,\n" +
 	"\x05probe\x18\x01 \x01(\v2\x14.castd.wire.v1.ProbeH\x00R\x05probe\x12<\n" +
 	"\vprobe_reply\x18\x02 \x01(\v2\x19.castd.wire.v1.ProbeReplyH\x00R\n" +
@@ -4316,7 +4388,8 @@ const file_wire_proto_rawDesc = "" +
 	"\aconfirm\x18\x06 \x01(\v2\x16.castd.wire.v1.ConfirmH\x00R\aconfirm\x12,\n" +
 	"\x05leave\x18\a \x01(\v2\x14.castd.wire.v1.LeaveH\x00R\x05leave\x12)\n" +
 	"\x04path\x18\b \x01(\v2\x13.castd.wire.v1.PathH\x00R\x04path\x12/\n" +
-	"\x06census\x18P \x01(\v2\x15.castd.wire.v1.CensusH\x00R\x06censusB\t\n" +
+	"\x06census\x18P \x01(\v2\x15.castd.wire.v1.CensusH\x00R\x06census\x122\n" +
+	"\ahearing\x18Q \x01(\v2\x16.castd.wire.v1.HearingH\x00R\ahearingB\t\n" +
 	"\amessage\"\xa1\x01\n" +
 	"\x05Probe\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12\x14\n" +
@@ -4603,7 +4676,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_wire_proto_goTypes = []any{
 	(Type)(0),                 // 0: castd.wire.v1.Type
 	(ChildKind)(0),            // 1: castd.wire.v1.ChildKind
@@ -4621,45 +4694,46 @@ var file_wire_proto_goTypes = []any{
 	(*Candidate)(nil),         // 13: castd.wire.v1.Candidate
 	(*Advert)(nil),            // 14: castd.wire.v1.Advert
 	(*Census)(nil),            // 15: castd.wire.v1.Census
-	(*Seat)(nil),              // 16: castd.wire.v1.Seat
-	(*Beacon)(nil),            // 17: castd.wire.v1.Beacon
-	(*TreeMessage)(nil),       // 18: castd.wire.v1.TreeMessage
-	(*Probe)(nil),             // 19: castd.wire.v1.Probe
-	(*ProbeReply)(nil),        // 20: castd.wire.v1.ProbeReply
-	(*Join)(nil),              // 21: castd.wire.v1.Join
-	(*Accept)(nil),            // 22: castd.wire.v1.Accept
-	(*Refuse)(nil),            // 23: castd.wire.v1.Refuse
-	(*Confirm)(nil),           // 24: castd.wire.v1.Confirm
-	(*Leave)(nil),             // 25: castd.wire.v1.Leave
-	(*Path)(nil),              // 26: castd.wire.v1.Path
-	(*StreamMark)(nil),        // 27: castd.wire.v1.StreamMark
-	(*StreamInfo)(nil),        // 28: castd.wire.v1.StreamInfo
-	(*Rekey)(nil),             // 29: castd.wire.v1.Rekey
-	(*Announce)(nil),          // 30: castd.wire.v1.Announce
-	(*Manifest)(nil),          // 31: castd.wire.v1.Manifest
-	(*Run)(nil),               // 32: castd.wire.v1.Run
-	(*Skip)(nil),              // 33: castd.wire.v1.Skip
-	(*Clock)(nil),             // 34: castd.wire.v1.Clock
-	(*StageJoin)(nil),         // 35: castd.wire.v1.StageJoin
-	(*StageAnswer)(nil),       // 36: castd.wire.v1.StageAnswer
-	(*HopOffer)(nil),          // 37: castd.wire.v1.HopOffer
-	(*HopAnswer)(nil),         // 38: castd.wire.v1.HopAnswer
-	(*HopControl)(nil),        // 39: castd.wire.v1.HopControl
-	(*Pulse)(nil),             // 40: castd.wire.v1.Pulse
-	(*RoomPulse)(nil),         // 41: castd.wire.v1.RoomPulse
-	(*Nack)(nil),              // 42: castd.wire.v1.Nack
-	(*KeyFrameWish)(nil),      // 43: castd.wire.v1.KeyFrameWish
-	(*Access)(nil),            // 44: castd.wire.v1.Access
-	(*Revocation)(nil),        // 45: castd.wire.v1.Revocation
-	(*Keys)(nil),              // 46: castd.wire.v1.Keys
-	(*MediaKey)(nil),          // 47: castd.wire.v1.MediaKey
-	(*Redeem)(nil),            // 48: castd.wire.v1.Redeem
-	(*RedeemAnswer)(nil),      // 49: castd.wire.v1.RedeemAnswer
-	(*Lease)(nil),             // 50: castd.wire.v1.Lease
-	(*Offer)(nil),             // 51: castd.wire.v1.Offer
-	(*Bid)(nil),               // 52: castd.wire.v1.Bid
-	(*Handover)(nil),          // 53: castd.wire.v1.Handover
-	(*HandoverAnswer)(nil),    // 54: castd.wire.v1.HandoverAnswer
+	(*Hearing)(nil),           // 16: castd.wire.v1.Hearing
+	(*Seat)(nil),              // 17: castd.wire.v1.Seat
+	(*Beacon)(nil),            // 18: castd.wire.v1.Beacon
+	(*TreeMessage)(nil),       // 19: castd.wire.v1.TreeMessage
+	(*Probe)(nil),             // 20: castd.wire.v1.Probe
+	(*ProbeReply)(nil),        // 21: castd.wire.v1.ProbeReply
+	(*Join)(nil),              // 22: castd.wire.v1.Join
+	(*Accept)(nil),            // 23: castd.wire.v1.Accept
+	(*Refuse)(nil),            // 24: castd.wire.v1.Refuse
+	(*Confirm)(nil),           // 25: castd.wire.v1.Confirm
+	(*Leave)(nil),             // 26: castd.wire.v1.Leave
+	(*Path)(nil),              // 27: castd.wire.v1.Path
+	(*StreamMark)(nil),        // 28: castd.wire.v1.StreamMark
+	(*StreamInfo)(nil),        // 29: castd.wire.v1.StreamInfo
+	(*Rekey)(nil),             // 30: castd.wire.v1.Rekey
+	(*Announce)(nil),          // 31: castd.wire.v1.Announce
+	(*Manifest)(nil),          // 32: castd.wire.v1.Manifest
+	(*Run)(nil),               // 33: castd.wire.v1.Run
+	(*Skip)(nil),              // 34: castd.wire.v1.Skip
+	(*Clock)(nil),             // 35: castd.wire.v1.Clock
+	(*StageJoin)(nil),         // 36: castd.wire.v1.StageJoin
+	(*StageAnswer)(nil),       // 37: castd.wire.v1.StageAnswer
+	(*HopOffer)(nil),          // 38: castd.wire.v1.HopOffer
+	(*HopAnswer)(nil),         // 39: castd.wire.v1.HopAnswer
+	(*HopControl)(nil),        // 40: castd.wire.v1.HopControl
+	(*Pulse)(nil),             // 41: castd.wire.v1.Pulse
+	(*RoomPulse)(nil),         // 42: castd.wire.v1.RoomPulse
+	(*Nack)(nil),              // 43: castd.wire.v1.Nack
+	(*KeyFrameWish)(nil),      // 44: castd.wire.v1.KeyFrameWish
+	(*Access)(nil),            // 45: castd.wire.v1.Access
+	(*Revocation)(nil),        // 46: castd.wire.v1.Revocation
+	(*Keys)(nil),              // 47: castd.wire.v1.Keys
+	(*MediaKey)(nil),          // 48: castd.wire.v1.MediaKey
+	(*Redeem)(nil),            // 49: castd.wire.v1.Redeem
+	(*RedeemAnswer)(nil),      // 50: castd.wire.v1.RedeemAnswer
+	(*Lease)(nil),             // 51: castd.wire.v1.Lease
+	(*Offer)(nil),             // 52: castd.wire.v1.Offer
+	(*Bid)(nil),               // 53: castd.wire.v1.Bid
+	(*Handover)(nil),          // 54: castd.wire.v1.Handover
+	(*HandoverAnswer)(nil),    // 55: castd.wire.v1.HandoverAnswer
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: castd.wire.v1.Signed.type:type_name -> castd.wire.v1.Type
@@ -4668,57 +4742,58 @@ var file_wire_proto_depIdxs = []int32{
 	8,  // 3: castd.wire.v1.RoomQuery.chain:type_name -> castd.wire.v1.Chain
 	12, // 4: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
 	13, // 5: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
-	46, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
+	47, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
 	13, // 7: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
-	51, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
-	16, // 9: castd.wire.v1.Census.seats:type_name -> castd.wire.v1.Seat
+	52, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
+	17, // 9: castd.wire.v1.Census.seats:type_name -> castd.wire.v1.Seat
 	1,  // 10: castd.wire.v1.Seat.kind:type_name -> castd.wire.v1.ChildKind
-	27, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
-	19, // 12: castd.wire.v1.TreeMessage.probe:type_name -> castd.wire.v1.Probe
-	20, // 13: castd.wire.v1.TreeMessage.probe_reply:type_name -> castd.wire.v1.ProbeReply
-	21, // 14: castd.wire.v1.TreeMessage.join:type_name -> castd.wire.v1.Join
-	22, // 15: castd.wire.v1.TreeMessage.accept:type_name -> castd.wire.v1.Accept
-	23, // 16: castd.wire.v1.TreeMessage.refuse:type_name -> castd.wire.v1.Refuse
-	24, // 17: castd.wire.v1.TreeMessage.confirm:type_name -> castd.wire.v1.Confirm
-	25, // 18: castd.wire.v1.TreeMessage.leave:type_name -> castd.wire.v1.Leave
-	26, // 19: castd.wire.v1.TreeMessage.path:type_name -> castd.wire.v1.Path
+	28, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
+	20, // 12: castd.wire.v1.TreeMessage.probe:type_name -> castd.wire.v1.Probe
+	21, // 13: castd.wire.v1.TreeMessage.probe_reply:type_name -> castd.wire.v1.ProbeReply
+	22, // 14: castd.wire.v1.TreeMessage.join:type_name -> castd.wire.v1.Join
+	23, // 15: castd.wire.v1.TreeMessage.accept:type_name -> castd.wire.v1.Accept
+	24, // 16: castd.wire.v1.TreeMessage.refuse:type_name -> castd.wire.v1.Refuse
+	25, // 17: castd.wire.v1.TreeMessage.confirm:type_name -> castd.wire.v1.Confirm
+	26, // 18: castd.wire.v1.TreeMessage.leave:type_name -> castd.wire.v1.Leave
+	27, // 19: castd.wire.v1.TreeMessage.path:type_name -> castd.wire.v1.Path
 	15, // 20: castd.wire.v1.TreeMessage.census:type_name -> castd.wire.v1.Census
-	8,  // 21: castd.wire.v1.Probe.chain:type_name -> castd.wire.v1.Chain
-	13, // 22: castd.wire.v1.ProbeReply.candidates:type_name -> castd.wire.v1.Candidate
-	1,  // 23: castd.wire.v1.Join.kind:type_name -> castd.wire.v1.ChildKind
-	27, // 24: castd.wire.v1.Join.have:type_name -> castd.wire.v1.StreamMark
-	8,  // 25: castd.wire.v1.Join.chain:type_name -> castd.wire.v1.Chain
-	1,  // 26: castd.wire.v1.Accept.kind:type_name -> castd.wire.v1.ChildKind
-	13, // 27: castd.wire.v1.Accept.candidates:type_name -> castd.wire.v1.Candidate
-	27, // 28: castd.wire.v1.Accept.marks:type_name -> castd.wire.v1.StreamMark
-	8,  // 29: castd.wire.v1.Accept.chain:type_name -> castd.wire.v1.Chain
-	2,  // 30: castd.wire.v1.Accept.copy:type_name -> castd.wire.v1.Copy
-	13, // 31: castd.wire.v1.Refuse.candidates:type_name -> castd.wire.v1.Candidate
-	13, // 32: castd.wire.v1.Leave.candidates:type_name -> castd.wire.v1.Candidate
-	13, // 33: castd.wire.v1.Path.candidates:type_name -> castd.wire.v1.Candidate
-	29, // 34: castd.wire.v1.StreamInfo.rekeys:type_name -> castd.wire.v1.Rekey
-	28, // 35: castd.wire.v1.Announce.streams:type_name -> castd.wire.v1.StreamInfo
-	8,  // 36: castd.wire.v1.Announce.chain:type_name -> castd.wire.v1.Chain
-	32, // 37: castd.wire.v1.Manifest.runs:type_name -> castd.wire.v1.Run
-	33, // 38: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
-	34, // 39: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
-	13, // 40: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
-	27, // 41: castd.wire.v1.StageAnswer.have:type_name -> castd.wire.v1.StreamMark
-	40, // 42: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
-	42, // 43: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
-	43, // 44: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
-	41, // 45: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
-	27, // 46: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	45, // 47: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
-	47, // 48: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
-	8,  // 49: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
-	8,  // 50: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
-	51, // 51: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	16, // 21: castd.wire.v1.TreeMessage.hearing:type_name -> castd.wire.v1.Hearing
+	8,  // 22: castd.wire.v1.Probe.chain:type_name -> castd.wire.v1.Chain
+	13, // 23: castd.wire.v1.ProbeReply.candidates:type_name -> castd.wire.v1.Candidate
+	1,  // 24: castd.wire.v1.Join.kind:type_name -> castd.wire.v1.ChildKind
+	28, // 25: castd.wire.v1.Join.have:type_name -> castd.wire.v1.StreamMark
+	8,  // 26: castd.wire.v1.Join.chain:type_name -> castd.wire.v1.Chain
+	1,  // 27: castd.wire.v1.Accept.kind:type_name -> castd.wire.v1.ChildKind
+	13, // 28: castd.wire.v1.Accept.candidates:type_name -> castd.wire.v1.Candidate
+	28, // 29: castd.wire.v1.Accept.marks:type_name -> castd.wire.v1.StreamMark
+	8,  // 30: castd.wire.v1.Accept.chain:type_name -> castd.wire.v1.Chain
+	2,  // 31: castd.wire.v1.Accept.copy:type_name -> castd.wire.v1.Copy
+	13, // 32: castd.wire.v1.Refuse.candidates:type_name -> castd.wire.v1.Candidate
+	13, // 33: castd.wire.v1.Leave.candidates:type_name -> castd.wire.v1.Candidate
+	13, // 34: castd.wire.v1.Path.candidates:type_name -> castd.wire.v1.Candidate
+	30, // 35: castd.wire.v1.StreamInfo.rekeys:type_name -> castd.wire.v1.Rekey
+	29, // 36: castd.wire.v1.Announce.streams:type_name -> castd.wire.v1.StreamInfo
+	8,  // 37: castd.wire.v1.Announce.chain:type_name -> castd.wire.v1.Chain
+	33, // 38: castd.wire.v1.Manifest.runs:type_name -> castd.wire.v1.Run
+	34, // 39: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
+	35, // 40: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
+	13, // 41: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
+	28, // 42: castd.wire.v1.StageAnswer.have:type_name -> castd.wire.v1.StreamMark
+	41, // 43: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
+	43, // 44: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
+	44, // 45: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
+	42, // 46: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
+	28, // 47: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
+	46, // 48: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
+	48, // 49: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
+	8,  // 50: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
+	8,  // 51: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
+	52, // 52: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -4726,7 +4801,7 @@ func file_wire_proto_init() {
 	if File_wire_proto != nil {
 		return
 	}
-	file_wire_proto_msgTypes[15].OneofWrappers = []any{
+	file_wire_proto_msgTypes[16].OneofWrappers = []any{
 		(*TreeMessage_Probe)(nil),
 		(*TreeMessage_ProbeReply)(nil),
 		(*TreeMessage_Join)(nil),
@@ -4736,6 +4811,7 @@ func file_wire_proto_init() {
 		(*TreeMessage_Leave)(nil),
 		(*TreeMessage_Path)(nil),
 		(*TreeMessage_Census)(nil),
+		(*TreeMessage_Hearing)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4743,7 +4819,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   52,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

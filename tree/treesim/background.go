@@ -28,8 +28,9 @@ const (
 
 	nackRate = 12 // octets a second: one packet in 500 is asked for again, several in a message
 
-	// Gossip: every peer of a room subscribes to its topic. A message comes once from each neighbour in the mesh but the one that it
+	// Gossip: peers that give slots subscribe to the room's topic, and others as newcomers and while they have no backup. A message comes once from each neighbour in the mesh but the one that it
 	// is passed on to, and its id is offered once to some that are not in the mesh, in one message a heartbeat (engine/gossip/topics.go).
+	// All others get the hub's beacons from their parents (engine/topicless.go).
 	topicSize    = 80 // of the topic's name and the framing around a message
 	advertSize   = 167
 	beaconSize   = 151
@@ -37,7 +38,8 @@ const (
 	meshDegree   = 4
 	lazyDegree   = 3
 	announcedID  = 22
-	heartbeatGap = 1 // s
+	heartbeatGap = 1           // s
+	onTopic      = 12 * second // a peer without slots, after it has come
 
 	// Census: a seat is told every 2 minutes, those of all below in one message every 10 s, at most 1,000 octets a second
 	// (engine/census.go). What changes in between is left out.
@@ -54,6 +56,7 @@ func (s *Sim) background(n int32, p *peer) {
 	const (
 		down, spare, up = feedingPace * (feedingPulse + controlPacket), idlePace * (sparePulse + controlPacket), idlePace * (childPulse + controlPacket)
 		records         = manifestOctets + manifests*recordPacket
+		passed          = beaconPace * (envelope + beaconSize + streamCost)
 	)
 	copied := func(c tree.Copy) float64 {
 		switch c { // pulses of a second parent that sends media are as frequent as a parent's
@@ -88,9 +91,14 @@ func (s *Sim) background(n int32, p *peer) {
 	}
 	t.in += float64(fed)*(up+nackRate) + float64(idle)*spare
 	t.out += float64(fed)*(down+records) + float64(idle)*spare + copies
-	gossip := s.gossipRate()
-	t.in += gossip
-	t.out += gossip
+	if p.slots > 0 || p.backup < 0 || s.now-p.mediaAt < onTopic {
+		gossip := s.gossipRate()
+		t.in += gossip
+		t.out += gossip
+	} else if p.primary >= 0 {
+		t.in += passed
+		s.kindOf(p.primary).out += passed
+	}
 }
 
 // census is what a peer with so many below it tells its parent, in octets a second.
@@ -102,7 +110,7 @@ func census(below int) float64 {
 // gossipRate is what a peer gets and sends of the room's topic, in octets a second.
 func (s *Sim) gossipRate() float64 {
 	adverts := min(1, s.advertRate())
-	octets := adverts*(envelope+advertSize+topicSize+streamCost) + beaconPace*(envelope+beaconSize+topicSize+streamCost)
+	octets := adverts*(envelope-certificate+advertSize+topicSize+streamCost) + beaconPace*(envelope+beaconSize+topicSize+streamCost)
 	messages := adverts + beaconPace
 	return (meshDegree-1)*octets + lazyDegree*(min(messages, 1.0/heartbeatGap)*(topicSize+streamCost)+messages*announcedID)
 }

@@ -10,10 +10,11 @@ import (
 // What control traffic weighs, in octets. The sizes of messages follow their protobuf encoding (a test compares them with the
 // real one); what comes on top is named here.
 const (
-	idSize     = 38     // of a libp2p peer id of an Ed25519 key
-	addrsSize  = 3 * 16 // multiaddrs of a candidate, two of IPv4 and one of IPv6, with their tags
-	envelope   = 340    // room, device, certificate, numbers and signature around a message
-	streamCost = 80     // IP, UDP and QUIC headers and tag of a packet, and the stream's own frames
+	idSize      = 38     // of a libp2p peer id of an Ed25519 key
+	addrsSize   = 3 * 16 // multiaddrs of a candidate, two of IPv4 and one of IPv6, with their tags
+	envelope    = 340    // room, device, certificate, numbers and signature around a message
+	certificate = 145    // of it; adverts have none
+	streamCost  = 80     // IP, UDP and QUIC headers and tag of a packet, and the stream's own frames
 )
 
 func varint(x uint64) int {

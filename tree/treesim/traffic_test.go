@@ -104,4 +104,11 @@ func TestEnvelopeSize(t *testing.T) {
 	if got := len(b) - proto.Size(body); got < envelope*9/10 || got > envelope*11/10 {
 		t.Errorf("an envelope has %d octets, it is taken to have %d", got, envelope)
 	}
+	advert, err := s.Seal(wire.RoomID("abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrst"), wire.Type_ADVERT, 1, time.Now(), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(b) - len(advert); got < certificate*9/10 || got > certificate*11/10 {
+		t.Errorf("a certificate has %d octets, it is taken to have %d", got, certificate)
+	}
 }
