@@ -119,7 +119,13 @@ func candidateToWire(c tree.Candidate) *wire.Candidate {
 	return &wire.Candidate{
 		Peer: []byte(c.Peer), Addrs: c.Addrs, Depth: c.Depth, Free: c.Free,
 		Slots: c.Slots, DelayUs: delayToWire(c.Delay), Coord: c.Coord.Append(nil), Branch: c.Branch,
+		AgeMs: ageToWire(c.Age),
 	}
+}
+
+// ageToWire returns an age as the wire has it, in milliseconds.
+func ageToWire(d time.Duration) uint32 {
+	return uint32(min(max(d, 0), tree.MaxAge).Milliseconds())
 }
 
 // delayToWire returns a delay as the wire has it, in microseconds.
@@ -138,6 +144,7 @@ func candidatesFromWire(list []*wire.Candidate) []tree.Candidate {
 			out = append(out, tree.Candidate{
 				Peer: tree.ID(id), Addrs: c.Addrs, Depth: c.Depth, Free: c.Free,
 				Slots: c.Slots, Delay: delayFromWire(c.DelayUs), Coord: coord.Decode(c.Coord), Branch: c.Branch,
+				Age: min(time.Duration(c.AgeMs)*time.Millisecond, tree.MaxAge),
 			})
 		}
 	}

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"slices"
+	"time"
 )
 
 // What comes back to a search: answers to probes and joins, and hops.
@@ -87,9 +88,15 @@ func (r *Router) learn(s *search, list []Candidate) {
 	}
 }
 
+// onTheWay is added to the age of what others pass on, so that nothing becomes younger by being passed to and fro.
+const onTheWay = 50 * time.Millisecond
+
 // merge puts candidates into the cache and wakes a search for a parent that pauses.
 func (r *Router) merge(list []Candidate) {
 	for _, c := range list {
+		if c.Age > 0 {
+			c.Age += onTheWay
+		}
 		if r.cache.add(r.at, r.rng, c) {
 			r.heard(r.seek)
 		}
@@ -119,7 +126,7 @@ func (r *Router) recvRefuse(from ID, m *MsgRefuse) {
 		return
 	}
 	if e := r.cache.find(from); e != nil && m.Reason == RefuseFull {
-		e.Free = 0
+		e.Free, e.seen = 0, r.at
 	}
 	r.fail(s, i, "")
 	r.learn(s, list)

@@ -23,6 +23,8 @@ type Candidate struct {
 	Coord coord.Coord
 	// Branch tells which child of the origin the peer is below (BranchOf); 0 for the origin and where that is not known.
 	Branch uint32
+	// Age is how long ago the peer itself said so, as far as those know who passed it on; 0 where it was just now.
+	Age time.Duration
 }
 
 // ChildKind says what a child is to its parent.

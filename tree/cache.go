@@ -14,7 +14,7 @@ const cacheSize = 64
 // entry is what is known of a candidate.
 type entry struct {
 	Candidate
-	seen     instant       // when it was last described
+	seen     instant       // when it last described itself
 	rtt      time.Duration // 0: not measured
 	failures int           // in a row
 	retry    instant       // not asked before, unless there is nobody else
@@ -68,9 +68,18 @@ func (c *cache) index(id ID) int {
 	return -1
 }
 
-// add merges a description and reports whether it is of a peer unknown before, or one that has got room.
+// add merges a description and reports whether it is of a peer unknown before, or one that has got room. One that is older than what is
+// known says nothing: free slots go within a second where many come at once, and tales of them would go round for ever.
 func (c *cache) add(now instant, rng *rand.Rand, d Candidate) bool {
+	seen := now.add(-d.Age)
+	d.Age = 0
 	if e := c.find(d.Peer); e != nil {
+		if seen < e.seen {
+			if len(e.Addrs) == 0 {
+				e.Addrs = d.Addrs
+			}
+			return false // what is known is newer
+		}
 		news := e.Free == 0 && d.Free > 0
 		if len(d.Addrs) == 0 {
 			d.Addrs = e.Addrs
@@ -78,10 +87,10 @@ func (c *cache) add(now instant, rng *rand.Rand, d Candidate) bool {
 		if !d.Coord.Known() {
 			d.Coord = e.Coord
 		}
-		e.Candidate, e.seen = d, now
+		e.Candidate, e.seen = d, seen
 		return news
 	}
-	e := entry{Candidate: d, seen: now}
+	e := entry{Candidate: d, seen: seen}
 	if len(c.list) < cacheSize {
 		c.list, c.keys = append(c.list, e), append(c.keys, keyOf(d.Peer))
 		return true

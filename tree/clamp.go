@@ -33,6 +33,7 @@ func clampAll(self ID, in []Candidate) []Candidate {
 		c.Free = min(c.Free, MaxSlots)
 		c.Slots = min(c.Slots, MaxSlots)
 		c.Delay = clampDelay(c.Delay)
+		c.Age = clampAge(c.Age)
 		c.Coord = c.Coord.Clamp()
 		out = append(out, c)
 	}
@@ -42,9 +43,11 @@ func clampAll(self ID, in []Candidate) []Candidate {
 // within tells whether a candidate that somebody sent to self is in the limits.
 func (c *Candidate) within(self ID) bool {
 	return c.Peer != "" && len(c.Peer) <= maxIDLen && c.Peer != self && c.Depth <= MaxPath && c.Free <= MaxSlots && c.Slots <= MaxSlots &&
-		c.Delay == clampDelay(c.Delay) && c.Coord == c.Coord.Clamp() && len(c.Addrs) <= MaxAddrs &&
+		c.Delay == clampDelay(c.Delay) && c.Age == clampAge(c.Age) && c.Coord == c.Coord.Clamp() && len(c.Addrs) <= MaxAddrs &&
 		!slices.ContainsFunc(c.Addrs, func(a []byte) bool { return len(a) == 0 || len(a) > MaxAddrLen })
 }
+
+func clampAge(d time.Duration) time.Duration { return min(max(d, 0), MaxAge) }
 
 func clampDelay(d time.Duration) time.Duration { return min(max(d, 0), MaxDelay) }
 

@@ -14,6 +14,7 @@ const (
 	MaxAddrLen    = 256 // octets of an address
 	MaxSlots      = 4096
 	MaxDelay      = time.Minute // from the origin to a peer
+	MaxAge        = time.Hour   // of what is told of a peer
 )
 
 // Config sets up a Router. DefaultConfig gives all but Slots and Seed.

@@ -12,7 +12,8 @@
 //
 // A joiner ranks those it has heard of by the delay that a place below them would have, as network coordinates foretell it, probes the
 // best and those whom they name, asks the best two of those that answered for a place (Join, Accept), opens the hop to the first
-// that accepts and takes the place (Confirm). Who refuses names others to ask. A parent that is full makes
+// that accepts and takes the place (Confirm). Who refuses names others to ask, and says how old that news is, so that what a peer itself
+// said later stands. A parent that is full makes
 // room for a peer that gives twice as much as its weakest child: that one sits on the reserve for a moment, and moves below the
 // newcomer or elsewhere, with all that is below it. Without that, leaves that came first would fill every slot there is. Who has a
 // place looks for one that is better by far now and then. The origin feeds two heads once these can feed the others.

@@ -56,7 +56,7 @@ func (r *Router) giveWay(v *child) {
 // sentAway looks for another place where the parent lives and has no room any more: those below it, whom it has named, are as good as others.
 func (r *Router) sentAway(prefer []ID) {
 	if e := r.cache.find(r.parent.peer); e != nil {
-		e.Free = 0
+		e.Free, e.seen = 0, r.at
 	}
 	r.parent = nil
 	r.updatePath()

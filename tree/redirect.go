@@ -111,7 +111,7 @@ func (r *Router) candidates(to asking, n int) []Candidate {
 	}
 	for _, k := range far.list[:far.n] {
 		keys[len(out)] = keyOf(k.entry.Peer)
-		out = append(out, k.entry.Candidate)
+		out = append(out, r.told(k.entry))
 	}
 	from := r.rng.IntN(len(r.cache.list))
 	for i := range r.cache.list {
@@ -122,7 +122,7 @@ func (r *Router) candidates(to asking, n int) []Candidate {
 		e, key := &r.cache.list[at], r.cache.keys[at]
 		if (key != not || e.Peer != to.peer) && r.nameable(e, key, out, &keys) {
 			keys[len(out)] = key
-			out = append(out, e.Candidate)
+			out = append(out, r.told(e))
 		}
 	}
 	return out
@@ -139,6 +139,13 @@ func (r *Router) nameable(e *entry, key uint64, named []Candidate, keys *[MaxCan
 		}
 	}
 	return true
+}
+
+// told describes a candidate to another peer.
+func (r *Router) told(e *entry) Candidate {
+	c := e.Candidate
+	c.Age = r.at.sub(e.seen)
+	return c
 }
 
 // leastNamed is how many others a refusal names where it can.
@@ -165,7 +172,7 @@ func (r *Router) redirects(to asking, n int) []Candidate {
 		}
 		c := Candidate{Peer: l.peer, Depth: uint32(max(0, len(l.path)-1)), Delay: l.delay, Branch: BranchOf(l.path)}
 		if e := r.cache.find(l.peer); e != nil {
-			c = e.Candidate
+			c = r.told(e)
 		}
 		add(c)
 	}
@@ -173,13 +180,13 @@ func (r *Router) redirects(to asking, n int) []Candidate {
 	if len(r.path) > 0 {
 		c := Candidate{Peer: r.path[0]}
 		if e := r.cache.find(c.Peer); e != nil {
-			c = e.Candidate
+			c = r.told(e)
 		}
 		add(c)
 	}
 	link(r.backup)
 	for i := range r.cache.list {
-		add(r.cache.list[i].Candidate)
+		add(r.told(&r.cache.list[i]))
 	}
 	for _, gives := range []bool{true, false} {
 		for _, c := range r.children {

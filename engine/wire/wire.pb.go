@@ -978,6 +978,7 @@ type Candidate struct {
 	DelayUs       uint32                 `protobuf:"varint,21,opt,name=delay_us,json=delayUs,proto3" json:"delay_us,omitempty"` // from the origin to it; 0: not known
 	Coord         []byte                 `protobuf:"bytes,22,opt,name=coord,proto3" json:"coord,omitempty"`                     // network coordinate: 7 floats of 4 octets, big-endian (tree/coord); empty: not known
 	Branch        uint32                 `protobuf:"fixed32,23,opt,name=branch,proto3" json:"branch,omitempty"`                 // which child of the origin it is below (tree.BranchOf); 0: not known
+	AgeMs         uint32                 `protobuf:"varint,24,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`       // how long ago the peer itself said so; 0: just now
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1064,6 +1065,13 @@ func (x *Candidate) GetCoord() []byte {
 func (x *Candidate) GetBranch() uint32 {
 	if x != nil {
 		return x.Branch
+	}
+	return 0
+}
+
+func (x *Candidate) GetAgeMs() uint32 {
+	if x != nil {
+		return x.AgeMs
 	}
 	return 0
 }
@@ -4334,7 +4342,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x06beacon\x18\x03 \x01(\fR\x06beacon\x12'\n" +
 	"\x04keys\x18\x04 \x01(\v2\x13.castd.wire.v1.KeysR\x04keys\x12\"\n" +
 	"\rbeacon_age_ms\x18\x06 \x01(\rR\vbeaconAgeMs\x12\x18\n" +
-	"\arefused\x18\x05 \x01(\tR\arefused\"\xbe\x01\n" +
+	"\arefused\x18\x05 \x01(\tR\arefused\"\xd5\x01\n" +
 	"\tCandidate\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\fR\x04peer\x12\x14\n" +
 	"\x05addrs\x18\x02 \x03(\fR\x05addrs\x12\x14\n" +
@@ -4343,7 +4351,8 @@ const file_wire_proto_rawDesc = "" +
 	"\x05slots\x18\x14 \x01(\rR\x05slots\x12\x19\n" +
 	"\bdelay_us\x18\x15 \x01(\rR\adelayUs\x12\x14\n" +
 	"\x05coord\x18\x16 \x01(\fR\x05coord\x12\x16\n" +
-	"\x06branch\x18\x17 \x01(\aR\x06branch\"t\n" +
+	"\x06branch\x18\x17 \x01(\aR\x06branch\x12\x15\n" +
+	"\x06age_ms\x18\x18 \x01(\rR\x05ageMs\"t\n" +
 	"\x06Advert\x12,\n" +
 	"\x04self\x18\x01 \x01(\v2\x18.castd.wire.v1.CandidateR\x04self\x12*\n" +
 	"\x05offer\x18< \x01(\v2\x14.castd.wire.v1.OfferR\x05offerJ\x04\b\x02\x10\x03J\x04\b\x03\x10\x04J\x04\b\x04\x10\x05\"3\n" +

@@ -2,6 +2,7 @@ package treesim
 
 import (
 	"slices"
+	"time"
 
 	"github.com/castd/castd/tree"
 )
@@ -17,6 +18,7 @@ const (
 type adverts struct {
 	ring  []tree.Candidate // distinct peers, the oldest is replaced
 	who   []int32          // of ring
+	said  []int64          // when, of ring
 	at    map[int32]int    // place in ring; looked up only
 	next  int
 	times []int64 // of the last ones, to know how many there are
@@ -30,7 +32,7 @@ type adverts struct {
 func (s *Sim) advertise(n int32, a tree.Advertise) {
 	v := &s.adverts
 	v.count++
-	v.remember(n, a.Candidate)
+	v.remember(n, a.Candidate, s.now)
 	v.times = append(v.times, s.now)
 	for len(v.times) > 0 && s.now-v.times[0] > 5*second {
 		v.times = v.times[1:]
@@ -125,12 +127,12 @@ func (s *Sim) compact() {
 	}
 }
 
-func (v *adverts) remember(n int32, c tree.Candidate) {
+func (v *adverts) remember(n int32, c tree.Candidate, now int64) {
 	if v.at == nil {
 		v.at = make(map[int32]int)
 	}
 	if i, ok := v.at[n]; ok {
-		v.ring[i] = c
+		v.ring[i], v.said[i] = c, now
 		return
 	}
 	if c.Free == 0 {
@@ -138,11 +140,11 @@ func (v *adverts) remember(n int32, c tree.Candidate) {
 	}
 	if len(v.ring) < recent {
 		v.at[n] = len(v.ring)
-		v.ring, v.who = append(v.ring, c), append(v.who, n)
+		v.ring, v.who, v.said = append(v.ring, c), append(v.who, n), append(v.said, now)
 		return
 	}
 	delete(v.at, v.who[v.next])
-	v.ring[v.next], v.who[v.next] = c, n
+	v.ring[v.next], v.who[v.next], v.said[v.next] = c, n, now
 	v.at[n] = v.next
 	v.next = (v.next + 1) % recent
 }
@@ -152,7 +154,9 @@ func (s *Sim) known(n int32) []tree.Candidate {
 	list := []tree.Candidate{{Peer: s.peers[0].id, Free: 1}}
 	v := &s.adverts
 	for range min(sample, len(v.ring)) {
-		c := v.ring[s.gossipRand.IntN(len(v.ring))]
+		i := s.gossipRand.IntN(len(v.ring))
+		c := v.ring[i]
+		c.Age = time.Duration(s.now - v.said[i])
 		if c.Peer != s.peers[n].id && !slices.ContainsFunc(list, func(o tree.Candidate) bool { return o.Peer == c.Peer }) {
 			list = append(list, c)
 		}

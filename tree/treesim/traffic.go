@@ -63,7 +63,7 @@ func candidatesSize(list []tree.Candidate) int {
 	for i := range list {
 		c := &list[i]
 		size := bytesField(idSize) + addrsSize + number(uint64(c.Depth)) + number(uint64(c.Free)) + newNumber(uint64(c.Slots)) +
-			delaySize(c.Delay) + coordSize(c.Coord)
+			delaySize(c.Delay) + coordSize(c.Coord) + newNumber(uint64(c.Age.Milliseconds()))
 		if c.Branch != 0 {
 			size += 2 + 4
 		}

@@ -27,6 +27,7 @@ func TestSizes(t *testing.T) {
 		}
 		delay := time.Duration(r.IntN(3)) * time.Duration(r.IntN(500_000)) * time.Microsecond
 		us := uint32(delay.Microseconds())
+		age := time.Duration(r.IntN(3)) * time.Duration(r.IntN(100_000)) * time.Millisecond
 		nonce := r.Uint64() >> r.IntN(64)
 		slots, free := uint32(r.IntN(3)*r.IntN(300)), uint32(r.IntN(3)*r.IntN(300))
 		var path []tree.ID
@@ -37,10 +38,10 @@ func TestSizes(t *testing.T) {
 		var list []tree.Candidate
 		var wireList []*wire.Candidate
 		for range r.IntN(9) {
-			c := tree.Candidate{Peer: "12345678", Depth: uint32(r.IntN(9)), Free: free, Slots: slots, Delay: delay, Coord: place, Branch: uint32(r.IntN(2))}
+			c := tree.Candidate{Peer: "12345678", Depth: uint32(r.IntN(9)), Free: free, Slots: slots, Delay: delay, Coord: place, Branch: uint32(r.IntN(2)), Age: age}
 			list = append(list, c)
 			wireList = append(wireList, &wire.Candidate{
-				Peer: id(), Addrs: addrs, Depth: c.Depth, Free: c.Free, Slots: c.Slots, DelayUs: us, Coord: place.Append(nil), Branch: c.Branch,
+				Peer: id(), Addrs: addrs, Depth: c.Depth, Free: c.Free, Slots: c.Slots, DelayUs: us, Coord: place.Append(nil), Branch: c.Branch, AgeMs: uint32(age.Milliseconds()),
 			})
 		}
 		at := place.Append(nil)
