@@ -117,7 +117,7 @@ func (r *Router) repair(reason string, lost ID, prefer []ID) {
 	}
 	s.look = false
 	s.kind, s.reason, s.urgent, s.direct, s.prefer, s.rounds = Orphan, reason, true, true, prefer, 0
-	s.avoid, s.retryAt, s.asks, s.window = nil, time.Time{}, nil, time.Time{}
+	s.avoid, s.retryAt, s.asks, s.window, s.blind = nil, time.Time{}, nil, time.Time{}, 0
 	if lost != "" {
 		s.avoid = []ID{lost}
 	}

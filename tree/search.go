@@ -19,6 +19,7 @@ const (
 	hedges    = 2 // cold candidates that an urgent search asks besides the backup
 	maxRounds = 2 // of a search for a better place
 	maxSpares = 4 // joins of a search for a backup, which has one round
+	maxBlind  = 2 // joins of a round at peers that had no room: meanwhile there is some elsewhere
 )
 
 type search struct {
@@ -40,6 +41,7 @@ type search struct {
 	rounds   int       // failed
 	walls    int       // hops that did not come up
 	joins    int       // sent
+	blind    int       // of them in this round, to peers that had no room
 }
 
 // ask is a probe of a round. Peers that were asked for a place without a probe have one too, already used.
@@ -152,7 +154,7 @@ func (r *Router) advance(s *search) {
 		if r.now.Before(s.retryAt) {
 			return
 		}
-		s.retryAt, s.asks, s.window, s.second = time.Time{}, nil, time.Time{}, false
+		s.retryAt, s.asks, s.window, s.second, s.blind = time.Time{}, nil, time.Time{}, false, 0
 	}
 	if !s.direct && !s.behindWall(r.now) && s.opening(r.now) {
 		return // it has a place, and the hop is being opened
@@ -168,6 +170,13 @@ func (r *Router) advance(s *search) {
 		}
 		if s.asks[i].cost >= blindCost && (s.waiting(r.now) > 0 || r.probe(s) > 0) {
 			break // only where nobody has room
+		}
+		if s.asks[i].cost >= blindCost {
+			if s.blind == maxBlind {
+				s.asks[i].usable = false
+				continue
+			}
+			s.blind++
 		}
 		s.asks[i].usable = false
 		r.join(s, s.asks[i].peer, s.asks[i].quality)

@@ -67,3 +67,43 @@ func TestWalledComesLast(t *testing.T) {
 		}
 	}
 }
+
+// A newcomer that gives slots asks few of those that have no room, in the hope that one displaces a child for it: where all that it knows
+// are full, it looks for others soon, rather than wait for the refusal of each.
+func TestFewBlindJoins(t *testing.T) {
+	c := DefaultConfig("self")
+	c.Slots = 5
+	r := New(c)
+	now := simStart
+	var list []Candidate
+	for i := range 12 {
+		list = append(list, Candidate{Peer: ID([]byte{'a' + byte(i)}), Depth: 1})
+	}
+	r.Step(now, Candidates{List: list})
+	joins := 0
+	var carryOut func(acts []Action)
+	carryOut = func(acts []Action) {
+		for _, a := range acts {
+			s, ok := a.(Send)
+			if !ok {
+				continue
+			}
+			now = now.Add(10 * time.Millisecond)
+			switch m := s.Msg.(type) {
+			case *MsgProbe:
+				carryOut(append([]Action(nil), r.Step(now, Recv{s.To, &MsgProbeReply{Nonce: m.Nonce, Path: []ID{"o", s.To}}})...))
+			case *MsgJoin:
+				joins++
+				carryOut(append([]Action(nil), r.Step(now, Recv{s.To, &MsgRefuse{Nonce: m.Nonce, Reason: RefuseFull}})...))
+			}
+		}
+	}
+	carryOut(append([]Action(nil), r.Step(now, Start{})...))
+	for r.seek != nil && r.seek.rounds == 0 && now.Before(simStart.Add(time.Minute)) {
+		now = now.Add(10 * time.Millisecond)
+		carryOut(append([]Action(nil), r.Step(now, Tick{})...))
+	}
+	if joins != maxBlind || now.Sub(simStart) > time.Second {
+		t.Errorf("%d of those that are full were asked for a place in %v, want %d within a second", joins, now.Sub(simStart), maxBlind)
+	}
+}
