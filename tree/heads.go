@@ -24,8 +24,8 @@ func (r *Router) offered() int {
 }
 
 // head decides whether the origin feeds heads only: where there are enough children that give slots, the room is not small,
-// and below the heads there is room. To begin with it there must be room for all whom it will ask to go, or it would have to take them
-// back at once and ask them again, for ever.
+// and below the heads there is room. To begin with it there must be room for twice as many as it will ask to go, as those who move
+// have no slots to give meanwhile, or it would have to take them back at once and ask them again, for ever.
 func (r *Router) head() {
 	if !r.origin || r.cfg.Heads <= 0 || r.slots <= r.cfg.Heads {
 		r.headed = false
@@ -45,7 +45,7 @@ func (r *Router) head() {
 	}
 	least := 1
 	if !r.headed {
-		least += max(0, fed-r.cfg.Heads)
+		least += 2 * max(0, fed-r.cfg.Heads)
 	}
 	headed := heads >= r.cfg.Heads && below > r.cfg.small() && room >= least
 	switch {

@@ -116,3 +116,23 @@ func TestPlacesOfALostHead(t *testing.T) {
 		t.Errorf("%d are fed", fed)
 	}
 }
+
+// The origin turns to heads where there is room below them for twice as many as it asks to go: those who move have no slots to give
+// meanwhile, and it took all of them back after ten seconds where there was room for each of them just so.
+func TestRoomBelowHeads(t *testing.T) {
+	for room, want := range map[int]bool{4: false, 8: false, 9: true, 30: true} { // of six children four go
+		c := DefaultConfig("o")
+		c.Slots, c.ChildSilence = 7, 2*time.Hour
+		o := &orphanage{Router: New(c), now: simStart, below: map[ID]uint32{}, sent: map[ID]int{}}
+		o.step(Start{Origin: true})
+		for _, id := range []ID{"a", "b", "c", "d", "e", "f"} {
+			o.join(id, Ordinary, 3, 20)
+			o.step(Pulse{From: id, Depth: 1, Below: 20})
+		}
+		o.now = o.now.Add(time.Hour) // it may have tried already
+		o.step(Pulse{From: "a", Depth: 1, Below: 20, FreeBelow: room})
+		if o.headed != want {
+			t.Errorf("room for %d below the heads: it feeds heads only: %v, want %v", room, o.headed, want)
+		}
+	}
+}
