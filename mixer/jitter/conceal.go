@@ -95,4 +95,8 @@ func (b *Buffer) conceal(pcm []float32) {
 		b.stats.DecodeErrors++
 	}
 	b.join.extend(&b.tape, pcm)
+	faded := gain(b.run, b.state == silent && b.dtx) // as the tape's end is already
+	for i := range pcm {
+		pcm[i] /= faded
+	}
 }

@@ -1,5 +1,7 @@
 package jitter
 
+import "math"
+
 // The target is chosen as WebRTC's NetEq does since 2022, by two rules. Against delays that grow and shrink, the buffer should
 // hold out the worst of each half second in 95 of 100 cases. Packets that overtake each other are rarer and come alone, so
 // each is weighed by itself: one percent more of them lost is worth 20 ms of delay. The larger of both is the target.
@@ -23,7 +25,18 @@ type baseDelay struct {
 	least [baseSlots]int64
 	epoch [baseSlots]int64 // which part of time a slot is of, from 1
 	value int64
+
+	// calm follows value slowly, that is by 1/128 of the difference with each packet, and at once where it changes by more than
+	// calmJump: the fastest of some hundred packets is by chance now a bit faster and now slower, which is no reason to stretch.
+	calm  float64
+	begun bool
 }
+
+// calmJump is a change of the way that is no chance, in samples.
+const calmJump = 20 * Rate / 1000
+
+// calmMargin is how much more than the true playout delay the calm one may be.
+const calmMargin = 3 * Rate / 1000
 
 // add takes a packet and returns its relative delay.
 func (b *baseDelay) add(arrival, at int64) int64 {
@@ -38,6 +51,11 @@ func (b *baseDelay) add(arrival, at int64) int64 {
 		if e > epoch-baseSlots && e <= epoch {
 			b.value = min(b.value, b.least[i])
 		}
+	}
+	if off := float64(b.value) - b.calm; b.begun && math.Abs(off) < calmJump {
+		b.calm += off / 128
+	} else {
+		b.calm, b.begun = float64(b.value), true
 	}
 	return way - b.value
 }

@@ -1,15 +1,18 @@
 package jitter
 
-// extend fills dst with a continuation of the tape's end: its last period, again and again. dst may be the tape's own room.
+// extend fills dst with a continuation of the tape's end: its last period, again and again, tilted so that it begins where the tape
+// ends. dst may be the tape's own room.
 func (f *finder) extend(t *tape, dst []float32) {
-	lag, alike := f.lag(t, t.tail, 0, maxLag, false)
-	if alike < 0.3 { // no voice: the longest repetition sounds least like a tone
-		lag = maxLag
+	lag, alike := f.lag(t, t.tail, before, 0, maxLag, false)
+	if alike < alikeEnough { // no voice, or sound that was put together just now: at least the joint should fit
+		lag, _ = f.lag(t, t.tail, grain, 0, maxLag, false)
 	}
 	c := t.channels
-	period := t.buf[(t.tail-lag)*c : t.tail*c]
+	last, period := t.buf[(t.tail-1)*c:t.tail*c], t.buf[(t.tail-lag-1)*c:t.tail*c]
 	for i := range dst {
-		dst[i] = period[i%len(period)]
+		j := i % (lag * c)
+		off := last[j%c] - period[j%c]
+		dst[i] = period[c+j] + off*(1-float32(j/c)/float32(lag))
 	}
 }
 

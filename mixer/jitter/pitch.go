@@ -18,16 +18,16 @@ type finder struct {
 	low  [(before + after + maxLag) / coarse]float32
 }
 
-// lag returns at which distance, of minLag to most samples, the sound in front of position i of the tape (and behind it, as far as
-// ahead) is most like that around i: later sound where forward is set, else earlier. alike is their correlation, 1 where both have
+// lag returns at which distance, of minLag to most samples, the sound is most like that from behind samples before position i of
+// the tape to ahead samples after it: later sound where forward is set, else earlier. alike is their correlation, 1 where both have
 // the same shape; lag is 0 where most is too little. The tape has to hold what is compared.
-func (f *finder) lag(t *tape, i, ahead, most int, forward bool) (lag int, alike float64) {
+func (f *finder) lag(t *tape, i, behind, ahead, most int, forward bool) (lag int, alike float64) {
 	most = min(most, maxLag) / coarse * coarse
 	if most < minLag {
 		return 0, 0
 	}
-	length := before + ahead
-	begin, window := i-before, 0 // of mono on the tape, of what is compared in mono
+	length := behind + ahead
+	begin, window := i-behind, 0 // of mono on the tape, of what is compared in mono
 	direction := 1
 	if !forward {
 		begin, window, direction = begin-most, most, -1

@@ -104,9 +104,14 @@ func (b *Buffer) due(e *entry) bool {
 // playoutDelay is that of a packet if it is decoded now.
 func (b *Buffer) playoutDelay(at int64) int64 { return b.now - b.delay.base.value - at }
 
+// calmDelay is the playout delay that stretches follow: without the chance in it, but never far above what it is.
+func (b *Buffer) calmDelay(at int64) int64 {
+	return min(b.now-int64(b.delay.base.calm)-at, b.playoutDelay(at)+calmMargin)
+}
+
 // play decodes a packet, the first of the queue, onto the tape.
 func (b *Buffer) play(e *entry, frame int) {
-	delay, waiting := b.playoutDelay(e.at), int64(b.tape.len())
+	delay, waiting := b.calmDelay(e.at), int64(b.tape.len())
 	seam := b.seam || b.run > 0 || b.state == idle || e.at > b.next
 	if e.stream != b.stream {
 		b.decoder.Reset()

@@ -63,7 +63,7 @@ func (c call) run(t testing.TB) result {
 	}
 	c.decoder.wave, c.decoder.channels = c.wave, c.config.Channels
 	each := duration(c.packet)
-	count := int(c.length / each)
+	count := int(float64(c.length/each) / (1 - c.drift))
 	arrivals := make([]arrival, 0, count)
 	for i := range count {
 		sent := time.Duration(float64(i) * float64(each) * (1 - c.drift))
@@ -77,7 +77,7 @@ func (c call) run(t testing.TB) result {
 	var targets, pulls time.Duration
 	var before Stats
 	var highest time.Duration
-	for now := c.phase; now < c.length; now += duration(int64(c.frame)) {
+	for now := c.phase; now < c.length-time.Second; now += duration(int64(c.frame)) {
 		for len(arrivals) > 0 && arrivals[0].at <= now {
 			b.Push(c.send(arrivals[0]))
 			arrivals = arrivals[1:]

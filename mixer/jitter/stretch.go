@@ -28,7 +28,7 @@ func (s *stretcher) quiet(t *tape) bool {
 func (s *stretcher) compress(t *tape, most int, alike float64) int {
 	most = min(most, t.len()-after)
 	quiet := s.quiet(t)
-	lag, how := s.lag(t, t.head, after, most, true)
+	lag, how := s.lag(t, t.head, before, after, most, true)
 	if lag == 0 || how < alike && !quiet {
 		return 0
 	}
@@ -42,7 +42,7 @@ func (s *stretcher) expand(t *tape, alike float64) int {
 		return 0
 	}
 	quiet := s.quiet(t)
-	lag, how := s.lag(t, t.head, after, maxLag, false)
+	lag, how := s.lag(t, t.head, before, after, maxLag, false)
 	if lag == 0 || how < alike && !quiet {
 		return 0
 	}
@@ -54,7 +54,7 @@ func (s *stretcher) expand(t *tape, alike float64) int {
 func (t *tape) skip(n int) {
 	c := t.channels
 	head := t.head * c
-	for i := range after * c {
+	for i := after*c - 1; i >= 0; i-- { // from the end, as n may be less than the fade
 		later := &t.buf[head+n*c+i]
 		*later = mix(t.buf[head+i], *later, i/c)
 	}
