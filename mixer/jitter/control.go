@@ -4,11 +4,11 @@ package jitter
 // is heard all the time. Once it is too long, it is shortened until settle above the target, so that clocks that drift are
 // followed by a few stretches in a row and long rests.
 //
-// Packets are decoded at pulls only. What of a packet is left over for the next pull waits on the tape, on top of the playout
-// delay: that is shortened as well, down to where nothing is left over. Beyond it, each frame less lets packets be decoded one
-// pull earlier.
+// Packets are decoded at pulls only. What is left over of the last one waits on the tape for the next pull, on top of the playout
+// delay: that is removed as well, down to where nothing is left over. Beyond it, a step less lets packets be decoded one pull
+// earlier, or in the same pull as the one before.
 const (
-	tolerance = Rate * 5 / 2000
+	tolerance = Rate * 5 / 2000 // below the target, for what is shortened; twice that much is lengthened
 	slack     = 20 * Rate / 1000
 	settle    = 5 * Rate / 1000
 	urgent    = 4 * slack // above the target: less alike sound will do as well
@@ -37,10 +37,10 @@ type control struct {
 	stretched  bool
 }
 
-// decide takes the playout delay with which a packet is decoded for a frame of the given length, and how much waited on the tape
-// before it. It returns what to do, and how many samples are too many at most.
-func (c *control) decide(now, delay, waiting, target, frame int64) (wish, int64) {
-	excess := delay + waiting - target
+// decide takes the playout delay with which the last packet of a pull was decoded, how much of it is left over, and the shorter one of a
+// packet and a frame. It returns what to do, and how many samples are too many at most.
+func (c *control) decide(now, delay, left, target, step int64) (wish, int64) {
+	excess := delay + left - target
 	switch {
 	case excess >= slack:
 		c.shortening = true
@@ -55,10 +55,10 @@ func (c *control) decide(now, delay, waiting, target, frame int64) (wish, int64)
 	if c.stretched && now-c.last < pause {
 		return leave, 0
 	}
-	if delay < target-tolerance {
+	if delay < target-2*tolerance {
 		return lengthen, 0
 	}
-	most := min(excess, waiting+(delay-target)/frame*frame)
+	most := min(excess, left+max(0, delay-target+tolerance)/step*step)
 	if !c.shortening || most < minLag {
 		return leave, 0
 	}

@@ -35,9 +35,6 @@ type baseDelay struct {
 // calmJump is a change of the way that is no chance, in samples.
 const calmJump = 20 * Rate / 1000
 
-// calmMargin is how much more than the true playout delay the calm one may be.
-const calmMargin = 3 * Rate / 1000
-
 // add takes a packet and returns its relative delay.
 func (b *baseDelay) add(arrival, at int64) int64 {
 	epoch := max(arrival, 0)/baseSlot + 1

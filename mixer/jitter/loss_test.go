@@ -8,9 +8,9 @@ import (
 // TestLoss loses packets whose copies are in the ones that follow. What is lost is repaired as far as there is a copy: one is
 // lost with the share that the network loses packets, of bursts of 2.5 one at distance d with 0.6 to the power of d.
 func TestLoss(t *testing.T) {
-	length := 20 * time.Minute
+	length := 12 * time.Minute
 	if testing.Short() {
-		length = 6 * time.Minute
+		length = 5 * time.Minute
 	}
 	for _, tt := range []struct {
 		name  string

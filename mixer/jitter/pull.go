@@ -104,14 +104,14 @@ func (b *Buffer) due(e *entry) bool {
 // playoutDelay is that of a packet if it is decoded now.
 func (b *Buffer) playoutDelay(at int64) int64 { return b.now - b.delay.base.value - at }
 
-// calmDelay is the playout delay that stretches follow: without the chance in it, but never far above what it is.
+// calmDelay is the playout delay that stretches follow: it grows without the chance that is in the base, and shrinks at once.
 func (b *Buffer) calmDelay(at int64) int64 {
-	return min(b.now-int64(b.delay.base.calm)-at, b.playoutDelay(at)+calmMargin)
+	return min(b.now-int64(b.delay.base.calm)-at, b.playoutDelay(at))
 }
 
 // play decodes a packet, the first of the queue, onto the tape.
 func (b *Buffer) play(e *entry, frame int) {
-	delay, waiting := b.calmDelay(e.at), int64(b.tape.len())
+	delay, length := b.calmDelay(e.at), e.duration
 	seam := b.seam || b.run > 0 || b.state == idle || e.at > b.next
 	if e.stream != b.stream {
 		b.decoder.Reset()
@@ -151,8 +151,8 @@ func (b *Buffer) play(e *entry, frame int) {
 	}
 	b.made, b.run, b.seam = 0, 0, false
 	b.queue.drop()
-	if !seam && !b.leader.on {
-		b.stretch(delay, waiting, int64(frame))
+	if left := b.tape.len() - frame; left >= 0 && !seam && !b.leader.on {
+		b.stretch(delay, int64(left%frame), min(int64(frame), length))
 	}
 }
 
@@ -188,9 +188,9 @@ func (b *Buffer) emitted(offset, n, frame int, waited int64) {
 }
 
 // stretch brings the playout delay nearer to the target where the sound allows it.
-func (b *Buffer) stretch(delay, waiting, frame int64) {
+func (b *Buffer) stretch(delay, left, step int64) {
 	n := 0
-	switch wish, most := b.control.decide(b.now, delay, waiting, b.delay.target, frame); wish {
+	switch wish, most := b.control.decide(b.now, delay, left, b.delay.target, step); wish {
 	case leave:
 		return
 	case shorten:
