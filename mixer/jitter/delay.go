@@ -23,7 +23,7 @@ const (
 // baseDelay is the least of arrival less timestamp over the last two seconds before the last packet.
 type baseDelay struct {
 	least [baseSlots]int64
-	epoch [baseSlots]int64 // which part of time a slot is of, from 1
+	epoch [baseSlots]int64 // which part of time a slot is of; those of empty slots are out of the window
 	value int64
 
 	// calm follows value slowly, that is by 1/128 of the difference with each packet, and at once where it changes by more than
@@ -37,7 +37,7 @@ const calmJump = 20 * Rate / 1000
 
 // add takes a packet and returns its relative delay.
 func (b *baseDelay) add(arrival, at int64) int64 {
-	epoch := max(arrival, 0)/baseSlot + 1
+	epoch := max(arrival, 0)/baseSlot + baseSlots
 	way := arrival - at
 	slot := epoch % baseSlots
 	if b.epoch[slot] != epoch || way < b.least[slot] {

@@ -131,7 +131,9 @@ func (b *Buffer) play(e *entry, frame int) {
 	if seam {
 		b.join.merge(&b.tape, pcm)
 	}
-	copy(b.tape.room(n), pcm)
+	if cut > 0 {
+		copy(b.tape.room(n), pcm)
+	}
 	b.emitted(b.tape.len(), n-cut, frame, b.now-e.arrival)
 	b.tape.grow(n - cut)
 	b.state, b.kind, b.dtx = playing, Sound, e.dtx
