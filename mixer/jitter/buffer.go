@@ -52,6 +52,7 @@ type Buffer struct {
 
 	primer primer
 	leader leader
+	led    bool // this frame follows leader
 
 	stats Stats
 }

@@ -25,7 +25,7 @@ func (b *Buffer) fill(need int, gap int64) {
 	switch {
 	case gap >= grain:
 		n = min(n, int(gap)/grain*grain)
-	case gap > 0 && b.leader.on: // to the sample
+	case gap > 0 && b.led: // to the sample
 		n = int(gap)
 	}
 	held := b.hold > 0
@@ -47,7 +47,7 @@ func (b *Buffer) fill(need int, gap int64) {
 	b.makeUp(n)
 	switch {
 	case held: // the time of next has not come
-	case b.leader.on:
+	case b.led:
 		b.next += int64(n)
 	default:
 		b.made += int64(n)

@@ -18,7 +18,7 @@ func (b *Buffer) Follow(m Map) {
 
 // Lead ends Follow: from where it is, the buffer goes its own way.
 func (b *Buffer) Lead() {
-	b.leader.on, b.hold = false, 0
+	b.leader.on = false
 }
 
 // wanted returns the timestamp on the buffer's timeline that the leader plays at a position.
@@ -44,34 +44,36 @@ const maxFollow = 10 * Rate
 
 func distance(a, b int64) int64 { return max(a-b, b-a) }
 
-// align moves to where the leader is.
-func (b *Buffer) align() {
+// align moves to where the leader is, and says whether there is one.
+func (b *Buffer) align() bool {
 	at, ok := b.wanted(b.output)
 	if !ok {
-		return
+		b.hold = 0
+		return false
 	}
 	if b.state == idle {
 		b.state, b.run = muted, fadeFrom+fadeOver
-		b.next = at
-		return
+		b.next, b.rtp = at, -b.place.offset
+		return true
 	}
 	b.next, b.made = b.next+b.made, 0
 	off := at - b.position()
 	if off == 0 {
-		return
+		return true
 	}
 	b.stats.ForcedMoves++
 	n := int(distance(off, 0))
 	switch {
 	case b.hold == 0 && off > 0 && n+after <= b.tape.len():
 		b.tape.skip(n)
-		return
+		return true
 	case b.hold == 0 && off < 0 && n <= maxLag && b.tape.len() >= after:
 		b.tape.repeat(n)
-		return
+		return true
 	}
 	b.tape.drop()
 	b.seam = true
 	b.hold = max(0, b.next-at)
 	b.next = max(b.next, at)
+	return true
 }

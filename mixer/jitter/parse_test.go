@@ -58,7 +58,7 @@ func TestTOC(t *testing.T) {
 		{"a frame that is too long", fill(octets(9<<3), 1276), toc{}, true},
 	} {
 		got, err := parseTOC(tt.p)
-		if got != tt.want || errors.Is(err, ErrMalformed) != tt.bad {
+		if got != tt.want || errors.Is(err, errMalformed) != tt.bad {
 			t.Errorf("%s: %+v, %v", tt.name, got, err)
 		}
 	}
@@ -94,7 +94,7 @@ func TestRED(t *testing.T) {
 		for _, b := range r.blocks[:r.n] {
 			back = append(back, b.back)
 		}
-		if errors.Is(err, ErrMalformed) != tt.bad || len(back) != len(tt.back) || !tt.bad && !bytes.Equal(r.primary, main) {
+		if errors.Is(err, errMalformed) != tt.bad || len(back) != len(tt.back) || !tt.bad && !bytes.Equal(r.primary, main) {
 			t.Errorf("%s: %+v, %v", tt.name, r, err)
 			continue
 		}

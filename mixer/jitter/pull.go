@@ -37,7 +37,7 @@ func (b *Buffer) Pull(now time.Time, pcm []float32) Frame {
 	}
 	b.now = max(b.now, b.clock(now))
 	b.prime()
-	b.align()
+	b.led = b.align()
 	for b.tape.len() < n {
 		b.produce(n)
 	}
@@ -75,7 +75,7 @@ func (b *Buffer) produce(n int) {
 		return
 	}
 	gap := int64(-1)
-	if e != nil && (!b.state.resting() || b.leader.on) {
+	if e != nil && (!b.state.resting() || b.led) {
 		gap = e.at - b.next - b.made
 	}
 	b.fill(n-b.tape.len(), gap)
@@ -88,7 +88,7 @@ func (b *Buffer) due(e *entry) bool {
 	switch {
 	case b.hold > 0:
 		return false
-	case b.leader.on:
+	case b.led:
 		return gap <= 0
 	case b.made == 0 && gap <= 0 && b.state != idle:
 		return true
@@ -149,11 +149,12 @@ func (b *Buffer) play(e *entry, frame int) {
 	}
 	b.next, b.rtp, b.seq = e.end(), e.rtp, e.seq
 	if e.grade == primary {
-		b.level, b.levelEnd = e.level, e.end()
+		b.level = e.level
 	}
+	b.levelEnd = e.end() // a copy does not tell its level, which will not have changed by much
 	b.made, b.run, b.seam = 0, 0, false
 	b.queue.drop()
-	if left := b.tape.len() - frame; left >= 0 && !seam && !b.leader.on {
+	if left := b.tape.len() - frame; left >= 0 && !seam && !b.led {
 		b.stretch(delay, int64(left%frame), min(int64(frame), length))
 	}
 }

@@ -24,7 +24,7 @@ func parseRED(p []byte) (redundant, error) {
 		headers += 4
 	}
 	if headers >= len(p) {
-		return redundant{}, ErrMalformed
+		return redundant{}, errMalformed
 	}
 	primaryType := p[headers]
 	body := p[headers+1:]
@@ -32,7 +32,7 @@ func parseRED(p []byte) (redundant, error) {
 		back := int64(p[h+1])<<6 | int64(p[h+2])>>2
 		length := int(p[h+2]&3)<<8 | int(p[h+3])
 		if length > len(body) {
-			return redundant{}, ErrMalformed
+			return redundant{}, errMalformed
 		}
 		if p[h]&0x7f == primaryType && length > 0 && back > 0 {
 			if r.n == maxBlocks { // the oldest are worth least
@@ -45,7 +45,7 @@ func parseRED(p []byte) (redundant, error) {
 		body = body[length:]
 	}
 	if len(body) == 0 {
-		return redundant{}, ErrMalformed
+		return redundant{}, errMalformed
 	}
 	r.primary = body
 	return r, nil

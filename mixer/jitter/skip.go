@@ -25,6 +25,9 @@ func (b *Buffer) Skip(now time.Time, n int) Frame {
 	if !b.place.begun {
 		return f
 	}
+	if b.state == idle {
+		b.rtp = -b.place.offset
+	}
 	late := b.playoutDelay(b.next)
 	if b.state == idle || late < b.delay.target || late >= b.delay.target+slack {
 		b.next = b.now - b.delay.base.value - b.delay.target
@@ -60,8 +63,9 @@ func (b *Buffer) beginSkipping() {
 func (b *Buffer) pass(e *entry) {
 	b.rtp, b.seq, b.dtx, b.stream = e.rtp, e.seq, e.dtx, e.stream
 	if e.grade == primary {
-		b.level, b.levelEnd = e.level, e.end()
+		b.level = e.level
 	}
+	b.levelEnd = e.end()
 	if e.grade == fecGrade {
 		return
 	}

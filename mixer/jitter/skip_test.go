@@ -15,6 +15,9 @@ func TestSkip(t *testing.T) {
 		t.Errorf("%d packets decoded, %d made up", p.d.decoded, p.d.made)
 	}
 	for i, f := range p.frames[20:] {
+		if off := int32(p.ts - 480*960 + uint32(i)*960 - f.Map.Timestamp); off < 0 || off > Rate/8 {
+			t.Fatalf("frame %d is %d samples behind what is sent", 20+i, off)
+		}
 		if f.Level != p.level || f.Kind != Skipped || !f.Map.Known || f.Map.Output != int64(20+i)*960 {
 			t.Fatalf("frame %d: %+v", 20+i, f)
 		}
@@ -107,10 +110,13 @@ func TestFollow(t *testing.T) {
 		if n%12 == 0 {
 			sent = append(sent, published{frames[0].Map, now + 40*ms})
 		}
+		off := int32(frames[0].Map.Timestamp - frames[1].Map.Timestamp)
+		if n > 50 && (off > Rate/8 || off < -Rate/8) { // also while it catches up
+			t.Fatalf("frame %d: %d samples apart", n, off)
+		}
 		if n < 500 || frames[0].Kind != Sound {
 			continue
 		}
-		off := int32(frames[0].Map.Timestamp - frames[1].Map.Timestamp)
 		if off == 0 {
 			same++
 			if frames[1].Kind == Sound && math.Abs(float64(pcm[0][959]-pcm[1][959])) > 0.05 {

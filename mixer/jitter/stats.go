@@ -21,20 +21,19 @@ type Stats struct {
 	JitterBufferEmittedCount       uint64  `json:"jitterBufferEmittedCount"`
 
 	// What getStats has no names for.
-	PacketsLate        uint64 `json:"packetsLate"`       // of PacketsDiscarded: their time was over
-	PacketsDuplicated  uint64 `json:"packetsDuplicated"` // neither lost nor discarded
-	PacketsMalformed   uint64 `json:"packetsMalformed"`
-	PacketsForeign     uint64 `json:"packetsForeign"` // numbers or clock far off what the others have
-	DecodeErrors       uint64 `json:"decodeErrors"`
-	RepairedByFEC      uint64 `json:"repairedByFEC"` // packets played from the in-band copy
-	RepairedByRED      uint64 `json:"repairedByRED"` // packets played from a redundant block
-	Resyncs            uint64 `json:"resyncs"`       // jumps of numbers, clock or SSRC that were followed
-	Overflows          uint64 `json:"overflows"`     // times that the oldest were dropped as too much waited
-	Stretches          uint64 `json:"stretches"`
-	ComfortNoise       uint64 `json:"comfortNoiseSamples"`
-	SkippedSamples     uint64 `json:"skippedSamples"` // by Skip
-	ForcedMoves        uint64 `json:"forcedMoves"`    // by Follow
-	LongestConcealment uint64 `json:"longestConcealment"`
+	PacketsLate       uint64 `json:"packetsLate"`       // of PacketsDiscarded: their time was over
+	PacketsDuplicated uint64 `json:"packetsDuplicated"` // neither lost nor discarded
+	PacketsMalformed  uint64 `json:"packetsMalformed"`
+	PacketsForeign    uint64 `json:"packetsForeign"` // numbers or clock far off what the others have
+	DecodeErrors      uint64 `json:"decodeErrors"`
+	RepairedByFEC     uint64 `json:"repairedByFEC"` // packets played from the in-band copy
+	RepairedByRED     uint64 `json:"repairedByRED"` // packets played from a redundant block
+	Resyncs           uint64 `json:"resyncs"`       // jumps of numbers, clock or SSRC that were followed
+	Overflows         uint64 `json:"overflows"`     // times that the oldest were dropped as too much waited
+	Stretches         uint64 `json:"stretches"`
+	ComfortNoise      uint64 `json:"comfortNoiseSamples"`
+	SkippedSamples    uint64 `json:"skippedSamples"` // by Skip
+	ForcedMoves       uint64 `json:"forcedMoves"`    // by Follow
 }
 
 // Stats returns the counters.

@@ -2,8 +2,8 @@ package jitter
 
 import "errors"
 
-// ErrMalformed is what a payload that does not follow its format is refused with.
-var ErrMalformed = errors.New("jitter: malformed payload")
+// errMalformed is what a payload that does not follow its format is refused with.
+var errMalformed = errors.New("jitter: malformed payload")
 
 // maxOpusFrame is the longest frame of Opus in octets (RFC 6716, section 3.2.1).
 const maxOpusFrame = 1275
@@ -19,16 +19,16 @@ type toc struct {
 // parseTOC looks at an Opus packet and checks its framing (RFC 6716, sections 3.1 and 3.2).
 func parseTOC(p []byte) (toc, error) {
 	if len(p) == 0 {
-		return toc{}, ErrMalformed
+		return toc{}, errMalformed
 	}
 	t := toc{frame: frameLength(p[0] >> 3), dtx: len(p) <= 2}
 	count, first, length, ok := frames(p)
 	if !ok {
-		return toc{}, ErrMalformed
+		return toc{}, errMalformed
 	}
 	t.duration = int64(count) * t.frame
 	if t.duration > maxFrame {
-		return toc{}, ErrMalformed
+		return toc{}, errMalformed
 	}
 	if length > 0 {
 		t.fec = lowBitRateCopy(p[0], p[first], t.frame)
