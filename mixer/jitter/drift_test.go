@@ -7,10 +7,7 @@ import (
 
 // TestDrift lets the sender's clock run fast or slow for an hour.
 func TestDrift(t *testing.T) {
-	length := time.Hour
-	if testing.Short() {
-		length = 10 * time.Minute
-	}
+	length := unlessShort(time.Hour, 2*time.Minute)
 	for _, tt := range []struct {
 		name  string
 		drift float64

@@ -8,10 +8,7 @@ import (
 // TestLoss loses packets whose copies are in the ones that follow. What is lost is repaired as far as there is a copy: one is
 // lost with the share that the network loses packets, of bursts of 2.5 one at distance d with 0.6 to the power of d.
 func TestLoss(t *testing.T) {
-	length := 12 * time.Minute
-	if testing.Short() {
-		length = 5 * time.Minute
-	}
+	length := unlessShort(12*time.Minute, 2*time.Minute)
 	for _, tt := range []struct {
 		name  string
 		lost  func(seed uint64, share float64) func() bool

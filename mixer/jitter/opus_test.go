@@ -51,7 +51,7 @@ func encoded(t *testing.T, c opus.EncoderConfig, frames int, wave func(int64) fl
 func TestOpusLoss(t *testing.T) {
 	frames := 3000
 	if testing.Short() {
-		frames = 1000
+		frames = 600
 	}
 	packets := encoded(t, opus.EncoderConfig{Channels: 1, Bitrate: 32000, Complexity: 4, FEC: true, Loss: 15}, frames, speech())
 	for _, share := range []float64{0, 0.05, 0.10, 0.20} {

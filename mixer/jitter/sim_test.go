@@ -97,6 +97,14 @@ func (c call) run(t testing.TB) result {
 	return result{b.Stats().since(before), targets / max(1, pulls), highest}
 }
 
+// unlessShort returns how long a call lasts: less with -short, as the race detector is slow.
+func unlessShort(full, short time.Duration) time.Duration {
+	if testing.Short() {
+		return short
+	}
+	return full
+}
+
 // send makes the packet.
 func (c *call) send(a arrival) Packet {
 	at := int64(a.i) * c.packet
