@@ -1,17 +1,15 @@
 package jitter
 
-import (
-	"time"
-)
+import "time"
 
-// Decoder turns packets of Opus into sound at 48 kHz: float32 from -1 to 1, channels interleaved. Of each method pcm is at least as long as what
-// comes of the packet, and the result counts samples of one channel. Decoders keep no reference to either slice.
+// Decoder turns packets of Opus into sound at 48 kHz: float32 from -1 to 1, channels interleaved. pcm is as long as the packet plays,
+// and the results count samples of one channel. Decoders keep no reference to either slice. mixer/opus has one.
 type Decoder interface {
 	// Decode decodes a packet.
 	Decode(payload []byte, pcm []float32) (samples int, err error)
 	// DecodeFEC decodes the frame before a packet from the copy in that packet. len(pcm) says how long that frame was.
 	DecodeFEC(payload []byte, pcm []float32) (samples int, err error)
-	// Conceal fills pcm with what continues the sound, or the background while the sender is silent. Its length is a multiple of 2.5 ms.
+	// Conceal fills pcm, a multiple of 2.5 ms, with what continues the sound, or with the background while the sender is silent.
 	Conceal(pcm []float32) (samples int, err error)
 	// Reset forgets the stream: the next packet is of another encoder.
 	Reset()
@@ -207,6 +205,7 @@ func (b *Buffer) copied(h *header, at position, back int64, grade int, payload [
 		t, err := parseTOC(payload)
 		if err != nil {
 			b.stats.PacketsMalformed++
+			b.stats.FECPacketsDiscarded++
 			return
 		}
 		e.duration, e.dtx, e.seq = t.duration, t.dtx, at.seq-int64(grade)

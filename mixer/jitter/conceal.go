@@ -62,7 +62,7 @@ func (b *Buffer) makeUp(n int) {
 	if audible {
 		b.conceal(pcm)
 		c := b.config.Channels
-		for i := range pcm {
+		for i := 0; i < len(pcm) && gain(b.run+int64(n), comfort) < 1; i++ {
 			pcm[i] *= gain(b.run+int64(i/c), comfort)
 		}
 	} else {

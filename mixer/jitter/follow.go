@@ -8,8 +8,9 @@ type leader struct {
 }
 
 // Follow makes the buffer play a timestamp at a position of the mixer's timeline, as another mixer's buffer does with the same
-// packets, whatever its own target is. It holds for all positions, one sample for one, until the next Follow or Lead. What is missing when
-// its time comes is made up for, and dropped when it comes later. A map that knows nothing is left aside.
+// packets, whatever its own target is. It holds for all positions, one sample for one, until the next Follow or Lead. What is
+// missing when its time comes is made up for, and dropped when it comes later. A map that knows nothing, or is seconds off what
+// arrives, is left aside.
 func (b *Buffer) Follow(m Map) {
 	if m.Known {
 		b.leader = leader{true, m.Output, m.Timestamp}

@@ -28,8 +28,8 @@ type Frame struct {
 	Map   Map   // of the first sample
 }
 
-// Pull fills pcm with the next samples: 10 or 20 ms, or any other time up to 120 ms, channels interleaved. It has to be called as often
-// as these samples last. It panics where len(pcm) is not a number of such samples.
+// Pull fills pcm with the next samples: 10 or 20 ms, or any other time up to 120 ms, channels interleaved. It has to be called as
+// often as these samples last. It panics where len(pcm) is not a number of such samples.
 func (b *Buffer) Pull(now time.Time, pcm []float32) Frame {
 	n := len(pcm) / b.config.Channels
 	if n == 0 || n > maxFrame || n*b.config.Channels != len(pcm) {
