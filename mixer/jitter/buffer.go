@@ -210,7 +210,11 @@ func (b *Buffer) copied(h *header, at position, back int64, grade int, payload [
 		}
 		e.duration, e.dtx, e.seq = t.duration, t.dtx, at.seq-int64(grade)
 	}
-	if b.over(&e) || e.at < b.next && b.state != idle || b.queue.covered(e.at, e.end()) {
+	begun := b.next
+	if first := b.queue.first(); b.state == idle && first != nil {
+		begun = first.at // nobody misses what was before the first packet
+	}
+	if e.at < begun || b.queue.covered(e.at, e.end()) {
 		b.stats.FECPacketsDiscarded++
 		return
 	}

@@ -102,6 +102,21 @@ func TestPlaysWhatWasSent(t *testing.T) {
 	}
 }
 
+// TestNothingToRepair sends copies of what was not lost, or was sent before the first packet came.
+func TestNothingToRepair(t *testing.T) {
+	r := call{length: 10 * time.Second, way: lan(1), fec: true, red: 2, phase: 7 * ms}.run(t)
+	if r.RepairedByFEC+r.RepairedByRED > 0 || r.FECPacketsReceived < 1000 || r.FECPacketsDiscarded != r.FECPacketsReceived {
+		t.Errorf("%+v", r.Stats)
+	}
+	p := newPlayer(t, sine(300))
+	p.fec = true
+	p.pass(960)
+	p.talk(100)
+	if s := p.b.Stats(); s.RepairedByFEC > 0 || p.d.copies > 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestTwiceAndOutOfOrder(t *testing.T) {
 	p := newPlayer(t, sine(300))
 	p.talk(100)

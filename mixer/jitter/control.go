@@ -37,8 +37,8 @@ type control struct {
 	stretched  bool
 }
 
-// decide takes the playout delay with which the last packet of a pull was decoded, how much of it is left over, and the shorter one of a
-// packet and a frame. It returns what to do, and how many samples are too many at most.
+// decide takes the playout delay with which the last packet of a pull was decoded, how much of it is left over, and the shorter
+// one of a packet and a frame. It returns what to do, and how many samples are too many at most.
 func (c *control) decide(now, delay, left, target, step int64) (wish, int64) {
 	excess := delay + left - target
 	switch {
