@@ -22,7 +22,8 @@
 // (pull.go, conceal.go). Where the playout delay is off the target, it shortens or lengthens what it decoded by one period of
 // the voice (control.go, pitch.go, stretch.go). Where sound does not follow from what was before, it is faded over (merge.go).
 //
-// Skip does what Pull does without decoding, for participants that nobody hears (skip.go). Follow makes the buffer play what
+// Skip does what Pull does without decoding, for participants that nobody hears, and Forward for those whose packets are sent on as
+// they are (skip.go). Follow makes the buffer play what
 // another one plays (follow.go).
 //
 // # Properties

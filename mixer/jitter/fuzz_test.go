@@ -116,7 +116,12 @@ func drive(t *testing.T, in []byte, stereo bool, wave func(int64) float64) {
 			b.Push(Packet{Arrival: now, SSRC: 1 + uint32(arg>>6), Sequence: seq, Timestamp: ts, Payload: append(p, payload(at, 960, true)...), RED: true})
 		case 12:
 			n := []int{480, 960, int(arg) + 1, maxFrame}[op&3]
-			frame := b.Skip(now, n)
+			var frame Frame
+			if op&4 != 0 {
+				frame, _ = b.Forward(now, n)
+			} else {
+				frame = b.Skip(now, n)
+			}
 			if frame.Map.Output != output {
 				t.Fatalf("output at %d instead of %d", frame.Map.Output, output)
 			}

@@ -6,6 +6,7 @@ import "time"
 // spectrum and pitch.
 type primer struct {
 	held     bool
+	fresh    bool // passed over since Forward was called
 	at       int64
 	duration int64
 	payload  []byte
@@ -14,22 +15,46 @@ type primer struct {
 // Skip does what a Pull of n samples of each channel does, for a participant that nobody hears: packets are passed over and not
 // decoded, and the playout delay moves to the target at once. The next Pull primes the decoder with the last of them.
 func (b *Buffer) Skip(now time.Time, n int) Frame {
+	f := b.passOver(now, n, 0, slack)
+	b.stats.SkippedSamples += uint64(n)
+	return f
+}
+
+// Forward does what Skip does, for a participant whose packets are sent on as they are. It returns the packet that begins in these
+// samples: nil where there is none, or only an in-band copy of it. It is valid until the next call. Unlike with Skip it is heard
+// when the playout delay moves, as a packet too few or too many, so that it moves only where it is off by far.
+func (b *Buffer) Forward(now time.Time, n int) (Frame, []byte) {
+	b.primer.fresh = false
+	f := b.passOver(now, n, 2*tolerance, 2*slack)
+	if b.state == idle || !b.primer.fresh {
+		if f.Kind == Skipped {
+			f.Kind = Silence
+		}
+		return f, nil
+	}
+	b.stats.ForwardedSamples += uint64(n)
+	f.Kind = Sound
+	return f, b.primer.payload
+}
+
+// passOver moves n samples on without decoding. The playout delay goes to the target where it is more than low below it, or high
+// above it.
+func (b *Buffer) passOver(now time.Time, n int, low, high int64) Frame {
 	if n <= 0 || n > maxFrame {
-		panic("jitter: a frame to skip has to be of 1 sample to 120 ms")
+		panic("jitter: a frame to pass over has to be of 1 sample to 120 ms")
 	}
 	b.now = max(b.now, b.clock(now))
 	b.beginSkipping()
 	f := Frame{Map: Map{Output: b.output}}
 	b.output += int64(n)
-	b.stats.SkippedSamples += uint64(n)
 	if !b.place.begun {
 		return f
 	}
 	if b.state == idle {
 		b.rtp = -b.place.offset
 	}
-	late := b.playoutDelay(b.next)
-	if b.state == idle || late < b.delay.target || late >= b.delay.target+slack {
+	late := b.calmDelay(b.next)
+	if b.state == idle || late < b.delay.target-low || late >= b.delay.target+high {
 		b.next = b.now - b.delay.base.value - b.delay.target
 	}
 	if at, ok := b.wanted(b.output - int64(n)); ok {
@@ -70,7 +95,7 @@ func (b *Buffer) pass(e *entry) {
 		return
 	}
 	p := &b.primer
-	p.held, p.at, p.duration = true, e.at, e.duration
+	p.held, p.fresh, p.at, p.duration = true, true, e.at, e.duration
 	p.payload = append(p.payload[:0], e.payload...)
 }
 

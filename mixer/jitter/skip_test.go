@@ -1,6 +1,7 @@
 package jitter
 
 import (
+	"encoding/binary"
 	"math"
 	"testing"
 	"time"
@@ -53,6 +54,65 @@ func TestSkip(t *testing.T) {
 	p.wait(20)
 	if k := p.kinds(20); k[Silence] != 20 {
 		t.Errorf("%v", k)
+	}
+}
+
+// TestForward takes packets out as they came, and goes over to sound and back.
+func TestForward(t *testing.T) {
+	ways := map[string]way{"LAN": lan(1), "jitter": fifo(1, 10*ms, 0.5), "loss": losing(lan(2), random(2, 0.1))}
+	for name, w := range ways {
+		d := &fakeDecoder{wave: voice(120)}
+		b := New(DefaultConfig(), d)
+		type event struct {
+			at time.Duration
+			i  int
+		}
+		var arrivals []event
+		lost := 0
+		for i := range 3000 {
+			way, gone := w(i, time.Duration(i)*20*ms)
+			if gone {
+				lost++
+				continue
+			}
+			arrivals = append(arrivals, event{time.Duration(i)*20*ms + way, i})
+		}
+		pcm := make([]float32, 960)
+		last, holes, double, sound := -1, 0, 0, 0
+		for n := range 2900 {
+			now := time.Duration(n)*20*ms + 5*ms
+			for len(arrivals) > 0 && arrivals[0].at <= now {
+				i := arrivals[0].i
+				b.Push(Packet{
+					Arrival: epoch.Add(arrivals[0].at), Sequence: uint16(i), Timestamp: uint32(i) * 960, Payload: payload(int64(i)*960, 960, false),
+				})
+				arrivals = arrivals[1:]
+			}
+			if n%500 > 450 {
+				if f := b.Pull(epoch.Add(now), pcm); f.Kind == Sound {
+					sound++
+				}
+				last = -1
+				continue
+			}
+			f, p := b.Forward(epoch.Add(now), 960)
+			if p == nil {
+				holes++
+				continue
+			}
+			i := int(binary.BigEndian.Uint64(p[2:]) / 960)
+			if off := int32(uint32(i)*960 - f.Map.Timestamp); f.Kind != Sound || off < 0 || off >= 960 {
+				t.Fatalf("%s: packet %d in frame %+v", name, i, f)
+			}
+			if last >= 0 && i <= last {
+				double++
+			}
+			last = i
+		}
+		t.Logf("%s: %d lost, %d frames without a packet, %d packets twice or back, %d frames of sound", name, lost, holes, double, sound)
+		if double > 0 || holes > lost+30 || sound < 5*49-lost || d.decoded > 6*52 {
+			t.Errorf("%s: %d holes, %d lost, %d twice, %d frames of sound, %d decoded", name, holes, lost, double, sound, d.decoded)
+		}
 	}
 }
 

@@ -32,8 +32,9 @@ type Stats struct {
 	Overflows         uint64 `json:"overflows"`     // times that the oldest were dropped as too much waited
 	Stretches         uint64 `json:"stretches"`
 	ComfortNoise      uint64 `json:"comfortNoiseSamples"`
-	SkippedSamples    uint64 `json:"skippedSamples"` // by Skip
-	ForcedMoves       uint64 `json:"forcedMoves"`    // by Follow
+	SkippedSamples    uint64 `json:"skippedSamples"`   // by Skip
+	ForwardedSamples  uint64 `json:"forwardedSamples"` // by Forward, as packets
+	ForcedMoves       uint64 `json:"forcedMoves"`      // by Follow
 }
 
 // Stats returns the counters.
