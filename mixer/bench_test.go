@@ -83,22 +83,25 @@ func (c *conference) step(b *testing.B) {
 // BenchmarkConference: everybody sends, K are heard, N listen. "cores" is CPU time, "x-bound" that as a multiple of the codec's part of the
 // bound with the reference machine's figures, "x-here" with what the codec costs here and now ("us/encode", "us/decode").
 func BenchmarkConference(b *testing.B) {
-	encode, decode := codecHere(b)
 	for _, test := range []struct{ k, n int }{{3, 3}, {3, 10}, {3, 50}, {3, 100}, {3, 1000}, {10, 10}, {50, 50}} {
 		b.Run(fmt.Sprintf("K=%d/N=%d", test.k, test.n), func(b *testing.B) {
 			c := newConference(b, test.k, test.n)
 			for range 100 {
 				c.step(b)
 			}
+			encode, decode := codecHere(b)
 			b.ReportAllocs()
 			before, encodes, decodes := cpu(), c.m.Stats().Encodes, c.decodes
 			for b.Loop() {
 				c.step(b)
 			}
 			spent := (cpu() - before) / float64(b.N)
-			b.ReportMetric(spent/20000, "cores")
 			b.ReportMetric(float64(c.m.Stats().Encodes-encodes)/float64(b.N), "encodes/tick")
 			b.ReportMetric(float64(c.decodes-decodes)/float64(b.N), "decodes/tick")
+			// What else runs on the machine makes the codec slower at times: before and after.
+			e, d := codecHere(b)
+			encode, decode = (encode+e)/2, (decode+d)/2
+			b.ReportMetric(spent/20000, "cores")
 			b.ReportMetric(spent/bound(test.k, test.n, 141, 30.2), "x-bound")
 			b.ReportMetric(spent/bound(test.k, test.n, encode, decode), "x-here")
 			b.ReportMetric(encode, "us/encode")
@@ -113,7 +116,7 @@ func codecHere(b *testing.B) (encode, decode float64) {
 	pcm := voice(100*mixer.FrameSamples, 130)
 	packets(b, pcm) // once to warm up
 	before := cpu()
-	const rounds = 10
+	const rounds = 4
 	var sent [][]byte
 	for range rounds {
 		sent = packets(b, pcm)

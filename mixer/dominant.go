@@ -131,6 +131,10 @@ func (d *dominance) decide(inputs []*input) (changed bool) {
 			at = in
 		}
 	}
+	var ai, am, al int
+	if at != nil {
+		ai, am, al = at.speaking.counts()
+	}
 	var best *input
 	margin := 0.0
 	for _, in := range inputs {
@@ -145,7 +149,6 @@ func (d *dominance) decide(inputs []*input) (changed bool) {
 			}
 			continue
 		}
-		ai, am, al := at.speaking.counts()
 		c2 := d.scores.medium[m] - d.scores.medium[am]
 		if d.scores.immediate[i]-d.scores.immediate[ai] > beatsImmediate && c2 > beatsMedium && d.scores.long[l]-d.scores.long[al] > beatsLong &&
 			(best == nil || c2 > margin) {
