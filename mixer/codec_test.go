@@ -5,10 +5,15 @@ import (
 	"testing"
 
 	"github.com/castd/castd/mixer"
+	"github.com/castd/castd/mixer/jitter"
 	"github.com/castd/castd/mixer/opus"
 )
 
-var _ mixer.Encoder = (*opus.Encoder)(nil)
+// What mixer and mixer/jitter ask for, mixer/opus has.
+var (
+	_ mixer.Encoder  = (*opus.Encoder)(nil)
+	_ jitter.Decoder = (*opus.Decoder)(nil)
+)
 
 // encoders makes encoders for calls, as the owner of a mixer does.
 func encoders(s mixer.Spec) (mixer.Encoder, error) {
