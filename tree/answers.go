@@ -171,6 +171,11 @@ func (r *Router) acceptedAgain(from ID, m *MsgAccept) {
 		if r.parent.nonce != m.Nonce {
 			return
 		}
+		if m.Kind == Backup {
+			r.merge(clampCandidates(r.cfg.Self, m.Candidates))
+			r.stood(m)
+			return
+		}
 		r.parent.kind = m.Kind
 		if m.Kind == Ordinary && r.seek != nil && !r.seek.urgent {
 			r.cancel(r.seek) // it may stay after all

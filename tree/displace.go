@@ -47,8 +47,8 @@ func (r *Router) rttOf(c *child) time.Duration {
 }
 
 // weaker finds the child that makes room for one that gives slots, c being the place that one has, or nil. An ordinary one moves to
-// the reserve until it has found another place; where the reserve is taken by one that gives nothing, that one goes at once,
-// for leaves would else hold every place for good, with those who could feed them outside.
+// the reserve until it has found another place; where the reserve is taken by one that gives nothing, that one is fed no longer, for
+// leaves would else hold every place for good, with those who could feed them outside.
 func (r *Router) weaker(c *child, slots uint32, at coord.Coord) *child {
 	if slots == 0 || !r.displacedAt.IsZero() && r.now.Sub(r.displacedAt) < r.cfg.DisplaceGap {
 		return nil
@@ -101,8 +101,7 @@ func (r *Router) displace(v, c *child) {
 		r.send(v.peer, &MsgLeave{Reason: LeaveDisplaced, Candidates: list})
 		return
 	}
-	r.send(v.peer, &MsgLeave{Reason: LeaveUnknown, Candidates: list})
-	r.removeChild(v, "")
+	r.stand(v, list)
 }
 
 // shed makes v look for another place; it is fed until it has one, but no longer than DisplaceTimeout unless there is room.

@@ -45,12 +45,43 @@ func (r *Router) smaller(c *child, below int) *child {
 	return v
 }
 
-// giveWay sends an orphan away from the reserve at once, as the upload is needed for another.
+// giveWay takes the place of an orphan on the reserve away at once, as the upload is needed for another.
 func (r *Router) giveWay(v *child) {
 	if v.confirmed {
 		r.displacedAt = r.now
 	}
-	r.removeChild(v, LeaveUnknown)
+	r.stand(v, r.candidates(v.asking(), maxProbes))
+}
+
+// stand takes away the place of a child that is fed. It keeps the hop and goes on hearing sound as an idle child, if another may be
+// had: it has just lost a parent, most likely, and would have nothing at all until it has found a third.
+func (r *Router) stand(v *child, list []Candidate) {
+	if !v.confirmed || v.kind == Backup || r.crowded(v) {
+		r.send(v.peer, &MsgLeave{Reason: LeaveUnknown, Candidates: list})
+		r.removeChild(v, "")
+		return
+	}
+	v.kind, v.until, v.fallback, v.copy = Backup, time.Time{}, false, CopyNone
+	v.pathSeq, v.pathAt, v.repeated = r.pathSeq, r.now, false
+	r.changed()
+	r.send(v.peer, &MsgAccept{Nonce: v.nonce, Kind: v.kind, Path: r.path, PathSeq: r.pathSeq, Candidates: list, Delay: r.delay()})
+}
+
+// stood looks for another place where the parent has none any more and is a second parent from now on, unless there is another one.
+func (r *Router) stood(m *MsgAccept) {
+	l := r.parent
+	l.kind, l.copy, l.path, l.seq, l.delay = Backup, m.Copy.clamp(), goodPath(l.peer, m.Path), m.PathSeq, clampDelay(m.Delay)
+	l.displaced, l.suspect, l.unfed, l.full = false, false, time.Time{}, true
+	if r.backup == nil && l.path != nil {
+		r.backup = l
+	} else {
+		r.send(l.peer, &MsgLeave{Reason: LeaveMoved})
+	}
+	var prefer []ID
+	for _, c := range clampCandidates(r.cfg.Self, m.Candidates) {
+		prefer = append(prefer, c.Peer)
+	}
+	r.sentAway(prefer)
 }
 
 // sentAway looks for another place where the parent lives and has no room any more: those below it, whom it has named, are as good as others.

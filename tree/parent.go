@@ -21,6 +21,7 @@ type link struct {
 	quality   int       // of a backup
 	copy      Copy      // what a backup sends
 	suspect   bool      // silent; still fed from should it come back
+	full      bool      // a backup that has just had no room for this peer
 	displaced bool      // it asked to find another place
 	pathless  time.Time // since when path is nil
 	patience  time.Duration
@@ -80,6 +81,9 @@ func (r *Router) takeParent(s *search, l *link) {
 	default:
 		r.part(old)
 	}
+	if r.backup != nil {
+		r.backup.full = false
+	}
 	r.updatePath()
 	r.recheckBackup()
 	r.spareAt = r.now.Add(spread(r.cfg.Settle, r.rng))
@@ -123,7 +127,9 @@ func (r *Router) repair(reason string, lost ID, prefer []ID) {
 	}
 	s.width = 1 + hedges
 	if b := r.backup; b != nil && b.path != nil && s.attempt(b.peer) < 0 && b.peer != lost {
-		if _, up := r.hops[b.peer]; up {
+		if b.full {
+			s.asks = append(s.asks, ask{peer: b.peer, key: keyOf(b.peer)})
+		} else if _, up := r.hops[b.peer]; up {
 			s.asks = append(s.asks, ask{peer: b.peer, key: keyOf(b.peer)})
 			r.join(s, b.peer, 0)
 		}

@@ -269,7 +269,7 @@ func TestSetSlots(t *testing.T) {
 }
 
 // A peer that gives slots and came as an orphan changes places with a leaf, which is given time to move; where the reserve is taken
-// by a leaf, that leaf goes.
+// by a leaf, that leaf is fed no longer.
 func TestSwap(t *testing.T) {
 	c := DefaultConfig("self")
 	c.Slots, c.Dwell = 1, 2*time.Second
@@ -290,6 +290,7 @@ func TestSwap(t *testing.T) {
 		return accepted
 	}
 	r.Step(now, Start{Origin: true})
+	idle, hears := Child{Peer: "b", Kind: Backup, Depth: 1}, Child{Peer: "b", Kind: Backup, Depth: 1, Copy: CopyAudio}
 	for _, x := range []struct {
 		peer  ID
 		kind  ChildKind
@@ -301,11 +302,11 @@ func TestSwap(t *testing.T) {
 		{"b", Ordinary, 0, false, []Child{{Peer: "a", Kind: Ordinary, Depth: 1}}},
 		{"b", Orphan, 0, true, []Child{{Peer: "a", Kind: Ordinary, Depth: 1}, {Peer: "b", Kind: Orphan, Depth: 1}}},
 		{"c", Orphan, 0, false, []Child{{Peer: "a", Kind: Ordinary, Depth: 1}, {Peer: "b", Kind: Orphan, Depth: 1}}},
-		{"d", Orphan, 2, true, []Child{{Peer: "a", Kind: Ordinary, Depth: 1}, {Peer: "d", Kind: Orphan, Depth: 1}}},    // b went at once
-		{"e", Ordinary, 2, false, []Child{{Peer: "a", Kind: Orphan, Depth: 1}, {Peer: "d", Kind: Ordinary, Depth: 1}}}, // a has five seconds
-		{"f", Orphan, 0, false, []Child{{Peer: "a", Kind: Orphan, Depth: 1}, {Peer: "d", Kind: Ordinary, Depth: 1}}},
-		{"f", Orphan, 0, false, []Child{{Peer: "a", Kind: Orphan, Depth: 1}, {Peer: "d", Kind: Ordinary, Depth: 1}}},
-		{"f", Orphan, 0, true, []Child{{Peer: "d", Kind: Ordinary, Depth: 1}, {Peer: "f", Kind: Orphan, Depth: 1}}},
+		{"d", Orphan, 2, true, []Child{{Peer: "a", Kind: Ordinary, Depth: 1}, hears, {Peer: "d", Kind: Orphan, Depth: 1}}},   // b went at once
+		{"e", Ordinary, 2, false, []Child{{Peer: "a", Kind: Orphan, Depth: 1}, idle, {Peer: "d", Kind: Ordinary, Depth: 1}}}, // a has five seconds
+		{"f", Orphan, 0, false, []Child{{Peer: "a", Kind: Orphan, Depth: 1}, idle, {Peer: "d", Kind: Ordinary, Depth: 1}}},
+		{"f", Orphan, 0, false, []Child{{Peer: "a", Kind: Orphan, Depth: 1}, idle, {Peer: "d", Kind: Ordinary, Depth: 1}}},
+		{"f", Orphan, 0, true, []Child{hears, {Peer: "d", Kind: Ordinary, Depth: 1}, {Peer: "f", Kind: Orphan, Depth: 1}}},
 	} {
 		if ok := join(x.peer, x.kind, x.slots); ok != x.ok || !slices.Equal(r.Status().Children, x.want) {
 			t.Errorf("%s: accepted %v, children %v, want %v %v", x.peer, ok, r.Status().Children, x.ok, x.want)
