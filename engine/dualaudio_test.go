@@ -34,10 +34,10 @@ func film(pub engine.Publication, stop <-chan struct{}) {
 	}
 }
 
-// sounds returns what a listener has been given of sound.
-func (l *listener) sounds() (out []enginetest.Got) {
+// given returns what a listener has been given of a kind.
+func (l *listener) given(kind wire.Kind) (out []enginetest.Got) {
 	for _, p := range l.sink.Packets() {
-		if p.Header.Kind == wire.KindAudio {
+		if p.Header.Kind == kind {
 			out = append(out, p)
 		}
 	}
@@ -110,7 +110,7 @@ func TestDualAudio(t *testing.T) {
 					continue
 				}
 				dual++
-				got := l.sounds()
+				got := l.given(wire.KindAudio)
 				wantSuffix(t, fmt.Sprintf("listener %d", i), got, 900, 400)
 				was, is := worst(got, from, killed), worst(got, killed, killed.Add(3*time.Second))
 				t.Logf("seed %d, listener %d: at most %v between two packets before, %v after, on a way that is %v longer", seed, i, was, is, longer[l])

@@ -100,7 +100,7 @@ func TestForgedExcerpts(t *testing.T) {
 		defer mu.Unlock()
 		forged := uint64(0)
 		for _, l := range s.listeners {
-			wantSuffix(t, "listener", l.sounds(), 700, 800)
+			wantSuffix(t, "listener", l.given(wire.KindAudio), 700, 800)
 			forged += l.Engine.Counters()["packets_forged_total"]
 		}
 		if flipped == 0 || forged == 0 {

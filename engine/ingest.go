@@ -8,7 +8,6 @@ import (
 	"github.com/castd/castd/engine/relay"
 	"github.com/castd/castd/engine/seal"
 	"github.com/castd/castd/engine/wire"
-	"github.com/castd/castd/tree"
 )
 
 // HopPacket implements HopHandler: the packet path begins here for everything that comes from other peers.
@@ -43,8 +42,8 @@ func (s *stream) fromHop(from peer.ID, h *wire.Header, pkt []byte, told bool, no
 		if h.Number > s.givenTo.Load() { // a parent's packets come one after another
 			s.givenTo.Store(h.Number)
 		}
-		if l.awaits != nil && l.awaits.Load() && l.awaits.CompareAndSwap(true, false) {
-			s.room.tell(func() { s.room.step(tree.Fed{Peer: tree.ID(from)}) })
+		if l.awaits != nil && (!l.awaitsVideo || h.Kind == wire.KindVideo) && l.awaits.Load() && l.awaits.CompareAndSwap(true, false) {
+			s.room.tell(func() { s.room.fedLoop(from) })
 		}
 	}
 	if s.local || h.Kind != s.kind {

@@ -15,6 +15,7 @@ type links struct {
 	primary, backup peer.ID
 	previous        peer.ID // primary before: what it sent last is still on its way until then
 	previousUntil   time.Time
+	previousGone    bool    // it was lost, or has said goodbye
 	hub             peer.ID // where this peer's own publications go, if it is not the hub itself
 	formerHub       peer.ID // where they went before, while the new hub does not have them yet
 	inherits        bool    // this peer is about to be the hub: publishers come to it, and the tree still feeds it
@@ -23,6 +24,7 @@ type links struct {
 	stage           map[peer.ID]bool      // publishers that this hub has taken
 	place           tree.Status
 	awaits          *atomic.Bool // until the primary's first packet
+	awaitsVideo     bool         // pictures flow, and sound alone may have come from it before it was the primary
 }
 
 // feeds reports whether media from the peer is taken.

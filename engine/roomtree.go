@@ -83,7 +83,8 @@ func (r *Room) actLoop(a tree.Action) {
 }
 
 // setFeedsLoop takes the router's parent and backup. What the former parent sends is taken for a while, and its hop is kept: one that
-// says goodbye feeds on until there is another.
+// says goodbye feeds on until there is another. One that was lost while that is so, or before it sent anything, is no former parent: the
+// one before still is.
 func (r *Room) setFeedsLoop(primary, backup peer.ID) {
 	l := r.links.Load()
 	if primary == l.primary {
@@ -91,27 +92,51 @@ func (r *Room) setFeedsLoop(primary, backup peer.ID) {
 		return
 	}
 	now := time.Now()
-	previous, until := l.primary, now.Add(farewell) // the router tells it when the new one feeds
-	if l.primary == "" {
-		previous, until = l.previous, now.Add(min(lastOnes, l.previousUntil.Sub(now)))
+	previous, until, gone := l.primary, now.Add(farewell), primary == "" // else the router tells it when the new one feeds
+	if l.primary == "" || now.Before(l.previousUntil) && (l.awaits.Load() || primary == "" && l.previousGone) {
+		previous, until, gone = l.previous, l.previousUntil, l.previousGone
 	}
-	dropped := l.previous
+	dropped, video := l.previous, r.picturesFlow(now)
 	r.relinkLoop(func(l *links) {
-		l.previous, l.previousUntil, l.primary, l.backup = previous, until, primary, backup
+		l.previous, l.previousUntil, l.previousGone, l.primary, l.backup = previous, until, gone, primary, backup
 		l.awaits = new(atomic.Bool)
 		l.awaits.Store(true)
+		l.awaitsVideo = video
 	})
 	if dropped != "" && dropped != previous {
 		r.tell(func() { r.releaseFormerLoop(dropped) })
 	}
-	if previous != "" {
-		time.AfterFunc(time.Until(until)+time.Millisecond, func() {
-			if r.ctx.Err() == nil {
-				r.tell(func() { r.releaseFormerLoop(previous) })
-			}
-		})
-	}
+	r.releaseAtLoop(previous, until)
 	r.retryLoop()
+}
+
+// picturesFlow reports whether there has been video in the last half second.
+func (r *Room) picturesFlow(now time.Time) bool {
+	return slices.ContainsFunc(*r.all.Load(), func(s *stream) bool {
+		return s.kind == wire.KindVideo && now.Sub(time.Unix(0, s.newestAt.Load())) < 500*time.Millisecond
+	})
+}
+
+// fedLoop notes the first packet of a parent. A former one that has gone, or is waiting to go, is needed no longer.
+func (r *Room) fedLoop(by peer.ID) {
+	r.step(tree.Fed{Peer: tree.ID(by)})
+	l, soon := r.links.Load(), time.Now().Add(lastOnes)
+	if l.primary == by && l.previousGone && soon.Before(l.previousUntil) {
+		r.relinkLoop(func(l *links) { l.previousUntil = soon })
+		r.releaseAtLoop(l.previous, soon)
+	}
+}
+
+// releaseAtLoop closes the hop to a former parent when its time is over.
+func (r *Room) releaseAtLoop(id peer.ID, at time.Time) {
+	if id == "" {
+		return
+	}
+	time.AfterFunc(time.Until(at)+time.Millisecond, func() {
+		if r.ctx.Err() == nil {
+			r.tell(func() { r.releaseFormerLoop(id) })
+		}
+	})
 }
 
 // releaseFormerLoop closes the hop to a former parent, unless the router has asked for it again meanwhile.
@@ -122,8 +147,9 @@ func (r *Room) releaseFormerLoop(id peer.ID) {
 	}
 }
 
-// lastOnes is how long the last packets of a former parent take, once another one feeds.
-const lastOnes = 150 * time.Millisecond
+// lastOnes is how long a former parent that wants to go is kept, once another one feeds: its last packets come by then, and so does it
+// show whether the other one stays.
+const lastOnes = 400 * time.Millisecond
 
 // retryLoop asks the new parent for what is missing. It sends everything since what this peer has by itself; only what has not
 // come by then, or was lost on the way, is asked for.
