@@ -140,6 +140,11 @@ func (r *Router) recvAccept(from ID, m *MsgAccept) {
 	}
 	a := &s.attempts[i]
 	if a.accepted != nil {
+		if b := r.backup; m.Kind == Backup && b != nil && b.peer == from && !s.spare() { // it was helping out, and another needs the place
+			b.nonce, b.copy, b.full = m.Nonce, m.Copy.clamp(), r.now
+			r.fail(s, i, "")
+			r.learn(s, m.Candidates)
+		}
 		return
 	}
 	r.merge(clampCandidates(r.cfg.Self, m.Candidates))

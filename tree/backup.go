@@ -83,7 +83,7 @@ func (r *Router) backupTimers() {
 // askBackup asks the backup, whose path was broken too and is not any more, for a place.
 func (r *Router) askBackup() {
 	b, s := r.backup, r.seek
-	if b == nil || b.path == nil || b.full || s == nil || s.kind != Orphan || !s.urgent || s.attempt(b.peer) >= 0 || slices.Contains(s.avoid, b.peer) {
+	if b == nil || b.path == nil || r.full(b) || s == nil || s.kind != Orphan || !s.urgent || s.attempt(b.peer) >= 0 || slices.Contains(s.avoid, b.peer) {
 		return
 	}
 	if _, up := r.hops[b.peer]; up && r.fits(s, b.peer, b.path) {

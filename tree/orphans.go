@@ -56,12 +56,12 @@ func (r *Router) giveWay(v *child) {
 // stand takes away the place of a child that is fed. It keeps the hop and goes on hearing sound as an idle child, if another may be
 // had: it has just lost a parent, most likely, and would have nothing at all until it has found a third.
 func (r *Router) stand(v *child, list []Candidate) {
-	if !v.confirmed || v.kind == Backup || r.crowded(v) {
+	if !v.confirmed && !v.fallback || v.kind == Backup || r.crowded(v) {
 		r.send(v.peer, &MsgLeave{Reason: LeaveUnknown, Candidates: list})
 		r.removeChild(v, "")
 		return
 	}
-	v.kind, v.until, v.fallback, v.copy = Backup, time.Time{}, false, CopyNone
+	v.kind, v.confirmed, v.fallback, v.until, v.copy = Backup, true, false, time.Time{}, CopyNone
 	v.pathSeq, v.pathAt, v.repeated = r.pathSeq, r.now, false
 	r.changed()
 	r.send(v.peer, &MsgAccept{Nonce: v.nonce, Kind: v.kind, Path: r.path, PathSeq: r.pathSeq, Candidates: list, Delay: r.delay()})
@@ -71,7 +71,7 @@ func (r *Router) stand(v *child, list []Candidate) {
 func (r *Router) stood(m *MsgAccept) {
 	l := r.parent
 	l.kind, l.copy, l.path, l.seq, l.delay = Backup, m.Copy.clamp(), goodPath(l.peer, m.Path), m.PathSeq, clampDelay(m.Delay)
-	l.displaced, l.suspect, l.unfed, l.full = false, false, time.Time{}, true
+	l.displaced, l.suspect, l.unfed, l.full = false, false, time.Time{}, r.now
 	if r.backup == nil && l.path != nil {
 		r.backup = l
 	} else {
@@ -83,6 +83,9 @@ func (r *Router) stood(m *MsgAccept) {
 	}
 	r.sentAway(prefer)
 }
+
+// full tells whether a backup has just had no room for this peer: to ask it again would be in vain.
+func (r *Router) full(b *link) bool { return !b.full.IsZero() && r.now.Sub(b.full) < r.cfg.Settle }
 
 // sentAway looks for another place where the parent lives and has no room any more: those below it, whom it has named, are as good as others.
 func (r *Router) sentAway(prefer []ID) {

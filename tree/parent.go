@@ -21,7 +21,7 @@ type link struct {
 	quality   int       // of a backup
 	copy      Copy      // what a backup sends
 	suspect   bool      // silent; still fed from should it come back
-	full      bool      // a backup that has just had no room for this peer
+	full      time.Time // a backup: when it had no room for this peer any more
 	displaced bool      // it asked to find another place
 	pathless  time.Time // since when path is nil
 	patience  time.Duration
@@ -81,9 +81,6 @@ func (r *Router) takeParent(s *search, l *link) {
 	default:
 		r.part(old)
 	}
-	if r.backup != nil {
-		r.backup.full = false
-	}
 	r.updatePath()
 	r.recheckBackup()
 	r.spareAt = r.now.Add(spread(r.cfg.Settle, r.rng))
@@ -127,7 +124,7 @@ func (r *Router) repair(reason string, lost ID, prefer []ID) {
 	}
 	s.width = 1 + hedges
 	if b := r.backup; b != nil && b.path != nil && s.attempt(b.peer) < 0 && b.peer != lost {
-		if b.full {
+		if r.full(b) {
 			s.asks = append(s.asks, ask{peer: b.peer, key: keyOf(b.peer)})
 		} else if _, up := r.hops[b.peer]; up {
 			s.asks = append(s.asks, ask{peer: b.peer, key: keyOf(b.peer)})
