@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -254,6 +255,7 @@ func newFaultNet(t *testing.T) *faultNet {
 		t.Log("making network namespaces needs root: all peers are on the loopback")
 		return n
 	}
+	sweepFaultNets()
 	// Without an address of its own a bridge takes the lowest of its ports', another whenever a site comes that has a lower one, and
 	// nobody who knew the old one reaches this machine any more until he asks for it anew, many seconds later.
 	if out, err := exec.Command("ip", "link", "add", n.prefix, "address", "02:00:00:00:00:01", "type", "bridge").CombinedOutput(); err != nil {
@@ -266,6 +268,34 @@ func newFaultNet(t *testing.T) *faultNet {
 	n.run("ip", "addr", "add", n.here+"/24", "dev", n.bridge)
 	n.run("ip", "link", "set", n.bridge, "up")
 	return n
+}
+
+// sweepFaultNets takes away the networks of runs that were killed: on a machine with many, ICE takes long.
+func sweepFaultNets() {
+	living := make(map[int]bool)
+	processes, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range processes {
+		if pid, err := strconv.Atoi(filepath.Base(p)); err == nil {
+			living[pid%100000] = true
+		}
+	}
+	abandoned := func(name string) bool {
+		var pid int
+		_, err := fmt.Sscanf(name, "cst%d", &pid)
+		return err == nil && !living[pid]
+	}
+	spaces, _ := filepath.Glob("/run/netns/cst*")
+	for _, s := range spaces {
+		if name := filepath.Base(s); abandoned(name) {
+			_ = exec.Command("ip", "netns", "del", name).Run()
+		}
+	}
+	links, _ := filepath.Glob("/sys/class/net/cst*")
+	for _, l := range links {
+		if name := filepath.Base(l); abandoned(name) {
+			_ = exec.Command("ip", "link", "del", name).Run()
+		}
+	}
 }
 
 // site returns a machine that nobody uses; nil on the loopback.
