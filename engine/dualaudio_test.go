@@ -15,6 +15,19 @@ import (
 	"github.com/castd/castd/engine/wire"
 )
 
+// filmed publishes sound, which is the caller's to send, and pictures of 1 Mbit/s, which come until the test is over.
+func (s *stage) filmed() engine.Publication {
+	s.t.Helper()
+	pub, err := s.room.Publish(s.t.Context(), videoSlot(nil))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() { defer close(done); film(pub, stop) }()
+	s.t.Cleanup(func() { close(stop); <-done })
+	return pub
+}
+
 // film sends pictures of 1 Mbit/s until stop is closed.
 func film(pub engine.Publication, stop <-chan struct{}) {
 	seq := int64(0)
@@ -82,14 +95,7 @@ func TestDualAudio(t *testing.T) {
 			net.Delay = 10 * time.Millisecond
 			s := newStage(t, net, 2)
 			s.listen(9, 3)
-			pub, err := s.room.Publish(t.Context(), videoSlot(nil))
-			if err != nil {
-				t.Fatal(err)
-			}
-			stop := make(chan struct{})
-			done := make(chan struct{})
-			go func() { defer close(done); film(pub, stop) }()
-			defer func() { close(stop); <-done }()
+			pub := s.filmed()
 			sendAudio(t, pub, 0, 1000)
 			dead := s.inner()
 			before, longer := map[*listener]uint64{}, map[*listener]time.Duration{}
@@ -133,10 +139,6 @@ func TestDualAudioGoesOn(t *testing.T) {
 		net.Delay = 10 * time.Millisecond
 		s := newStage(t, net, 2)
 		s.listen(5, 3)
-		pub, err := s.room.Publish(t.Context(), videoSlot(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
 		var mu sync.Mutex
 		var from, to peer.ID
 		record := recordOf(s.origin, s.room.ID())
@@ -153,10 +155,7 @@ func TestDualAudioGoesOn(t *testing.T) {
 			}
 			return pkt
 		}
-		stop := make(chan struct{})
-		done := make(chan struct{})
-		go func() { defer close(done); film(pub, stop) }()
-		defer func() { close(stop); <-done }()
+		pub := s.filmed()
 		sendAudio(t, pub, 0, 500)
 		before := map[*listener]uint64{}
 		for _, l := range s.listeners {

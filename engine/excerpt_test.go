@@ -19,10 +19,6 @@ func TestExcerptsInPlaceOfRecords(t *testing.T) {
 		net.Delay = 10 * time.Millisecond
 		s := newStage(t, net, 2)
 		s.listen(5, 3)
-		pub, err := s.room.Publish(t.Context(), videoSlot(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
 		type hop struct{ from, to peer.ID }
 		var mu sync.Mutex
 		var sent map[hop]map[wire.Kind]int
@@ -37,10 +33,7 @@ func TestExcerptsInPlaceOfRecords(t *testing.T) {
 			}
 			return pkt
 		}
-		stop := make(chan struct{})
-		done := make(chan struct{})
-		go func() { defer close(done); film(pub, stop) }()
-		defer func() { close(stop); <-done }()
+		pub := s.filmed()
 		sendAudio(t, pub, 0, 1000)
 		mu.Lock()
 		sent = make(map[hop]map[wire.Kind]int)
@@ -75,10 +68,6 @@ func TestForgedExcerpts(t *testing.T) {
 		net.Delay = 10 * time.Millisecond
 		s := newStage(t, net, 2)
 		s.listen(5, 3)
-		pub, err := s.room.Publish(t.Context(), videoSlot(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
 		var mu sync.Mutex
 		flipped := 0
 		net.Tamper = func(_, _ peer.ID, pkt []byte) []byte {
@@ -90,10 +79,7 @@ func TestForgedExcerpts(t *testing.T) {
 			}
 			return pkt
 		}
-		stop := make(chan struct{})
-		done := make(chan struct{})
-		go func() { defer close(done); film(pub, stop) }()
-		defer func() { close(stop); <-done }()
+		pub := s.filmed()
 		sendAudio(t, pub, 0, 1500)
 		time.Sleep(time.Second)
 		mu.Lock()

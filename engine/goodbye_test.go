@@ -73,25 +73,17 @@ func TestRelayLeavesAndBackupDies(t *testing.T) {
 		net.Delay = 10 * time.Millisecond
 		s := newStage(t, net, 2)
 		s.listen(9, 2)
-		pub, err := s.room.Publish(t.Context(), videoSlot(nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		stop, filmed := make(chan struct{}), make(chan struct{})
-		go func() { defer close(filmed); film(pub, stop) }()
-		defer func() { close(stop); <-filmed }()
-		sendAudio(t, pub, 0, 500)
-		leaver, backup, child := s.twoParents()
 		var mu sync.Mutex
-		var fed time.Time // by the leaver, last
+		fed := make(map[[2]peer.ID]time.Time) // from and to, last
 		net.Tamper = func(from, to peer.ID, pkt []byte) []byte {
 			mu.Lock()
 			defer mu.Unlock()
-			if from == leaver.Self() && to == child.Self() {
-				fed = time.Now()
-			}
+			fed[[2]peer.ID{from, to}] = time.Now()
 			return pkt
 		}
+		pub := s.filmed()
+		sendAudio(t, pub, 0, 500)
+		leaver, backup, child := s.twoParents()
 		others := func(apart bool) {
 			net.Part(child.Peer, s.origin, apart)
 			for _, l := range s.listeners {
@@ -127,8 +119,9 @@ func TestRelayLeavesAndBackupDies(t *testing.T) {
 		wantSuffix(t, "child", child.given(wire.KindAudio), 400, 250)
 		mu.Lock()
 		defer mu.Unlock()
-		if least := min(until.Sub(went), 350*time.Millisecond) - 40*time.Millisecond; fed.Sub(went) < least { // a picture
-			t.Errorf("the relay that left has fed its child for %v, which had another parent after %v", fed.Sub(went), until.Sub(went))
+		last := fed[[2]peer.ID{leaver.Self(), child.Self()}].Sub(went)
+		if least := min(until.Sub(went), 350*time.Millisecond) - 40*time.Millisecond; last < least { // a picture
+			t.Errorf("the relay that left has fed its child for %v, which had another parent after %v", last, until.Sub(went))
 		}
 	})
 }

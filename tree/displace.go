@@ -123,7 +123,8 @@ func (r *Router) goOn(c *child) {
 }
 
 // settle brings the children in order: free slots go to those who sit on the reserve, the longest first; one of them that gives more
-// than an ordinary one changes places with it, though not at once, for a failure shall move nobody but those whom it has hit; and where slots have become fewer, the weakest is asked to go.
+// than an ordinary one changes places with it, though not at once, for a failure shall move nobody but those whom it has hit; and where
+// slots have become fewer, the weakest is asked to go.
 func (r *Router) settle() {
 	r.head()
 	if r.path == nil || len(r.children) == 0 {

@@ -25,7 +25,8 @@
 // direct children of a dead peer move. After Config.Patience they look around as well.
 //
 // A newcomer that finds nobody with a free slot for a while takes a place on a reserve, where it knows of room elsewhere. When the
-// origin has lost a head, its few free places go to the orphans with the most peers below them.
+// origin has lost a head, its few free places go to the orphans with the most peers below them. An orphan whose place another needs more
+// is a backup child from then on: it keeps the hop, and hears sound where there is room for it, until it has found another place.
 //
 // Whoever moves though its parent is well, as it sits on a reserve, was asked to make room or has found better, moves
 // make-before-break: the former parent sends on until the first media of the new one has come (Fed), and is who to go back to where the
@@ -44,7 +45,8 @@
 // The caller gives each Input to Step with the present time, carries out the Actions in order, and gives Tick at NextDeadline.
 // Before a Tick it tells by Alive when it last heard parent, backup and children. It sends pulses on the hops, with Status.Depth,
 // Status.Repairing and whether the other side is among the children last set that are fed: a parent that says for a second
-// that it does not feed this peer is left. What a former Primary sends is to be taken until CloseHop. A HopDown is final; where a hop is replaced by a new one it is not given.
+// that it does not feed this peer is left. What a former Primary sends is to be taken until CloseHop. A HopDown is final; where a hop
+// is replaced by a new one it is not given.
 //
 // # Properties
 //

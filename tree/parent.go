@@ -104,8 +104,8 @@ func (r *Router) lose(reason string, prefer []ID) {
 	r.repair(reason, p.peer, prefer)
 }
 
-// repair looks for a new parent at once, the old one being lost or silent, or where lost is "" having no room: at the backup, and in parallel at the two best
-// candidates known. A search under way goes on as an urgent one.
+// repair looks for a new parent at once, the old one being lost or silent, or where lost is "" having no room: at the backup, and in
+// parallel at the two best candidates known. A search under way goes on as an urgent one.
 func (r *Router) repair(reason string, lost ID, prefer []ID) {
 	s := r.seek
 	switch {

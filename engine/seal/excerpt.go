@@ -116,13 +116,18 @@ func (r *record) manifest() (*wire.Manifest, error) {
 	return &m, nil
 }
 
-// ReadManifest returns the content of a record packet that has been verified before.
-func ReadManifest(pkt []byte) (*wire.Manifest, error) {
+// parts takes a record packet apart whose header is not known yet.
+func parts(pkt []byte) (record, error) {
 	_, n, err := wire.ParseHeader(pkt)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
+		return record{}, fmt.Errorf("%w: %w", ErrManifest, err)
 	}
-	r, err := split(pkt, n)
+	return split(pkt, n)
+}
+
+// ReadManifest returns the content of a record packet that has been verified before.
+func ReadManifest(pkt []byte) (*wire.Manifest, error) {
+	r, err := parts(pkt)
 	if err != nil {
 		return nil, err
 	}
@@ -132,11 +137,7 @@ func ReadManifest(pkt []byte) (*wire.Manifest, error) {
 // Excerpt returns what of a record packet vouches for sound, as a packet of the excerpt stream. It verifies nothing; where it is equal
 // to an excerpt that was verified, the record packet is genuine.
 func Excerpt(pkt []byte, stream wire.StreamID) ([]byte, error) {
-	_, n, err := wire.ParseHeader(pkt)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
-	}
-	r, err := split(pkt, n)
+	r, err := parts(pkt)
 	if err != nil {
 		return nil, err
 	}

@@ -144,8 +144,8 @@ func (n *Notary) Dropped() uint64 { return n.dropped }
 // Next returns the number that the next record packet will have.
 func (n *Notary) Next() uint64 { return n.next }
 
-// Build returns record packets for everything since the last call, none if there is nothing. Each carries at most MaxManifest octets, unless one announce needs more. The announce comes first, so that
-// whoever has just joined knows the streams before their hashes.
+// Build returns record packets for everything since the last call, none if there is nothing. Each carries at most MaxManifest
+// octets, unless one announce needs more. The announce comes first, so that whoever has just joined knows the streams before their hashes.
 func (n *Notary) Build(timestamp uint32) [][]byte {
 	var out [][]byte
 	var sound, rest wire.Manifest

@@ -23,16 +23,24 @@ func (s *stretcher) quiet(t *tape) bool {
 	return e < max(silence, noiseMargin*s.noise)
 }
 
+// period returns one of at most most samples by which the head of the tape may be moved, to later sound where forward is set; 0 where
+// the sound does not allow it.
+func (s *stretcher) period(t *tape, most int, alike float64, forward bool) int {
+	quiet := s.quiet(t)
+	lag, how := s.lag(t, t.head, before, after, most, forward)
+	if how < alike && !quiet {
+		return 0
+	}
+	return lag
+}
+
 // compress removes up to most samples at the head of the tape, one period, where the sound allows it: it is alike enough one
 // period later. It returns how many.
 func (s *stretcher) compress(t *tape, most int, alike float64) int {
-	most = min(most, t.len()-after)
-	quiet := s.quiet(t)
-	lag, how := s.lag(t, t.head, before, after, most, true)
-	if lag == 0 || how < alike && !quiet {
-		return 0
+	lag := s.period(t, min(most, t.len()-after), alike, true)
+	if lag > 0 {
+		t.skip(lag)
 	}
-	t.skip(lag)
 	return lag
 }
 
@@ -41,12 +49,10 @@ func (s *stretcher) expand(t *tape, alike float64) int {
 	if t.len() < after {
 		return 0
 	}
-	quiet := s.quiet(t)
-	lag, how := s.lag(t, t.head, before, after, maxLag, false)
-	if lag == 0 || how < alike && !quiet {
-		return 0
+	lag := s.period(t, maxLag, alike, false)
+	if lag > 0 {
+		t.repeat(lag)
 	}
-	t.repeat(lag)
 	return lag
 }
 

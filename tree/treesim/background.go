@@ -28,9 +28,9 @@ const (
 
 	nackRate = 12 // octets a second: one packet in 500 is asked for again, several in a message
 
-	// Gossip: peers that give slots subscribe to the room's topic, and others as newcomers and while they have no backup. A message comes once from each neighbour in the mesh but the one that it
-	// is passed on to, and its id is offered once to some that are not in the mesh, in one message a heartbeat (engine/gossip/topics.go).
-	// All others get the hub's beacons from their parents (engine/topicless.go).
+	// Gossip: peers that give slots subscribe to the room's topic, and others as newcomers and while they have no backup. A message comes
+	// once from each neighbour in the mesh but the one that it is passed on to, and its id is offered once to some that are not in the
+	// mesh, in one message a heartbeat (engine/gossip/topics.go). All others get the hub's beacons from their parents (engine/topicless.go).
 	topicSize    = 80 // of the topic's name and the framing around a message
 	advertSize   = 167
 	beaconSize   = 151
