@@ -13,6 +13,7 @@
 //
 //	for each packet that came:   m.Heard(id, ...)      its audio level (RFC 6464); nothing is decoded
 //	wants := m.Select(tick)                            whom to decode: only the loudest, and who was just loud
+//	for each that plays one:     m.Playing(id, ...)    the level of the packet that its jitter buffer has come to
 //	for each of them:            m.Feed(id, pcm, ...)  from its jitter buffer
 //	out := m.Mix()                                     packets, and who gets which
 //

@@ -22,6 +22,8 @@ type input struct {
 	passable bool // and all since then were
 	loudest  int  // of them, 0 (silence) to 127; -1 without a level
 	missing  int  // ticks without a packet
+	claims   bool // some said how loud they are
+	playing  int  // what the packet that plays in this tick says, 0 to 127; -1 without a level
 	activity activity
 	speaking speaking
 
@@ -92,10 +94,13 @@ func (in *input) observe(tick uint64) {
 	switch {
 	case !in.heard:
 		in.passable = false
-		if in.missing++; in.missing > silentAfter {
-			level = 0
-		} else {
+		switch in.missing++; {
+		case in.missing <= silentAfter:
 			level = -1
+		case !in.claims && in.real >= 0:
+			level = in.real // of what is still being played
+		default:
+			level = 0
 		}
 	case in.loudest < 0:
 		if level = unknownLevel; in.real >= 0 {
@@ -105,18 +110,40 @@ func (in *input) observe(tick uint64) {
 		// Who claims to be louder than he is, is ranked by what he was found to be.
 		level = max(0, level+in.trust)
 	}
+	if in.playing >= 0 {
+		level = max(level, float64(in.playing)+in.trust)
+	}
 	if in.heard {
 		in.missing = 0
 	}
+	if in.slot == nil {
+		in.trust = min(0, in.trust+trustBack)
+	}
 	in.activity.observe(tick, level)
 	in.speaking.observe(int(in.activity.now))
-	in.heard, in.loudest = false, -1
+	in.heard, in.loudest, in.playing = false, -1, -1
 }
 
-// found takes the true level of a frame, as its power, and compares it with the claim.
+// trustBack is how many dB of trust come back in a tick in which somebody is not decoded: 1 dB a second. Who was found to claim too much is
+// tried again some time.
+const trustBack = 1.0 / ticksPerSecond
+
+// found takes the true level of a frame, as its power, and compares it with the claim of the packet that it comes from. Where that is
+// lost nothing follows.
 func (in *input) found(power float64) {
 	in.real = max(0, min(loudestLevel, loudestLevel+decibels(power)))
+	if in.playing < 0 {
+		return
+	}
 	const tolerance = 6 // the level may be measured otherwise, or over other samples
-	claim := in.activity.now - in.trust
-	in.trust += (min(0, in.real+tolerance-claim) - in.trust) / 10
+	in.trust += (min(0, in.real+tolerance-float64(in.playing)) - in.trust) / 10
+}
+
+// talks reports whether what plays in this tick is talk.
+func (in *input) talks() bool {
+	if in.playing < 0 {
+		return in.activity.active && !in.claims
+	}
+	level := float64(in.playing) + in.trust
+	return level >= leastActive && level >= in.activity.floor+aboveFloor
 }

@@ -101,12 +101,23 @@ func (m *Mixer) Heard(id ID, h Header) {
 	in.passable = h.Passable && (in.passable || !in.heard)
 	in.heard = true
 	level := loudestLevel - int(min(h.Level, loudestLevel))
-	if h.Known {
+	if in.claims = in.claims || h.Known; h.Known {
 		in.loudest = max(in.loudest, level)
 	}
 	if !h.Known || level >= leastActive {
 		m.awake = true
 	}
+}
+
+// Playing takes the level (RFC 6464) of the packet that an input's jitter buffer plays in this tick, decoded or not, once Select has been
+// called. It came as long ago as the buffer delays it: who has been Heard to fall silent is listened to until that is played, too.
+func (m *Mixer) Playing(id ID, level uint8) {
+	in := m.input(id)
+	if in == nil {
+		return
+	}
+	in.playing = loudestLevel - int(min(level, loudestLevel))
+	m.awake = m.awake || in.playing >= leastActive
 }
 
 // Select begins a tick and says what it needs of which inputs, by ID. A tick that is not after the last one is left out.

@@ -25,7 +25,7 @@ func (m *Mixer) AddInput(id ID) {
 	if ok || id == 0 {
 		return
 	}
-	in := &input{id: id, gain: 1, loudest: -1, real: -1}
+	in := &input{id: id, gain: 1, loudest: -1, playing: -1, real: -1}
 	in.activity.floor = floorFirst
 	m.inputs = slices.Insert(m.inputs, i, in)
 	m.ranking = slices.Grow(m.ranking[:0], len(m.inputs))

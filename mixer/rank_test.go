@@ -105,6 +105,76 @@ func TestLiar(t *testing.T) {
 	}
 }
 
+// What is played is what came as long ago as the jitter buffer delays it. With whatever delay, a talker is heard from his first frame to
+// his last, and is not taken for one who claims too much.
+func TestDelayed(t *testing.T) {
+	for _, delay := range []uint64{0, 4, 15, 40} {
+		for _, levels := range []bool{true, false} {
+			m, err := New(Config{Encoders: (&tape{lowest: 10}).encoder})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.AddInput(1)
+			loud, silence := tone(450, 0.1), make([]float32, FrameSamples)
+			talks := func(tick uint64) bool { return tick%75 >= 25 && tick%75 < 50 } // half a second in one and a half
+			missed := 0
+			for tick := uint64(1); tick < 1000; tick++ {
+				if talks(tick) {
+					m.Heard(1, Header{Level: 23, Known: levels})
+				} else if levels {
+					m.Heard(1, Header{Level: 127, Known: true})
+				} // else he sends nothing while he is silent (DTX)
+				wants := m.Select(tick)
+				playing := tick > delay && talks(tick-delay)
+				if levels && tick > delay {
+					level := uint8(127)
+					if playing {
+						level = 23
+					}
+					m.Playing(1, level)
+				}
+				pcm := silence
+				if playing {
+					pcm = loud(tick)
+				}
+				if len(wants) > 0 {
+					m.Feed(1, pcm, 1, 0)
+				} else if playing && (levels || delay <= hangover) {
+					missed++
+				}
+				m.Mix()
+			}
+			if missed > 0 {
+				t.Errorf("delay of %d ticks, levels %v: %d frames of talk were not decoded", delay, levels, missed)
+			}
+			if m.input(1).trust < -1 {
+				t.Errorf("delay of %d ticks, levels %v: he is trusted by %.1f dB", delay, levels, m.input(1).trust)
+			}
+		}
+	}
+}
+
+// Who claimed too much is tried again.
+func TestTrustAgain(t *testing.T) {
+	r := newRoom(t, Config{Talkers: 1, MaxGain: -1})
+	r.join(1, 2)
+	lies := true
+	r.level = func(id ID, level uint8) uint8 {
+		if id == 1 && lies {
+			return 0
+		}
+		return level
+	}
+	r.sources[1], r.sources[2] = tone(450, 0.0001), during(0, 100, tone(600, 0.1))
+	r.run(100)
+	lies = false
+	r.sources[1] = tone(450, 0.1)
+	r.run(120 * ticksPerSecond)
+	if r.heardNow() != "1 " {
+		t.Errorf("heard %s two minutes after his last lie", r.heardNow())
+	}
+}
+
 // Packets without a level are taken for speech until they have been decoded.
 func TestWithoutLevels(t *testing.T) {
 	m, err := New(Config{Encoders: (&tape{lowest: 10}).encoder})

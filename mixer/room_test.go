@@ -94,7 +94,7 @@ func (r *room) join(ids ...ID) {
 func (r *room) step() {
 	r.t.Helper()
 	r.tick++
-	frames := map[ID][]float32{}
+	frames, levels := map[ID][]float32{}, map[ID]uint8{}
 	for id, s := range r.sources {
 		pcm := s(r.tick)
 		if pcm == nil {
@@ -105,10 +105,14 @@ func (r *room) step() {
 		if r.level != nil {
 			level = r.level(id, level)
 		}
+		levels[id] = level
 		r.m.Heard(id, Header{Level: level, Known: true, Passable: r.passable})
 	}
 	before := r.m.Stats().Encodes
 	r.wants = r.m.Select(r.tick)
+	for id, level := range levels {
+		r.m.Playing(id, level)
+	}
 	r.decoded = 0
 	for _, w := range r.wants {
 		if w.Decode {

@@ -73,7 +73,7 @@ func (s *slot) render(f *frame, stereo bool, target, bound float64) {
 	in := s.in
 	s.level = decibels(s.power)
 	in.found(s.power)
-	in.loud.measure(s.power, in.activity.active, target, bound)
+	in.loud.measure(s.power, in.talks(), target, bound)
 	gain := in.gain * factor(in.loud.gain)
 	left, right := pan(in.place)
 	to := [2]float32{left, right}
