@@ -25,6 +25,7 @@ tree/treesim/picture :
 mixer              :
 mixer/jitter       :
 mixer/opus         :
+mixer/tonetest     : mixer/opus
 engine/codec       :
 engine/wire        :
 engine/seal        : engine/wire
@@ -34,7 +35,8 @@ engine/uplink      : engine/wire
 engine/container   : engine/codec engine/wire
 engine/store       : engine/wire
 engine/cert        :
-engine             : tree tree/coord tree/detect tree/elect mixer mixer/jitter mixer/opus engine/codec engine/wire engine/seal engine/room engine/relay engine/uplink
+engine/machine     :
+engine             : tree tree/coord tree/detect tree/elect engine/codec engine/wire engine/seal engine/room engine/relay engine/uplink
 engine/gossip      : engine engine/wire
 engine/udp         :
 engine/canary      :
@@ -44,9 +46,10 @@ engine/hop         : engine engine/secure engine/udp engine/wire
 engine/guest       : engine engine/checks engine/codec engine/secure engine/udp engine/wire
 engine/gateway/apicheck :
 engine/gateway     : engine engine/wire engine/room
+engine/conference  : engine engine/wire mixer mixer/jitter mixer/opus
 engine/bench       :
 engine/enginetest  : engine engine/wire engine/gossip engine/hop engine/udp
-engine/node        : engine engine/canary engine/cert engine/codec engine/container engine/gateway engine/gossip engine/guest engine/hop engine/room engine/seal engine/store engine/uplink engine/wire engine/udp
+engine/node        : engine engine/canary engine/cert engine/codec engine/conference engine/container engine/gateway engine/gossip engine/guest engine/hop engine/machine engine/room engine/seal engine/store engine/uplink engine/wire engine/udp
 plugins/sdk        :
 plugins            : plugins/sdk engine engine/wire
 plugins/recording  : plugins/sdk engine/codec engine/container mixer/opus

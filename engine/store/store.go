@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 type Store struct {
 	dir      string // absolute
 	lock     *os.File
+	crashes  []time.Time
 	write    func(path string, data []byte) error // writeFile; tests make it fail
 	counters *counters
 
@@ -41,11 +43,11 @@ func open(dir string, write func(string, []byte) error) (s *Store, err error) {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
-	lock, err := lockDir(dir)
+	lock, crashes, err := lockDir(dir, time.Now())
 	if err != nil {
 		return nil, err
 	}
-	s = &Store{dir: dir, lock: lock, write: write, done: make(chan struct{})}
+	s = &Store{dir: dir, lock: lock, crashes: crashes, write: write, done: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			_ = lock.Close()
@@ -80,6 +82,10 @@ func open(dir string, write func(string, []byte) error) (s *Store, err error) {
 // Dir returns the folder's absolute path.
 func (s *Store) Dir() string { return s.dir }
 
+// Crashes returns when, within ten minutes before Open, a process was started that found that the one before it had ended without
+// closing the folder; Open itself counts.
+func (s *Store) Crashes() []time.Time { return slices.Clone(s.crashes) }
+
 // Close writes down the counters, ends the keeper and unlocks the folder. It may be called more than once.
 func (s *Store) Close() error {
 	s.mu.Lock()
@@ -91,7 +97,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	close(s.done)
 	s.keeper.Wait()
-	return errors.Join(s.counters.close(), s.lock.Close())
+	return errors.Join(s.counters.close(), unlock(s.lock, s.crashes))
 }
 
 // DefaultDir returns the data folder of who names none: $XDG_DATA_HOME/castd, else where the system keeps programs' data.
