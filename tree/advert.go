@@ -8,10 +8,10 @@ import "time"
 // speak enough, and begins at the shortest again when this peer's own free slots come or go, though the rule holds then
 // as well: in a small room news is told at once, in a large one somebody else's news will do.
 type advertTimer struct {
-	start    time.Time // of the interval
+	start    instant // of the interval
 	interval time.Duration
-	at       time.Time // when to speak in it; zero before the first
-	heard    int       // adverts of others since start
+	at       instant // when to speak in it; zero before the first
+	heard    int     // adverts of others since start
 	spoke    bool
 }
 
@@ -19,20 +19,23 @@ type advertTimer struct {
 const maxAdvertFactor = 8
 
 // few tells whether fewer adverts were heard in an interval up to now than a room is to make.
-func (t *advertTimer) few(now time.Time, gap time.Duration) bool {
+func (t *advertTimer) few(now instant, gap time.Duration) bool {
 	return t.heard <= int(now.Sub(t.start)/gap)
 }
 
 // advertAt returns when the next advert is due.
-func (r *Router) advertAt() (time.Time, bool) {
+func (r *Router) advertAt() (instant, bool) {
 	if r.slots == 0 || r.path == nil || r.moving() {
-		return time.Time{}, false
+		return 0, false
 	}
 	t := &r.advert
 	if t.at.IsZero() {
 		return r.now, true
 	}
 	if had := r.said.advertised && r.said.free > 0; had != (r.free() > 0) && t.few(r.now, r.cfg.AdvertGap) {
+		if r.said.advert.IsZero() {
+			return r.now, true
+		}
 		return later(r.now, r.said.advert.Add(r.cfg.AdvertGap)), true
 	}
 	if t.spoke || !r.now.Before(t.at) {

@@ -23,11 +23,11 @@ func (r *Router) recvProbeReply(from ID, m *MsgProbeReply) {
 		r.measured(rtt, m.Coord)
 		r.cache.answered(from)
 		if e := r.cache.find(from); e != nil && path != nil {
-			e.Depth, e.Free, e.rtt, e.seen = uint32(len(path)-1), min(m.Free, MaxSlots), rtt, r.at
+			e.Depth, e.Free, e.rtt, e.seen = uint32(len(path)-1), min(m.Free, MaxSlots), rtt, r.now
 			e.Delay, e.Coord, e.Branch = clampDelay(m.Delay), m.Coord.Clamp(), BranchOf(path)
 			e.crowded = 0
 			if m.Crowded {
-				e.crowded = r.at.add(crowdedFor)
+				e.crowded = r.now.Add(crowdedFor)
 			}
 		}
 		if r.fits(s, from, path) {
@@ -39,11 +39,14 @@ func (r *Router) recvProbeReply(from ID, m *MsgProbeReply) {
 				o.reserve = 0 // the origin's is for those who lose a head
 			}
 			a.cost, a.usable = o.cost(s.kind, r.slots, a.quality)
+			if s.hasty(r) {
+				a.cost += hasteCost(rtt)
+			}
 			if !s.settle.IsZero() && o.reserve > 0 {
 				o.free = 0
 				a.reserve, _ = o.cost(Orphan, r.slots, 0)
 			}
-			if e := r.cache.find(from); e != nil && r.at < e.walled && !s.spare() {
+			if e := r.cache.find(from); e != nil && r.now < e.walled && !s.spare() {
 				a.cost += blindCost
 				a.reserve = 0
 			}
@@ -97,7 +100,7 @@ func (r *Router) merge(list []Candidate) {
 		if c.Age > 0 {
 			c.Age += onTheWay
 		}
-		if r.cache.add(r.at, r.rng, c) {
+		if r.cache.add(r.now, r.rng, c) {
 			r.heard(r.seek)
 		}
 	}
@@ -126,7 +129,7 @@ func (r *Router) recvRefuse(from ID, m *MsgRefuse) {
 		return
 	}
 	if e := r.cache.find(from); e != nil && m.Reason == RefuseFull {
-		e.Free, e.seen = 0, r.at
+		e.Free, e.seen = 0, r.now
 	}
 	r.fail(s, i, "")
 	r.learn(s, list)
@@ -225,7 +228,7 @@ func (r *Router) hopUp(peer ID) {
 
 // unreachable gives up all that waits for a peer.
 func (r *Router) unreachable(peer ID) {
-	r.cache.failed(r.at, peer)
+	r.cache.failed(r.now, peer)
 	for _, s := range r.searches() {
 		if s == nil {
 			continue
@@ -236,7 +239,7 @@ func (r *Router) unreachable(peer ID) {
 		if i := s.attempt(peer); i >= 0 {
 			if s.attempts[i].accepted != nil {
 				s.walls++
-				r.cache.unhopped(r.at, peer)
+				r.cache.unhopped(r.now, peer)
 			}
 			r.fail(s, i, LeaveMoved)
 		}

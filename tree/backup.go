@@ -49,9 +49,9 @@ func (r *Router) recheckBackup() {
 		r.dropBackup(LeaveMoved)
 		return
 	}
-	if q < b.quality {
+	if q < b.quality { // most paths that change do so more than once, as moves go on above and below, and many come apart again
 		r.spareTries = 0
-		r.spareAt = r.now.Add(spread(r.cfg.Settle, r.rng))
+		r.spareAt = r.now.Add(spread(r.cfg.Dwell, r.rng))
 	}
 	b.quality = q
 }

@@ -22,14 +22,6 @@ type entry struct {
 	walled   instant       // until then it is not asked for a hop, unless there is nobody else
 }
 
-// instant is a time in nanoseconds since a router's first Step; 0 is none. There are thousands of them in the caches of a simulated
-// room, which are gone through often, and a time.Time takes three times the room.
-type instant int64
-
-func (t instant) add(d time.Duration) instant { return t + instant(d) }
-
-func (t instant) sub(u instant) time.Duration { return time.Duration(t - u) }
-
 // crowdedFor is how long a peer that has no room for idle children is not asked for a better backup than there is.
 const crowdedFor = 30 * time.Second
 
@@ -71,7 +63,7 @@ func (c *cache) index(id ID) int {
 // add merges a description and reports whether it is of a peer unknown before, or one that has got room. One that is older than what is
 // known says nothing: free slots go within a second where many come at once, and tales of them would go round for ever.
 func (c *cache) add(now instant, rng *rand.Rand, d Candidate) bool {
-	seen := now.add(-d.Age)
+	seen := now.Add(-d.Age)
 	d.Age = 0
 	if e := c.find(d.Peer); e != nil {
 		if seen < e.seen {
@@ -131,7 +123,7 @@ func (c *cache) remove(id ID) {
 // failed notes that a peer did not answer. It is asked again after a pause that doubles, up to a minute.
 func (c *cache) failed(now instant, id ID) {
 	if e := c.find(id); e != nil {
-		e.retry = now.add(min(time.Second<<min(e.failures, 6), time.Minute))
+		e.retry = now.Add(min(time.Second<<min(e.failures, 6), time.Minute))
 		e.failures++
 		e.rtt = 0
 	}
@@ -144,7 +136,7 @@ const walledFor = 2 * time.Minute
 // unhopped notes that a peer answers and that no hop to it came up. Others may be told of it all the same.
 func (c *cache) unhopped(now instant, id ID) {
 	if e := c.find(id); e != nil {
-		e.walled = now.add(walledFor)
+		e.walled = now.Add(walledFor)
 	}
 }
 
@@ -161,7 +153,7 @@ const evictAmong = 6
 
 // value orders entries for eviction, larger is worse: a failure weighs like 80 s of age, want of a free slot like 20 s.
 func (e *entry) value(now instant) int {
-	v := 8*e.failures + int(now.sub(e.seen)/(10*time.Second))
+	v := 8*e.failures + int(now.Sub(e.seen)/(10*time.Second))
 	if e.Free == 0 {
 		v += 2
 	}
@@ -170,20 +162,19 @@ func (e *entry) value(now instant) int {
 
 // estimate foretells the cost of a place below a candidate (placeCost) for a peer with the coordinate c.
 func (e *entry) estimate(c coord.Coord) time.Duration {
-	rtt := e.rtt
-	if rtt == 0 {
-		rtt = foretold(c, e.Coord)
-	}
-	return placeCost(int(min(e.Depth, MaxPath)), e.Delay, rtt)
+	return placeCost(int(min(e.Depth, MaxPath)), e.Delay, e.roundTrip(c))
 }
 
-// roundTrip is that to a candidate, measured or foretold.
-func (r *Router) roundTrip(e *entry) time.Duration {
+// roundTrip is that from a peer with the coordinate c, measured or foretold.
+func (e *entry) roundTrip(c coord.Coord) time.Duration {
 	if e.rtt > 0 {
 		return e.rtt
 	}
-	return foretold(r.coord.Coord(), e.Coord)
+	return foretold(c, e.Coord)
 }
+
+// roundTrip is that to a candidate, measured or foretold.
+func (r *Router) roundTrip(e *entry) time.Duration { return e.roundTrip(r.coord.Coord()) }
 
 // foretold is the round trip to expect.
 func foretold(a, b coord.Coord) time.Duration {
@@ -195,16 +186,17 @@ func foretold(a, b coord.Coord) time.Duration {
 
 // asker is the peer that candidates are ordered for.
 type asker struct {
-	coord  coord.Coord
-	slots  int
-	branch uint32 // for a backup: where the primary path runs
-	spare  bool   // looks for a backup
-	feeds  bool   // has others below
-	urgent bool   // has lost its place
+	coord    coord.Coord
+	slots    int
+	branch   uint32 // for a backup: where the primary path runs
+	spare    bool   // looks for a backup
+	feeds    bool   // has others below
+	urgent   bool   // has lost its place
+	headless bool   // that was below a child of the origin
 }
 
-// urgentCost orders them behind others for an orphan, who may find room on a reserve there, but not in most cases; the origin
-// is sure to live.
+// urgentCost orders them behind others for an orphan, who may find room on a reserve there, but not in most cases. The origin helps
+// those who have lost one of its own children, and refuses others for most of the time.
 const urgentCost = 300 * time.Millisecond
 
 // fullCost orders those without a free slot behind others: far behind for a peer that gives nothing, as it has no chance there.
@@ -214,10 +206,7 @@ const fullCost = 20 * time.Millisecond
 // counted too, all would ask the same few.
 func (e *entry) rank(a asker) time.Duration {
 	if a.spare {
-		rtt := e.rtt
-		if rtt == 0 {
-			rtt = foretold(a.coord, e.Coord)
-		}
+		rtt := e.roundTrip(a.coord)
 		switch {
 		case a.branch == 0 || e.Branch == 0:
 			rtt += spareCost / 2
@@ -230,9 +219,12 @@ func (e *entry) rank(a asker) time.Duration {
 		return rtt
 	}
 	v := e.estimate(a.coord)
+	if a.urgent {
+		v += hasteCost(e.roundTrip(a.coord))
+	}
 	if e.Free == 0 {
 		v += fullCost
-		if a.urgent && e.Depth > 0 {
+		if a.urgent && !(a.headless && e.Depth == 0) {
 			v += urgentCost
 		} else if !a.urgent && a.slots == 0 {
 			v += blindCost
@@ -252,7 +244,7 @@ func (c *cache) order(now instant, rng *rand.Rand, a asker, n int, skip func(*en
 		v := e.rank(a)
 		v += time.Duration((rng.Float64() - 0.5) * 0.2 * float64(v))
 		if now < e.retry {
-			v += time.Hour + e.retry.sub(now)
+			v += time.Hour + e.retry.Sub(now)
 		}
 		if now < e.walled {
 			v += time.Hour

@@ -16,14 +16,14 @@ type child struct {
 	slots     uint32 // what it gives itself
 	addrs     [][]byte
 	confirmed bool
-	fallback  bool      // was an idle backup child: it is fed before it confirms, and idle again if it does not
-	since     time.Time // promised or confirmed
-	alive     time.Time
-	ended     time.Time // its process seemed to have ended: what was heard before then says nothing
-	victim    ID        // makes room for it once it confirms
-	until     time.Time // of a displaced child: fed no longer than this
-	pathSeq   uint64    // sent last
-	pathAt    time.Time
+	fallback  bool    // was an idle backup child: it is fed before it confirms, and idle again if it does not
+	since     instant // promised or confirmed
+	alive     instant
+	ended     instant // its process seemed to have ended: what was heard before then says nothing
+	victim    ID      // makes room for it once it confirms
+	until     instant // of a displaced child: fed no longer than this
+	pathSeq   uint64  // sent last
+	pathAt    instant
 	repeated  bool // it was sent a second time
 	below     int  // peers below it, and free slots of it and of them, as it says
 	claimed   int  // peers below it when it came as an orphan, until its pulses bear that out
@@ -32,9 +32,11 @@ type child struct {
 	coord     coord.Coord
 	rtt       time.Duration // of the hop; 0: not measured
 	tests     int           // refused peers that were sent to it since testedAt, while nobody was below it
-	testedAt  time.Time
+	testedAt  instant
+	vain      []ID // who gives slots and was sent to it since vainAt, and has no place yet
+	vainAt    instant
 	accuser   ID // who said first, at accusedAt, that it does not feed
-	accusedAt time.Time
+	accusedAt instant
 	copy      Copy // a backup child: what it is sent
 	want      Copy // scratch of shareCopies
 }
@@ -178,7 +180,7 @@ func (r *Router) recvJoin(from ID, m *MsgJoin) {
 	if !c.confirmed {
 		c.since = r.now
 	}
-	c.kind, c.nonce, c.victim, c.until = kind, m.Nonce, victim, time.Time{}
+	c.kind, c.nonce, c.victim, c.until = kind, m.Nonce, victim, 0
 	r.changed()
 	c.slots, c.addrs, c.coord = min(m.Slots, MaxSlots), clampAddrs(m.Addrs), m.Coord.Clamp()
 	if kind == Orphan {
@@ -254,7 +256,7 @@ func (r *Router) refuse(to ID, m *MsgJoin, why string) {
 	a := asking{peer: to, coord: m.Coord.Clamp(), slots: m.Slots, spare: m.Kind == Backup}
 	list := r.redirects(a, maxProbes)
 	if why == RefuseFull && m.Kind != Backup {
-		r.tested(list)
+		r.tested(to, m, list)
 	}
 	r.send(to, &MsgRefuse{Nonce: m.Nonce, Reason: why, Candidates: list})
 }
@@ -334,7 +336,7 @@ func (r *Router) childTimers() {
 
 // pathDue is when a child is sent the path again: soon after it was new, as a message that is lost would leave all that is below
 // the child in error, then rarely.
-func (r *Router) pathDue(c *child) time.Time {
+func (r *Router) pathDue(c *child) instant {
 	if c.repeated {
 		return c.pathAt.Add(r.cfg.PathEvery)
 	}

@@ -35,6 +35,10 @@ func placeCost(depth int, delay, rtt time.Duration) time.Duration {
 	return delay + rtt/2 + time.Duration(depth)*riskCost
 }
 
+// hasteCost is what the way to a peer costs one that has nothing meanwhile: an answer and a hop take three round trips and more. A better place
+// can be looked for afterwards.
+func hasteCost(rtt time.Duration) time.Duration { return 3 * rtt }
+
 // better tells whether a place is worth a move: it must be better by a fifth and by 20 ms, or moves would never end.
 func better(cost, now time.Duration) bool {
 	return cost < now-now/5 && cost < now-20*time.Millisecond

@@ -72,7 +72,7 @@ func (r *Router) soundCopies(list []*child, withReserve, without int) int {
 	}
 	if n < len(list) {
 		slices.SortFunc(list, func(a, b *child) int {
-			return cmp.Or(compareBool(b.slots > 0, a.slots > 0), a.since.Compare(b.since), strings.Compare(string(a.peer), string(b.peer)))
+			return cmp.Or(compareBool(b.slots > 0, a.slots > 0), cmp.Compare(a.since, b.since), strings.Compare(string(a.peer), string(b.peer)))
 		})
 	}
 	for _, c := range list[:n] {

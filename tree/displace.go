@@ -122,6 +122,13 @@ func (r *Router) goOn(c *child) {
 	r.send(c.peer, &MsgLeave{Reason: LeaveDisplaced, Candidates: r.candidates(c.asking(), maxProbes)})
 }
 
+// settledFor tells whether the children are in order, and nothing but what is in the tally can change that.
+func (r *Router) settledFor(t *tally) bool {
+	return t.settled == r.order() && t.used[Orphan] == 0 && t.used[Ordinary] <= r.offered()
+}
+
+func (r *Router) order() settled { return settled{true, r.slots, r.share, r.headed} }
+
 // settle brings the children in order: free slots go to those who sit on the reserve, the longest first; one of them that gives more
 // than an ordinary one changes places with it, though not at once, for a failure shall move nobody but those whom it has hit; and where
 // slots have become fewer, the weakest is asked to go.
@@ -130,9 +137,8 @@ func (r *Router) settle() {
 	if r.path == nil || len(r.children) == 0 {
 		return
 	}
-	now := settled{true, r.slots, r.share, r.headed}
-	if t := r.tally(); t.settled == now && t.used[Orphan] == 0 && t.used[Ordinary] <= r.offered() {
-		return // what follows depends on nothing else then
+	if r.settledFor(r.tally()) {
+		return
 	}
 	var up *child // on the reserve the longest
 	var best *child
@@ -170,7 +176,7 @@ func (r *Router) settle() {
 			}
 		}
 	case used < offered && up != nil:
-		up.kind, up.until = Ordinary, time.Time{}
+		up.kind, up.until = Ordinary, 0
 		r.changed()
 		r.accept(up)
 		r.settle()
@@ -183,7 +189,7 @@ func (r *Router) settle() {
 			r.accept(best)
 		}
 	}
-	r.tally().settled = now
+	r.tally().settled = r.order()
 	r.shareCopies(max(0, r.slots+r.cfg.reserve(r.slots)-fed+passing), max(0, r.slots-fed)) // where it changes anything, the tally is forgotten
 }
 

@@ -1,16 +1,13 @@
 package tree
 
-import (
-	"slices"
-	"time"
-)
+import "slices"
 
 // Peers that are not what they say: those that send forged media or withhold it are not chosen for a while, nor is anybody below them.
 
 // shun is a peer that is not chosen until then.
 type shun struct {
 	peer  ID
-	until time.Time
+	until instant
 	sure  bool // it did wrong itself, as far as can be told
 }
 
@@ -20,7 +17,7 @@ type shuns []shun
 // maxShuns bounds them; the oldest is forgotten first.
 const maxShuns = 64
 
-func (s *shuns) add(peer ID, until time.Time, sure bool) {
+func (s *shuns) add(peer ID, until instant, sure bool) {
 	*s = slices.DeleteFunc(*s, func(o shun) bool { return o.peer == peer })
 	if len(*s) == maxShuns {
 		*s = slices.Delete(*s, 0, 1)
@@ -28,7 +25,7 @@ func (s *shuns) add(peer ID, until time.Time, sure bool) {
 	*s = append(*s, shun{peer, until, sure})
 }
 
-func (s shuns) has(peer ID, now time.Time) bool {
+func (s shuns) has(peer ID, now instant) bool {
 	return slices.ContainsFunc(s, func(o shun) bool { return o.peer == peer && now.Before(o.until) })
 }
 

@@ -1,9 +1,6 @@
 package tree
 
-import (
-	"slices"
-	"time"
-)
+import "slices"
 
 // said is what the caller was told last. What it is told of the place, children and hops is derived from the state at the
 // end of each Step and compared with this, so that no path through the code can forget to say something.
@@ -16,7 +13,7 @@ type said struct {
 
 	advertised bool
 	free       int // of the last advert
-	advert     time.Time
+	advert     instant
 }
 
 func (r *Router) finish() {

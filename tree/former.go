@@ -43,7 +43,7 @@ func (r *Router) formerTimer() {
 	}
 	const recent = formerFor / 2 // 0 is also said by one that never had any
 	if p := r.parent; p != nil && f.pulse.Feeding && f.pulseAt.After(p.since) && f.pulse.MediaAge > 0 && f.pulse.MediaAge < recent && r.now.Sub(p.since) >= formerFor {
-		r.cache.failed(r.at, p.peer)
+		r.cache.failed(r.now, p.peer)
 		r.send(p.peer, &MsgLeave{Reason: LeaveMoved})
 		r.lose(ReasonRepair, nil)
 		return

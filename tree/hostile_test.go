@@ -25,6 +25,13 @@ func hostile(s *sim, n int, lie func(*simNode)) map[ID]bool {
 	return liars
 }
 
+// promising is the reply of a liar who would be asked before anybody else.
+func (n *simNode) promising(m *MsgProbeReply) Message {
+	c := *m
+	c.Free, c.Path, c.Delay = MaxSlots, []ID{"n0000", n.id}, time.Millisecond
+	return &c
+}
+
 // fed tells whether media comes to a node: along parents that have it and give it.
 func (s *sim) fed(n *simNode) bool {
 	for range len(s.nodes) {
@@ -100,9 +107,7 @@ func TestRelaysThatAcceptOnly(t *testing.T) {
 			n.lie = func(to ID, m Message) Message {
 				switch m := m.(type) {
 				case *MsgProbeReply:
-					c := *m
-					c.Free, c.Path, c.Delay = MaxSlots, []ID{"n0000", n.id}, time.Millisecond
-					return &c
+					return n.promising(m)
 				case *MsgRefuse: // promises to all
 					return &MsgAccept{Nonce: m.Nonce, Kind: Ordinary, Path: []ID{"n0000", n.id}, PathSeq: 1}
 				}
@@ -234,5 +239,39 @@ func TestDistrustInPath(t *testing.T) {
 	r.now = r.now.Add(2 * time.Second)
 	if !r.fits(r.seek, "origin", []ID{"origin"}) {
 		t.Error("the origin is distrusted for longer than asked")
+	}
+}
+
+// Peers that claim in joins and pulses that a crowd with many free slots hangs below them, and take nobody, get the first places of the
+// room by that and do not keep them from those who need them.
+func TestBoastsOfCrowds(t *testing.T) {
+	for seed := range uint64(3) {
+		s := newSim(t, seed)
+		liars := hostile(s, 60, func(n *simNode) {
+			n.lie = func(to ID, m Message) Message {
+				switch m := m.(type) {
+				case *MsgProbeReply:
+					return n.promising(m)
+				case *MsgJoin:
+					c := *m
+					c.Below = 1 << 19
+					return &c
+				case *MsgAccept:
+					return &MsgRefuse{Nonce: m.Nonce}
+				}
+				return m
+			}
+			n.boast = func(_ ID, p *Pulse) { p.Below, p.FreeBelow, p.Free = 1<<19, 1<<19, 16 }
+		})
+		s.run(60 * time.Second)
+		out := 0
+		for _, n := range s.nodes {
+			if !liars[n.id] && !n.r.Status().Placed {
+				out++
+			}
+		}
+		if out > 0 {
+			t.Errorf("seed %d: %d of %d honest have no place", seed, out, len(s.nodes)-len(liars))
+		}
 	}
 }

@@ -139,7 +139,7 @@ func dump(r *Router) string {
 	s := fmt.Sprintf("%+v", r.Status())
 	for _, k := range r.searches() {
 		if k != nil {
-			s += fmt.Sprintf("\n  search %s %s urgent=%v rounds=%d asks=%d attempts=%+v retry=%v", k.kind, k.reason, k.urgent, k.rounds, len(k.asks), k.attempts, k.retryAt.Sub(simStart))
+			s += fmt.Sprintf("\n  search %s %s urgent=%v rounds=%d asks=%d attempts=%+v retry=%v", k.kind, k.reason, k.urgent, k.rounds, len(k.asks), k.attempts, r.wall(k.retryAt).Sub(simStart))
 		}
 	}
 	return s

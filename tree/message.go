@@ -45,6 +45,8 @@ type (
 		Below uint32
 		// Accused are peers that withheld media from the sender, or forged it, as it says; at most four.
 		Accused []ID
+		// Waits is for how many seconds the sender has looked for a place and had none; 0 where it has one.
+		Waits uint32
 	}
 	// MsgAccept is the answer of a parent. A further one with the same nonce tells the child that its kind changed, or that Copy did.
 	MsgAccept struct {

@@ -14,7 +14,7 @@ const settleAfter = 1500 * time.Millisecond
 // with free slots are few and far between, and most of the reserves idle. One with others below it that needs such a place gets it
 // nevertheless (smaller).
 func (s *search) settleFor() {
-	s.kind, s.settle = Orphan, time.Time{}
+	s.kind, s.settle = Orphan, 0
 	for i := range s.asks {
 		if a := &s.asks[i]; a.reserve > 0 && (!a.usable || a.reserve < a.cost) {
 			a.usable, a.cost = true, a.reserve
@@ -30,6 +30,6 @@ func (r *Router) roomElsewhere() bool {
 
 // behindWall tells whether a newcomer has met a peer that a hop does not come up with. It will meet more of them: they have room for the
 // very reason that others cannot reach them. So it goes on to ask, rather than wait for each hop in turn.
-func (s *search) behindWall(now time.Time) bool {
+func (s *search) behindWall(now instant) bool {
 	return s.reason == ReasonJoin && (s.walls > 0 || slices.ContainsFunc(s.attempts, func(a attempt) bool { return a.accepted != nil && a.late(now) }))
 }

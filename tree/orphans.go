@@ -21,7 +21,7 @@ const boastAfter = 3 * time.Second
 
 // subtree is how many peers below an orphan count.
 func (r *Router) subtree(from ID, below uint32) int {
-	if r.boasts.has(from, r.now) {
+	if r.boasts.has(from, r.now) || r.doubts.has(from, r.now) {
 		return 0
 	}
 	return int(min(below, maxCounted))
@@ -61,7 +61,7 @@ func (r *Router) stand(v *child, list []Candidate) {
 		r.removeChild(v, "")
 		return
 	}
-	v.kind, v.confirmed, v.fallback, v.until, v.copy = Backup, true, false, time.Time{}, CopyNone
+	v.kind, v.confirmed, v.fallback, v.until, v.copy = Backup, true, false, 0, CopyNone
 	v.pathSeq, v.pathAt, v.repeated = r.pathSeq, r.now, false
 	r.changed()
 	r.send(v.peer, &MsgAccept{Nonce: v.nonce, Kind: v.kind, Path: r.path, PathSeq: r.pathSeq, Candidates: list, Delay: r.delay()})
@@ -71,7 +71,7 @@ func (r *Router) stand(v *child, list []Candidate) {
 func (r *Router) stood(m *MsgAccept) {
 	l := r.parent
 	l.kind, l.copy, l.path, l.seq, l.delay = Backup, m.Copy.clamp(), goodPath(l.peer, m.Path), m.PathSeq, clampDelay(m.Delay)
-	l.displaced, l.suspect, l.unfed, l.full = false, false, time.Time{}, r.now
+	l.displaced, l.suspect, l.unfed, l.full = false, false, 0, r.now
 	if r.backup == nil && l.path != nil {
 		r.backup = l
 	} else {
@@ -90,11 +90,11 @@ func (r *Router) full(b *link) bool { return !b.full.IsZero() && r.now.Sub(b.ful
 // sentAway looks for another place where the parent lives and has no room any more: those below it, whom it has named, are as good as others.
 func (r *Router) sentAway(prefer []ID) {
 	if e := r.cache.find(r.parent.peer); e != nil {
-		e.Free, e.seen = 0, r.at
+		e.Free, e.seen = 0, r.now
 	}
 	r.parent = nil
 	r.updatePath()
-	r.repair(ReasonRepair, "", prefer)
+	r.repair(ReasonRepair, nil, prefer)
 }
 
 // boasted looks whether a child has had any below it, as it claimed when it came.

@@ -143,7 +143,7 @@ func TestSentAwayGoesBelow(t *testing.T) {
 	s.run(5 * time.Second)
 	o := s.nodes[0].r
 	at := s.now
-	o.now = simStart.Add(at)
+	o.now = o.instant(simStart.Add(at))
 	o.acts = nil
 	o.removeChild(o.child(n.id), LeaveUnknown)
 	o.slots = 1 // it has no room indeed

@@ -12,23 +12,23 @@ type link struct {
 	kind  ChildKind     // what this peer is to it
 	path  []ID          // its own, itself last; nil while it has none
 	seq   uint64        // of path
-	since time.Time     // confirmed
-	alive time.Time     // last packet of any kind
-	ended time.Time     // its process seemed to have ended: what was heard before then says nothing
+	since instant       // confirmed
+	alive instant       // last packet of any kind
+	ended instant       // its process seemed to have ended: what was heard before then says nothing
 	delay time.Duration // from the origin to it
 	rtt   time.Duration // 0: not measured
 
-	quality   int       // of a backup
-	copy      Copy      // what a backup sends
-	suspect   bool      // silent; still fed from should it come back
-	full      time.Time // a backup: when it had no room for this peer any more
-	displaced bool      // it asked to find another place
-	pathless  time.Time // since when path is nil
+	quality   int     // of a backup
+	copy      Copy    // what a backup sends
+	suspect   bool    // silent; still fed from should it come back
+	full      instant // a backup: when it had no room for this peer any more
+	displaced bool    // it asked to find another place
+	pathless  instant // since when path is nil
 	patience  time.Duration
-	unfed     time.Time // since when its pulses say that it does not feed this peer; zero if it does
-	confirmed time.Time // when the confirmation was repeated last
+	unfed     instant // since when its pulses say that it does not feed this peer; zero if it does
+	confirmed instant // when the confirmation was repeated last
 	pulse     Pulse
-	pulseAt   time.Time
+	pulseAt   instant
 }
 
 // atOrigin tells whether a peer is the origin, as far as this peer's path tells.
@@ -101,12 +101,12 @@ func (r *Router) lose(reason string, prefer []ID) {
 		return
 	}
 	r.updatePath()
-	r.repair(reason, p.peer, prefer)
+	r.repair(reason, p, prefer)
 }
 
-// repair looks for a new parent at once, the old one being lost or silent, or where lost is "" having no room: at the backup, and in
+// repair looks for a new parent at once, the old one being lost or silent, or where lost is nil having no room: at the backup, and in
 // parallel at the two best candidates known. A search under way goes on as an urgent one.
-func (r *Router) repair(reason string, lost ID, prefer []ID) {
+func (r *Router) repair(reason string, lost *link, prefer []ID) {
 	s := r.seek
 	switch {
 	case s == nil:
@@ -116,14 +116,17 @@ func (r *Router) repair(reason string, lost ID, prefer []ID) {
 		s.reason = reason
 		return
 	}
+	if !s.urgent {
+		s.began = r.now
+	}
 	s.look = false
 	s.kind, s.reason, s.urgent, s.direct, s.prefer, s.rounds = Orphan, reason, true, true, prefer, 0
-	s.avoid, s.retryAt, s.asks, s.window, s.blind = nil, time.Time{}, nil, time.Time{}, 0
-	if lost != "" {
-		s.avoid = []ID{lost}
+	s.avoid, s.retryAt, s.asks, s.window, s.blind = nil, 0, nil, 0, 0
+	if lost != nil {
+		s.avoid, s.headless = []ID{lost.peer}, len(lost.path) == 2
 	}
 	s.width = 1 + hedges
-	if b := r.backup; b != nil && b.path != nil && s.attempt(b.peer) < 0 && b.peer != lost {
+	if b := r.backup; b != nil && b.path != nil && s.attempt(b.peer) < 0 && (lost == nil || b.peer != lost.peer) {
 		if r.full(b) {
 			s.asks = append(s.asks, ask{peer: b.peer, key: keyOf(b.peer)})
 		} else if _, up := r.hops[b.peer]; up {
@@ -134,6 +137,9 @@ func (r *Router) repair(reason string, lost ID, prefer []ID) {
 	for _, c := range r.next(s, max(0, s.width-len(s.attempts))) {
 		s.asks = append(s.asks, ask{peer: c.Peer, key: keyOf(c.Peer)})
 		r.join(s, c.Peer, 0)
+	}
+	if r.joined { // those that were asked may be dead or full as well, and who waits for them first finds the next ones late
+		r.probe(s)
 	}
 }
 
@@ -167,8 +173,8 @@ const maxSpareGap = 30 * time.Second
 
 // heardFrom notes that a peer was alive at t. A time to come that was named before gives way to any that is named by a caller
 // afterwards (takeBack), but not to the arrival of a message.
-func (r *Router) heardFrom(peer ID, t time.Time, takeBack bool) {
-	news := func(old time.Time) bool { return t.After(old) || takeBack && old.After(r.now) && t.Before(old) }
+func (r *Router) heardFrom(peer ID, t instant, takeBack bool) {
+	news := func(old instant) bool { return t.After(old) || takeBack && old.After(r.now) && t.Before(old) }
 	if c := r.child(peer); c != nil && news(c.alive) && t.After(c.ended) {
 		if t.Before(c.alive) {
 			r.changed()
@@ -222,11 +228,11 @@ func (r *Router) recvPulse(p Pulse) {
 	}
 	switch {
 	case p.OriginAge >= islandLimit && !p.Repairing && r.now.Sub(l.since) >= islandLimit:
-		r.cache.failed(r.at, l.peer)
+		r.cache.failed(r.now, l.peer)
 		r.send(l.peer, &MsgLeave{Reason: LeaveMoved})
 		r.lose(ReasonRepair, nil)
 	case p.Feeding:
-		l.unfed = time.Time{}
+		l.unfed = 0
 	case l.unfed.IsZero():
 		l.unfed = r.now
 	case r.now.Sub(l.unfed) >= unfedLimit:
@@ -247,7 +253,7 @@ const unfedLimit = time.Second
 
 // stalled tells whether a backup gets media while the parent, whose pulses come, does not: a peer above it hangs, or it
 // withholds them.
-func stalled(now time.Time, parent, backup *link) bool {
+func stalled(now instant, parent, backup *link) bool {
 	const fresh, old, recent = 2 * time.Second, time.Second, 500 * time.Millisecond
 	return parent != nil && backup != nil && !parent.pulseAt.IsZero() && !backup.pulseAt.IsZero() &&
 		now.Sub(parent.pulseAt) < fresh && now.Sub(backup.pulseAt) < fresh &&

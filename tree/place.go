@@ -69,7 +69,7 @@ func (r *Router) hope(s *search) bool {
 
 // promising tells whether a place below a candidate may be better by far than one of this cost, for a peer at c.
 func (r *Router) promising(e *entry, cost time.Duration, c coord.Coord) bool {
-	return (e.Free > 0 || r.slots > 0) && r.at >= e.retry && better(e.estimate(c), cost)
+	return (e.Free > 0 || r.slots > 0) && r.now >= e.retry && better(e.estimate(c), cost)
 }
 
 // measured takes a round trip to a peer that said where it stands.

@@ -15,7 +15,7 @@ func (r *Router) probeBetter(s *search, cost time.Duration) bool {
 	}
 	for _, id := range s.prefer {
 		e := r.cache.find(id)
-		if e == nil || e.Free == 0 || r.at < e.walled || e.estimate(r.coord.Coord()) >= cost || s.asked(id) >= 0 || r.barred(s, id) || r.hopeless(s, e) {
+		if e == nil || e.Free == 0 || r.now < e.walled || e.estimate(r.coord.Coord()) >= cost || s.asked(id) >= 0 || r.barred(s, id) || r.hopeless(s, e) {
 			continue
 		}
 		if s.waiting(r.now) >= maxProbes || len(s.asks) >= s.maxAsked() {
@@ -35,7 +35,11 @@ func (r *Router) ask(s *search, e *entry) {
 	if s.reason == ReasonJoin && s.kind == Ordinary && s.settle.IsZero() {
 		s.settle = r.now.Add(settleAfter)
 	}
-	a := ask{peer: e.Peer, key: keyOf(e.Peer), nonce: r.rng.Uint64(), sent: r.now, estimate: e.estimate(r.coord.Coord()), slow: r.now.Add(answerTime(r.roundTrip(e))), waiting: true}
+	estimate := e.estimate(r.coord.Coord())
+	if s.hasty(r) {
+		estimate += hasteCost(r.roundTrip(e))
+	}
+	a := ask{peer: e.Peer, key: keyOf(e.Peer), nonce: r.rng.Uint64(), sent: r.now, estimate: estimate, slow: r.now.Add(answerTime(r.roundTrip(e))), waiting: true}
 	s.asks = append(s.asks, a)
 	m := &MsgProbe{Nonce: a.nonce, Slots: uint32(r.slots), Coord: r.coord.Coord(), Terse: s.spare() || s.look}
 	if s.kind == Orphan {
@@ -46,7 +50,7 @@ func (r *Router) ask(s *search, e *entry) {
 
 // ready tells whether to stop waiting for further answers: all came, the window is over, or none is likely to be better. A backup
 // is in no haste.
-func (s *search) ready(now time.Time, cost time.Duration) bool {
+func (s *search) ready(now instant, cost time.Duration) bool {
 	if !s.window.IsZero() && !now.Before(s.window) {
 		return true
 	}
@@ -59,7 +63,7 @@ func (s *search) ready(now time.Time, cost time.Duration) bool {
 }
 
 // waiting counts the answers to probes that are awaited.
-func (s *search) waiting(now time.Time) int {
+func (s *search) waiting(now instant) int {
 	n := 0
 	for i := range s.asks {
 		if a := &s.asks[i]; a.waiting && !a.late(now) {
@@ -89,7 +93,7 @@ func (r *Router) next(s *search, n int) []*entry {
 	}
 	out := make([]*entry, 0, n)
 	for _, id := range s.prefer {
-		if e := r.cache.find(id); len(out) < n && e != nil && r.at >= e.walled && !skip(e, keyOf(id)) {
+		if e := r.cache.find(id); len(out) < n && e != nil && r.now >= e.walled && !skip(e, keyOf(id)) {
 			out = append(out, e)
 		}
 	}
@@ -97,7 +101,7 @@ func (r *Router) next(s *search, n int) []*entry {
 		return out
 	}
 	preferred := out
-	rest := r.cache.order(r.at, r.rng, r.asker(s), n-len(out), func(e *entry, key uint64) bool {
+	rest := r.cache.order(r.now, r.rng, r.asker(s), n-len(out), func(e *entry, key uint64) bool {
 		return slices.Contains(preferred, e) || skip(e, key)
 	})
 	for _, k := range rest.list[:rest.n] {
@@ -115,7 +119,7 @@ func (r *Router) hopeless(s *search, e *entry) bool {
 	if s.look {
 		return !r.promising(e, r.cost(), r.coord.Coord())
 	}
-	if r.at < e.crowded {
+	if r.now < e.crowded {
 		return true
 	}
 	branch := BranchOf(r.path)
@@ -124,7 +128,7 @@ func (r *Router) hopeless(s *search, e *entry) bool {
 
 // asker describes this peer to the cache.
 func (r *Router) asker(s *search) asker {
-	return asker{coord: r.coord.Coord(), slots: r.slots, branch: BranchOf(r.path), spare: s.spare(), feeds: s.spare() && r.below() > 0, urgent: s.urgent && r.joined}
+	return asker{coord: r.coord.Coord(), slots: r.slots, branch: BranchOf(r.path), spare: s.spare(), feeds: s.spare() && r.below() > 0, urgent: s.hasty(r), headless: s.headless}
 }
 
 // barred tells whether a search has no business with a peer.

@@ -10,7 +10,7 @@ import (
 // have found them out have nowhere to go. So the claim of a child is put to the test when others are in need of what it claims: who
 // is refused here for want of room is sent to it. Where several are refused for some time and nothing comes to hang below it, and
 // where two peers say independently that it withheld media from them, or forged it, it is in doubt: its slots count as none, so that it
-// makes room for anybody who gives some, as a leaf would. A child that nobody needs is never in doubt: that it is empty says nothing.
+// makes room for anybody who gives some, as a leaf would. Nor does it help to claim that many hang below; see sought. A child that nobody needs is never in doubt: that it is empty says nothing.
 //
 // Doubt is this peer's own and for a while. An accusation may be false; it costs the accused no media, as displacement is
 // make-before-break, and wins the accuser nothing that a claim of many slots would not.
@@ -21,6 +21,8 @@ const (
 	testLeast = 3
 	testFor   = 10 * time.Second
 	testOver  = 40 * time.Second
+	// vainFor is how long somebody has had no place until that says something of those whom it was sent to.
+	vainFor = 10 * time.Second
 	// doubtFor is how long the slots of a peer in doubt count as none.
 	doubtFor = 5 * time.Minute
 	// maxAccused bounds the peers that a join accuses.
@@ -39,7 +41,8 @@ func (r *Router) believed(peer ID, slots uint32) uint32 {
 func (r *Router) claims(c *child) uint32 { return r.believed(c.peer, c.slots) }
 
 // tested notes that one who was refused here for want of room has been sent to some of the children.
-func (r *Router) tested(named []Candidate) {
+func (r *Router) tested(from ID, m *MsgJoin, named []Candidate) {
+	r.sought(from, m, named)
 	for _, n := range named {
 		c := r.child(n.Peer)
 		if c == nil || c.kind == Backup || c.slots == 0 || c.below > 0 {
@@ -49,6 +52,31 @@ func (r *Router) tested(named []Candidate) {
 			c.tests, c.testedAt = 0, r.now
 		}
 		if c.tests++; c.tests >= testLeast && r.now.Sub(c.testedAt) >= testFor {
+			r.doubt(c)
+		}
+	}
+}
+
+// sought notes that one who gives slots is sent to some of the children and has had no place for long. What hangs below a child is its
+// own word as well, and where it says that there are many, nobody can tell how many of them there are. But below everybody there are
+// leaves in the end; one that has slots has room, and one that has none makes room for who has. So who gives slots finds a place
+// below any child that tells the truth, and where several of them have found none for long, it does not.
+func (r *Router) sought(from ID, m *MsgJoin, named []Candidate) {
+	if r.believed(from, m.Slots) == 0 || time.Duration(m.Waits)*time.Second < vainFor {
+		return
+	}
+	for _, n := range named {
+		c := r.child(n.Peer)
+		if c == nil || c.kind == Backup || c.slots == 0 {
+			continue
+		}
+		if r.now.Sub(c.vainAt) > testOver {
+			c.vain, c.vainAt = c.vain[:0], r.now
+		}
+		if !slices.Contains(c.vain, from) {
+			c.vain = append(c.vain, from)
+		}
+		if len(c.vain) >= testLeast {
 			r.doubt(c)
 		}
 	}
@@ -74,7 +102,7 @@ func (r *Router) accuse(from ID, accused []ID) {
 }
 
 func (r *Router) doubt(c *child) {
-	c.tests, c.accuser = 0, ""
+	c.tests, c.vain, c.accuser = 0, c.vain[:0], ""
 	if !r.doubts.has(c.peer, r.now) {
 		r.doubts.add(c.peer, r.now.Add(doubtFor), false)
 		r.changed()

@@ -130,7 +130,7 @@ func (r *Router) candidates(to asking, n int) []Candidate {
 
 // nameable tells whether a candidate is fit to be named besides those that are, whose keys are given as well.
 func (r *Router) nameable(e *entry, key uint64, named []Candidate, keys *[MaxCandidates]uint64) bool {
-	if r.at < e.retry || r.distrusted(e.Peer) {
+	if r.now < e.retry || r.distrusted(e.Peer) {
 		return false
 	}
 	for i := range named {
@@ -144,7 +144,7 @@ func (r *Router) nameable(e *entry, key uint64, named []Candidate, keys *[MaxCan
 // told describes a candidate to another peer.
 func (r *Router) told(e *entry) Candidate {
 	c := e.Candidate
-	c.Age = r.at.sub(e.seen)
+	c.Age = r.now.Sub(e.seen)
 	return c
 }
 

@@ -26,10 +26,11 @@ type Router struct {
 	dir *rand.Rand // of coordinates that lie on each other
 
 	// This Step.
-	now  time.Time
-	at   instant
+	now  instant
 	acts []Action
 	need []ID // hops
+
+	still bool // the last Step answered and changed nothing
 
 	phase  phase
 	began  time.Time // the first Step
@@ -47,14 +48,14 @@ type Router struct {
 	// The place.
 	parent, backup *link
 	former         *link // the parent before, which sends until the new one does; nil else
-	formerUntil    time.Time
+	formerUntil    instant
 	path           []ID   // origin first, self last; nil while there is no place. Never changed in place
 	pathSeq        uint64 // grows with each change of path
 	seek           *search
 	spareSeek      *search
-	improveAt      time.Time // when an orphan looks for an ordinary place
+	improveAt      instant // when an orphan looks for an ordinary place
 	improveTries   int
-	spareAt        time.Time // when to look for a backup
+	spareAt        instant // when to look for a backup
 	spareTries     int
 	joined         bool   // had a place since Start
 	alone          bool   // said so
@@ -63,13 +64,13 @@ type Router struct {
 	children    []*child // sorted by id
 	sum         tally
 	seconds     []*child // scratch of shareCopies
-	displacedAt time.Time
+	displacedAt instant
 	headed      bool // the origin: it feeds heads only
-	headedAt    time.Time
-	headRetry   time.Time // it does not turn to heads before
-	headLost    time.Time // when an orphan said last that one of them is
-	lostBelow   int       // how many were below this peer then
-	headTries   int       // times that it had to turn away from them, in a row
+	headedAt    instant
+	headRetry   instant // it does not turn to heads before
+	headLost    instant // when an orphan said last that one of them is
+	lostBelow   int     // how many were below this peer then
+	headTries   int     // times that it had to turn away from them, in a row
 
 	said   said
 	advert advertTimer
@@ -85,23 +86,22 @@ func New(c Config) *Router {
 	return &Router{cfg: c, rng: rand.New(rand.NewPCG(c.Seed, h.Sum64())), dir: rand.New(rand.NewPCG(h.Sum64(), c.Seed)), slots: c.Slots, share: c.AudioShare, addrs: clampAddrs(c.Addrs), hops: make(map[ID]struct{})}
 }
 
-// Step takes what happened at now and returns what is to be done, in order. The slice is valid until the next Step. now never
+// Step takes what happened at a time and returns what is to be done, in order. The slice is valid until the next Step. Time never
 // goes back; where it does, the time of the Step before counts.
-func (r *Router) Step(now time.Time, in Input) []Action {
+func (r *Router) Step(at time.Time, in Input) []Action {
 	clear(r.acts)
 	r.acts = r.acts[:0]
-	if now.Before(r.now) {
-		now = r.now
+	if r.began.IsZero() {
+		r.began, r.now = at, 1
 	}
+	now := max(r.instant(at), r.now)
 	if now.Sub(r.now) > 2*r.cfg.PulseSilence { // else there is no need to look
-		if due, ok := r.NextDeadline(); ok && now.Sub(due) > r.cfg.PulseSilence {
+		if due := r.due(); due.set && now.Sub(due.t) > r.cfg.PulseSilence {
 			r.slept(now)
 		}
 	}
-	if r.began.IsZero() {
-		r.began = now
-	}
-	r.now, r.at = now, instant(now.Sub(r.began))
+	r.now = now
+	r.still = false
 	if r.phase == running && r.noted(in) {
 		return r.acts
 	}
@@ -118,14 +118,14 @@ func (r *Router) Step(now time.Time, in Input) []Action {
 }
 
 // noted takes an input of which nothing follows before a Tick, and tells whether it was one. There are many of these: signs of life
-// from each neighbour, adverts of the whole room.
+// from each neighbour, adverts of the whole room, probes, which are answered and change nothing.
 func (r *Router) noted(in Input) bool {
 	switch in := in.(type) {
 	case Alive:
 		if p := r.parent; p != nil && p.suspect && p.peer == in.Peer {
 			return false
 		}
-		r.heardFrom(in.Peer, in.At, true)
+		r.heardFrom(in.Peer, r.instant(in.At), true)
 		return true
 	case Candidates:
 		if r.Searching() {
@@ -133,16 +133,36 @@ func (r *Router) noted(in Input) bool {
 		}
 		r.handle(in)
 		return true
+	case Recv:
+		if _, probe := in.Msg.(*MsgProbe); probe && r.atRest() {
+			r.handle(in)
+			r.still = true
+			return true
+		}
 	}
 	return false
 }
 
+// Still tells whether the last Step left all that Status and NextDeadline tell as it was, so that there is no need to ask for it again.
+func (r *Router) Still() bool { return r.still }
+
 // Searching tells whether this peer looks for a parent or a backup. While it does not, it notes adverts and does nothing.
 func (r *Router) Searching() bool { return r.seek != nil || r.spareSeek != nil }
 
+// atRest tells whether nothing follows from the time alone before a Tick.
+func (r *Router) atRest() bool {
+	if r.Searching() || r.origin || r.path == nil || r.former != nil || r.parent == nil || r.parent.displaced || r.parent.suspect {
+		return false
+	}
+	if news := (r.said.advertised && r.said.free > 0) != (r.free() > 0); news && r.slots > 0 {
+		return false
+	}
+	return len(r.children) == 0 || r.settledFor(r.tally())
+}
+
 // slept allows for this process having been stopped, as the last deadline has passed long ago: the silence since then is not the
 // others' fault.
-func (r *Router) slept(now time.Time) {
+func (r *Router) slept(now instant) {
 	for _, l := range []*link{r.parent, r.backup} {
 		if l != nil {
 			l.alive = later(l.alive, now.Add(-r.cfg.PulseSilence/2))
@@ -152,20 +172,6 @@ func (r *Router) slept(now time.Time) {
 		c.alive = later(c.alive, now.Add(-r.cfg.ChildSilence/2))
 	}
 	r.changed()
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 func (r *Router) act(a Action) { r.acts = append(r.acts, a) }
@@ -225,7 +231,7 @@ func (r *Router) handle(in Input) {
 	case Pulse:
 		r.recvPulse(in)
 	case Alive:
-		r.heardFrom(in.Peer, in.At, true)
+		r.heardFrom(in.Peer, r.instant(in.At), true)
 	case Fed:
 		r.fedBy(in.Peer)
 	case Broken:
@@ -248,7 +254,7 @@ func (r *Router) handle(in Input) {
 			r.origin = false
 			r.joined = true
 			r.updatePath()
-			r.seek = &search{kind: Orphan, reason: ReasonRepair, urgent: true, width: 1}
+			r.seek = &search{kind: Orphan, reason: ReasonRepair, urgent: true, began: r.now, width: 1}
 		}
 	case Leave:
 		r.leave(in.Heir)
@@ -264,7 +270,7 @@ func (r *Router) start(origin bool) {
 	if origin {
 		r.coord.Anchor()
 	} else {
-		r.seek = &search{kind: Ordinary, reason: ReasonJoin, urgent: true, width: hedges}
+		r.seek = &search{kind: Ordinary, reason: ReasonJoin, urgent: true, began: r.now, width: hedges}
 	}
 	r.updatePath()
 }
@@ -406,7 +412,7 @@ func (r *Router) hopDown(peer ID) {
 		r.depart()
 	}
 	if r.parent != nil && r.parent.peer == peer {
-		r.cache.failed(r.at, peer)
+		r.cache.failed(r.now, peer)
 		r.lose(ReasonRepair, nil)
 	}
 }

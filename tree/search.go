@@ -23,25 +23,27 @@ const (
 )
 
 type search struct {
-	kind   ChildKind
-	reason string    // for ParentChanged
-	urgent bool      // there is no path: go on until one is found
-	look   bool      // only for what is better by far (better)
-	direct bool      // the backup and the best candidates were asked without a probe
-	settle time.Time // when a newcomer takes a place on a reserve as well; zero for others, and afterwards
-	width  int       // attempts at a time
-	prefer []ID      // to be asked first, in this order
-	avoid  []ID      // must not be in the new parent's path; dropped after the first round
+	kind     ChildKind
+	reason   string  // for ParentChanged
+	urgent   bool    // there is no path: go on until one is found
+	began    instant // of an urgent one
+	look     bool    // only for what is better by far (better)
+	direct   bool    // the backup and the best candidates were asked without a probe
+	headless bool    // a child of the origin was lost
+	settle   instant // when a newcomer takes a place on a reserve as well; zero for others, and afterwards
+	width    int     // attempts at a time
+	prefer   []ID    // to be asked first, in this order
+	avoid    []ID    // must not be in the new parent's path; dropped after the first round
 
 	asks     []ask
 	attempts []attempt
-	second   bool      // those whom the answers named were asked
-	window   time.Time // when the best answer so far is taken; zero before the first
-	retryAt  time.Time // zero while a round runs
-	rounds   int       // failed
-	walls    int       // hops that did not come up
-	joins    int       // sent
-	blind    int       // of them in this round, to peers that had no room
+	second   bool    // those whom the answers named were asked
+	window   instant // when the best answer so far is taken; zero before the first
+	retryAt  instant // zero while a round runs
+	rounds   int     // failed
+	walls    int     // hops that did not come up
+	joins    int     // sent
+	blind    int     // of them in this round, to peers that had no room
 }
 
 // ask is a probe of a round. Peers that were asked for a place without a probe have one too, already used.
@@ -49,9 +51,9 @@ type ask struct {
 	peer     ID
 	key      uint64 // keyOf(peer)
 	nonce    uint64
-	sent     time.Time
+	sent     instant
 	estimate time.Duration // of cost, by hearsay
-	slow     time.Time     // then the answer takes longer than it should
+	slow     instant       // then the answer takes longer than it should
 	waiting  bool
 	usable   bool
 	cost     time.Duration
@@ -63,10 +65,10 @@ type ask struct {
 type attempt struct {
 	peer     ID
 	nonce    uint64
-	deadline time.Time
+	deadline instant
 	accepted *MsgAccept // the hop is being opened
-	slow     time.Time  // then the answer, or the hop, takes longer than it should
-	sent     time.Time
+	slow     instant    // then the answer, or the hop, takes longer than it should
+	sent     instant
 	rtt      time.Duration // of the probe, or of the join and its answer; 0: not measured
 	quality  int
 }
@@ -88,6 +90,9 @@ func (s *search) knows(peer ID, key uint64) bool {
 	}
 	return false
 }
+
+// hasty tells whether the place is lost, so that whoever is found soonest is the best.
+func (s *search) hasty(r *Router) bool { return s.urgent && r.joined }
 
 // spare tells whether the search is for a backup.
 func (s *search) spare() bool { return s.kind == Backup }
@@ -154,7 +159,7 @@ func (r *Router) advance(s *search) {
 		if r.now.Before(s.retryAt) {
 			return
 		}
-		s.retryAt, s.asks, s.window, s.second, s.blind = time.Time{}, nil, time.Time{}, false, 0
+		s.retryAt, s.asks, s.window, s.second, s.blind = 0, nil, 0, false, 0
 	}
 	if !s.direct && !s.behindWall(r.now) && s.opening(r.now) {
 		return // it has a place, and the hop is being opened
@@ -196,16 +201,16 @@ func (r *Router) expire(s *search) {
 		a := &s.asks[i]
 		if a.waiting && r.now.Sub(a.sent) >= r.cfg.JoinTimeout {
 			a.waiting = false
-			r.cache.failed(r.at, a.peer)
+			r.cache.failed(r.now, a.peer)
 		}
 	}
 	for i := len(s.attempts) - 1; i >= 0; i-- {
 		if a := s.attempts[i]; !r.now.Before(a.deadline) {
 			if a.accepted != nil {
 				s.walls++
-				r.cache.unhopped(r.at, a.peer)
+				r.cache.unhopped(r.now, a.peer)
 			} else {
-				r.cache.failed(r.at, a.peer)
+				r.cache.failed(r.now, a.peer)
 			}
 			r.fail(s, i, LeaveMoved)
 		}
@@ -256,18 +261,18 @@ func openTime(rtt time.Duration) time.Duration { return 3*rtt + 250*time.Millise
 func answerTime(rtt time.Duration) time.Duration { return 4*rtt + 200*time.Millisecond }
 
 // late tells whether an attempt takes too long to be waited for; it may come to something all the same.
-func (a *attempt) late(now time.Time) bool { return !now.Before(a.slow) }
+func (a *attempt) late(now instant) bool { return !now.Before(a.slow) }
 
 // late tells whether an answer is not waited for any more; should it come, it counts.
-func (a *ask) late(now time.Time) bool { return !now.Before(a.slow) }
+func (a *ask) late(now instant) bool { return !now.Before(a.slow) }
 
 // opening tells whether a hop is being opened that may come up still.
-func (s *search) opening(now time.Time) bool {
+func (s *search) opening(now instant) bool {
 	return slices.ContainsFunc(s.attempts, func(a attempt) bool { return a.accepted != nil && !a.late(now) })
 }
 
 // pending counts the attempts that may come to something soon.
-func (s *search) pending(now time.Time) int {
+func (s *search) pending(now instant) int {
 	n := 0
 	for i := range s.attempts {
 		if !s.attempts[i].late(now) {
@@ -278,7 +283,7 @@ func (s *search) pending(now time.Time) int {
 }
 
 // busy tells whether an attempt is to be awaited before the round counts as failed: where the place is lost, none that is late.
-func (s *search) busy(now time.Time) bool {
+func (s *search) busy(now instant) bool {
 	if s.urgent {
 		return s.pending(now) > 0
 	}
@@ -287,7 +292,7 @@ func (s *search) busy(now time.Time) bool {
 
 // room tells whether another attempt may be made: as many at a time as the search is wide, and others in place of late ones: as many again
 // where the place is lost, else one.
-func (s *search) room(now time.Time) bool {
+func (s *search) room(now instant) bool {
 	most := s.width + 1
 	switch {
 	case s.spare():
@@ -302,7 +307,7 @@ func (r *Router) roundFailed(s *search) {
 	s.rounds++
 	for i := range s.asks {
 		if a := &s.asks[i]; a.waiting {
-			r.cache.failed(r.at, a.peer)
+			r.cache.failed(r.now, a.peer)
 		}
 	}
 	s.prefer, s.avoid = nil, nil
@@ -362,7 +367,12 @@ func (r *Router) join(s *search, peer ID, quality int) {
 	if s.spare() && r.parent != nil && !r.atOrigin(r.parent.peer) {
 		avoid = []ID{r.parent.peer}
 	}
-	r.send(peer, r.joinMessage(a.nonce, s.kind, avoid))
+	m := r.joinMessage(a.nonce, s.kind, avoid)
+	// Who could not even connect to some says nothing of their room.
+	if s.urgent && r.path == nil && s.walls == 0 {
+		m.Waits = uint32(r.now.Sub(s.began) / time.Second)
+	}
+	r.send(peer, m)
 }
 
 func (r *Router) joinMessage(nonce uint64, kind ChildKind, avoid []ID) *MsgJoin {

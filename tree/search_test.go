@@ -18,7 +18,7 @@ func TestSearchesDoNotAskTheSame(t *testing.T) {
 	r.Step(now, HopUp{"p"})
 	answered := func(kind ChildKind) *search {
 		return &search{
-			kind: kind, reason: ReasonOptimize, width: 1, look: kind == Ordinary, window: now,
+			kind: kind, reason: ReasonOptimize, width: 1, look: kind == Ordinary, window: r.now,
 			asks: []ask{{peer: "q", key: keyOf("q"), usable: true, cost: time.Millisecond, quality: bestQuality}},
 		}
 	}
@@ -42,7 +42,7 @@ func TestWalledComesLast(t *testing.T) {
 	r := New(DefaultConfig("self"))
 	r.Step(simStart, Candidates{List: []Candidate{{Peer: "near", Depth: 1, Free: 9}, {Peer: "far", Depth: 5, Free: 1}}})
 	order := func() (ids []ID) {
-		p := r.cache.order(r.at, r.rng, asker{}, 2, func(*entry, uint64) bool { return false })
+		p := r.cache.order(r.now, r.rng, asker{}, 2, func(*entry, uint64) bool { return false })
 		for _, k := range p.list[:p.n] {
 			ids = append(ids, k.entry.Peer)
 		}
@@ -53,7 +53,7 @@ func TestWalledComesLast(t *testing.T) {
 		first ID
 	}{{-1, "near"}, {0, "far"}, {walledFor - 1, "far"}, {walledFor, "near"}} {
 		if c.after == 0 {
-			r.cache.unhopped(r.at, "near")
+			r.cache.unhopped(r.now, "near")
 			r.cache.answered("near")
 		}
 		if c.after > 0 {

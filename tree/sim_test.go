@@ -57,6 +57,7 @@ type simNode struct {
 	fedBy    ID // parent whose media has come
 	events   []Event
 	lie      func(to ID, m Message) Message // a liar says this instead; nil is nothing
+	boast    func(to ID, p *Pulse)          // and this in its pulses
 	dry      bool                           // takes children, pulses as if it fed them, and feeds nobody
 	dryFor   int                            // looks in a row at which the parent did not feed this node
 }
@@ -356,6 +357,9 @@ func (s *sim) pulse(n *simNode) {
 		}
 		to[p] = true
 		in := Pulse{From: n.id, Depth: st.Depth, Repairing: st.Repairing, Feeding: feeding, Below: st.Below, FreeBelow: st.FreeBelow, Free: st.Free}
+		if n.boast != nil {
+			n.boast(p, &in)
+		}
 		s.after(s.latency(n.i, m.i), func() {
 			m.heard[n.id] = s.now
 			s.step(m, in)

@@ -12,19 +12,19 @@ func (r *Router) timers(tick bool) {
 	if p := r.parent; p != nil {
 		switch {
 		case p.suspect && r.now.Sub(p.alive) >= r.cfg.ChildSilence:
-			r.cache.failed(r.at, p.peer)
+			r.cache.failed(r.now, p.peer)
 			r.send(p.peer, &MsgLeave{Reason: LeaveMoved})
 			r.parent = nil
 		case p.suspect:
 		case p.path == nil && r.seek == nil && r.now.Sub(p.pathless) >= p.patience:
-			r.repair(ReasonRepair, p.peer, nil)
+			r.repair(ReasonRepair, p, nil)
 		case p.path != nil && p.displaced && r.seek == nil:
 			r.seekPlace(Ordinary, ReasonDisplaced, nil)
 		case p.path != nil && r.seek == nil && !r.now.Before(r.improveAt):
 			r.improve()
 		}
 	} else if !r.origin && r.seek == nil {
-		r.seek = &search{kind: Orphan, reason: ReasonRepair, urgent: true, width: 1}
+		r.seek = &search{kind: Orphan, reason: ReasonRepair, urgent: true, began: r.now, width: 1}
 	}
 	r.formerTimer()
 	r.backupTimers()
@@ -34,7 +34,7 @@ func (r *Router) timers(tick bool) {
 // silence acts on a parent or backup that was not heard for too long.
 func (r *Router) silence() {
 	if b := r.backup; b != nil && r.now.Sub(b.alive) >= r.cfg.BackupSilence {
-		r.cache.failed(r.at, b.peer)
+		r.cache.failed(r.now, b.peer)
 		r.dropBackup(LeaveMoved)
 	}
 	p := r.parent
@@ -54,7 +54,7 @@ func (r *Router) silence() {
 // suspect asks others for what the silent parent does not send.
 func (r *Router) suspect(p *link) {
 	p.suspect = true
-	r.repair(ReasonRepair, p.peer, nil)
+	r.repair(ReasonRepair, p, nil)
 	r.updatePath()
 }
 
@@ -114,7 +114,7 @@ func (r *Router) broken(peer ID) {
 		r.changed()
 	}
 	if b := r.backup; b != nil && b.peer == peer { // a mistake costs a search, a dead backup the next repair
-		r.cache.failed(r.at, peer)
+		r.cache.failed(r.now, peer)
 		r.dropBackup(LeaveMoved)
 	}
 	if r.isFormer(peer) {
@@ -128,10 +128,18 @@ func (r *Router) broken(peer ID) {
 
 // NextDeadline returns when to give Tick; false while there is nothing to wait for.
 func (r *Router) NextDeadline() (time.Time, bool) {
-	if r.phase != running {
+	d := r.due()
+	if !d.set {
 		return time.Time{}, false
 	}
-	var d deadline
+	return r.wall(d.t), true
+}
+
+// due is what NextDeadline tells.
+func (r *Router) due() (d deadline) {
+	if r.phase != running {
+		return d
+	}
 	c := &r.cfg
 	if p := r.parent; p != nil {
 		switch {
@@ -170,7 +178,7 @@ func (r *Router) NextDeadline() (time.Time, bool) {
 	if at, ok := r.advertAt(); ok {
 		d.at(at)
 	}
-	return d.t, d.set
+	return d
 }
 
 func (r *Router) searchDeadline(s *search, d *deadline) {
@@ -202,11 +210,11 @@ func (r *Router) searchDeadline(s *search, d *deadline) {
 
 // deadline is the earliest of several times.
 type deadline struct {
-	t   time.Time
+	t   instant
 	set bool
 }
 
-func (d *deadline) at(t time.Time) {
+func (d *deadline) at(t instant) {
 	if !d.set || t.Before(d.t) {
 		d.t, d.set = t, true
 	}

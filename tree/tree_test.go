@@ -111,7 +111,7 @@ func TestCacheBound(t *testing.T) {
 	now := instant(0)
 	c.add(now, rng, Candidate{Peer: "origin", Free: 1})
 	for i := range 1000 {
-		now = now.add(10 * time.Millisecond)
+		now = now.Add(10 * time.Millisecond)
 		c.add(now, rng, Candidate{Peer: ID(strconv.Itoa(rng.IntN(500))), Depth: uint32(rng.IntN(10)), Free: uint32(i % 3)})
 		if len(c.list) > cacheSize || len(c.keys) != len(c.list) {
 			t.Fatal("cache out of bounds")
@@ -177,10 +177,10 @@ func placed(t *testing.T, slots int, parent, backup ID) *Router {
 	c.Slots = slots
 	r := New(c)
 	r.Step(simStart, Start{})
-	r.takeParent(r.seek, &link{peer: parent, nonce: 1, path: []ID{"o", parent}, since: simStart, alive: simStart})
+	r.takeParent(r.seek, &link{peer: parent, nonce: 1, path: []ID{"o", parent}, since: r.now, alive: r.now})
 	r.hops[parent] = struct{}{}
 	if backup != "" {
-		r.backup = &link{peer: backup, nonce: 2, path: []ID{"o", backup}, since: simStart, alive: simStart, quality: 3}
+		r.backup = &link{peer: backup, nonce: 2, path: []ID{"o", backup}, since: r.now, alive: r.now, quality: 3}
 		r.hops[backup] = struct{}{}
 	}
 	r.Step(simStart, Tick{})

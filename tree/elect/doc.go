@@ -6,7 +6,8 @@
 // Every peer describes itself in a signed Offer. Gates say whether it may carry others at all (it can be reached, has slots to give,
 // has been up for a while, has CPU to spare, is neither on battery nor on a metered line, has not crashed lately); a score says how
 // well. What can be lied about is clamped by the reader: an uptime counts no further back than the reader has known the peer
-// (Offer.Attested), and everything else is worth a few points only.
+// (Offer.Attested), and everything else is worth a few points only. Where nobody passes the gates, as in a room on a local network that
+// has just been opened, those with a busy computer, on battery, or that have crashed come last.
 //
 // # Who is chosen
 //

@@ -80,7 +80,12 @@ func SupernodeGates() Gates {
 
 // Passes reports whether an offer meets the gates.
 func (g Gates) Passes(o Offer) bool {
-	return !o.Constrained && o.Reach >= g.Reach && o.Slots >= g.Slots && o.Uptime >= g.Uptime && o.CPUFree >= g.CPUFree && o.Crashes <= g.Crashes
+	return g.able(o) && o.Reach >= g.Reach && o.Slots >= g.Slots && o.Uptime >= g.Uptime
+}
+
+// able reports whether a peer could carry others if it were better known and better reached: there may be nobody who is.
+func (g Gates) able(o Offer) bool {
+	return !o.Constrained && o.CPUFree >= g.CPUFree && o.Crashes <= g.Crashes
 }
 
 // Score says in thousandths how well a peer carries others: twice the binary logarithm of its slots, up to three points for its

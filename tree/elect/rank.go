@@ -9,12 +9,13 @@ import (
 )
 
 // Rank returns up to n peers for a role, the primary first, from the offers of a room. seed tells rooms and roles apart. Offers that
-// pass the gates come before all others, which fill up what is left: a role is better held by somebody weak than by nobody.
+// pass the gates come before all others, and of these the ones on battery, with a busy computer, or that crash come last: a role is
+// better held by somebody weak than by nobody.
 // Duplicates count once. Whoever has the same offers gets the same list, in whatever order they are.
 func Rank(seed string, gates Gates, offers []Offer, n int) []ID {
 	type entry struct {
 		Offer
-		fit bool
+		fit int // 2: passes the gates, 1: is able, 0: is neither
 		key uint64
 	}
 	list := make([]entry, 0, len(offers))
@@ -23,15 +24,19 @@ func Rank(seed string, gates Gates, offers []Offer, n int) []ID {
 			continue
 		}
 		o = o.Clamp()
-		list = append(list, entry{Offer: o, fit: gates.Passes(o), key: race(seed, o.Peer, o.Score())})
+		e := entry{Offer: o, key: race(seed, o.Peer, o.Score())}
+		switch {
+		case gates.Passes(o):
+			e.fit = 2
+		case gates.able(o):
+			e.fit = 1
+		}
+		list = append(list, e)
 	}
 	slices.SortFunc(list, func(a, b entry) int {
 		switch {
 		case a.fit != b.fit:
-			if a.fit {
-				return -1
-			}
-			return 1
+			return b.fit - a.fit
 		case a.key != b.key:
 			if a.key < b.key {
 				return -1

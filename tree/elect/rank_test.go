@@ -160,3 +160,23 @@ func TestNegLog2(t *testing.T) {
 		}
 	}
 }
+
+// Where nobody passes the gates, as in a room on a local network, those come last all the same whose computers are busy, run on battery,
+// or crash.
+func TestRankSparesTheWeak(t *testing.T) {
+	gates := SupernodeGates()
+	for room := range 100 {
+		list := offers(9)
+		for i := range list {
+			list[i].Reach = Unknown
+		}
+		list[1].Constrained, list[3].CPUFree, list[5].Crashes = true, 299, 2
+		got := Rank(fmt.Sprint(room), gates, list, len(list))
+		for i, id := range got {
+			weak := id == list[1].Peer || id == list[3].Peer || id == list[5].Peer
+			if weak != (i >= len(list)-3) {
+				t.Fatalf("room %d: %v, of which %s is at %d", room, got, id, i)
+			}
+		}
+	}
+}

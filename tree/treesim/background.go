@@ -22,16 +22,16 @@ const (
 	// Manifests of a slot with 50 packets of sound and 30 pictures of 6 packets a second: packets a second, and octets of them, the
 	// announce and the clocks that are repeated among them (engine/publish.go). A second parent that sends sound sends an
 	// excerpt of each, one that sends everything all of them (engine/excerpt.go).
-	manifests      = 15
-	manifestOctets = 4300
-	excerptOctets  = 2230
+	manifests      = 10
+	manifestOctets = 2200
+	excerptOctets  = 1650
 
 	nackRate = 12 // octets a second: one packet in 500 is asked for again, several in a message
 
 	// Gossip: peers that give slots subscribe to the room's topic, and others as newcomers and while they have no backup. A message comes
 	// once from each neighbour in the mesh but the one that it is passed on to, and its id is offered once to some that are not in the
 	// mesh, in one message a heartbeat (engine/gossip/topics.go). All others get the hub's beacons from their parents (engine/topicless.go).
-	topicSize    = 80 // of the topic's name and the framing around a message
+	topicSize    = 50 // of the topic's name and the framing around a message
 	advertSize   = 167
 	beaconSize   = 151
 	beaconPace   = 0.4 // a second, where nobody waits to succeed the hub (engine/hub.go)
@@ -58,45 +58,53 @@ func (s *Sim) background(n int32, p *peer) {
 		records         = manifestOctets + manifests*recordPacket
 		passed          = beaconPace * (envelope + beaconSize + streamCost)
 	)
-	copied := func(c tree.Copy) float64 {
-		switch c { // pulses of a second parent that sends media are as frequent as a parent's
+	copied := func(c tree.Copy) (sort, float64) {
+		switch c {
 		case tree.CopyAudio:
-			return excerptOctets + manifests*recordPacket + spare
+			return sortExcerpts, excerptOctets + manifests*recordPacket
 		case tree.CopyAll:
-			return records + spare
+			return sortSecond, records
 		}
-		return 0
+		return sortExcerpts, 0
 	}
-	fed, idle, copies := 0, 0, 0.0
+	fed, idle := 0, 0
 	for i := range p.children {
 		switch c := &p.children[i]; {
 		case c.Kind != tree.Backup:
 			fed++
 		default:
 			idle++
-			copies += copied(c.Copy)
+			_, copies := copied(c.Copy)
+			t.out += copies
 		}
 	}
 	if p.primary >= 0 {
-		t.in += down + records
+		t.in[sortPulses] += down
+		t.in[sortManifests] += records
 		t.out += up + nackRate
 		told := census(p.status.Below)
 		t.out += told
-		s.kindOf(p.primary).in += told
+		s.kindOf(p.primary).in[sortReports] += told
 	}
 	if p.backup >= 0 {
-		t.in += spare
+		pulses := float64(spare)
+		if p.feeds.Copy != tree.CopyNone {
+			pulses += spare // as frequent as a parent's
+		}
+		t.in[sortPulses] += pulses
 		t.out += spare
-		t.in += copied(p.feeds.Copy)
+		k, copies := copied(p.feeds.Copy)
+		t.in[k] += copies
 	}
-	t.in += float64(fed)*(up+nackRate) + float64(idle)*spare
-	t.out += float64(fed)*(down+records) + float64(idle)*spare + copies
+	t.in[sortPulses] += float64(fed)*up + float64(idle)*spare
+	t.in[sortReports] += float64(fed) * nackRate
+	t.out += float64(fed)*(down+records) + float64(idle)*spare
 	if p.slots > 0 || p.backup < 0 || s.now-p.mediaAt < onTopic {
 		gossip := s.gossipRate()
-		t.in += gossip
+		t.in[sortGossip] += gossip
 		t.out += gossip
 	} else if p.primary >= 0 {
-		t.in += passed
+		t.in[sortPassed] += passed
 		s.kindOf(p.primary).out += passed
 	}
 }

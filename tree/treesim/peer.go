@@ -170,6 +170,9 @@ func (s *Sim) carryOut(n int32, acts []tree.Action) {
 	for _, a := range acts {
 		s.act(n, a, &do)
 	}
+	if s.peers[n].r.Still() {
+		return
+	}
 	s.follow(n, do)
 }
 

@@ -71,12 +71,15 @@ type Result struct {
 	ControlLeaf     float64 `json:"control_leaf_pct"`
 	ControlLeafKbps float64 `json:"control_leaf_kbps"` // in and out
 	ControlGiver    float64 `json:"control_giver_pct"`
-	LeafSteps       float64 `json:"leaf_steps_per_s"`
-	GiverSteps      float64 `json:"giver_steps_per_s"`
-	Events          int64   `json:"events"`
-	Steps           int64   `json:"steps"`
-	Messages        int64   `json:"messages"`
-	Adverts         float64 `json:"adverts_per_s"`
+
+	ControlBySort []ControlSort `json:"control_by_sort"` // they add up to the shares above
+
+	LeafSteps  float64 `json:"leaf_steps_per_s"`
+	GiverSteps float64 `json:"giver_steps_per_s"`
+	Events     int64   `json:"events"`
+	Steps      int64   `json:"steps"`
+	Messages   int64   `json:"messages"`
+	Adverts    float64 `json:"adverts_per_s"`
 
 	FaultMs float64 `json:"fault_ms"`          // when faults could begin
 	HealMs  float64 `json:"heal_ms,omitempty"` // from the end of a partition until all have a place
@@ -88,6 +91,15 @@ type Result struct {
 	GapsAt   []float64 `json:"-"` // when they began, in ms since the simulation began
 	Timeline []Point   `json:"-"`
 	Snapshot Snapshot  `json:"-"`
+}
+
+// ControlSort is what one sort of control traffic takes of the programme's bit rate, received, in per cent: the mean over all peers, of
+// those without slots, and of those with.
+type ControlSort struct {
+	Sort  string  `json:"sort"`
+	All   float64 `json:"all_pct"`
+	Leaf  float64 `json:"leaf_pct"`
+	Giver float64 `json:"giver_pct"`
 }
 
 // Point is one of a timeline.
@@ -159,11 +171,18 @@ func (s *Sim) result() *Result {
 	joins, medias := sorted(m.joins), sorted(m.medias)
 	r.JoinP50, r.JoinP95, r.JoinP99 = inMs(quantile(joins, 0.5)), inMs(quantile(joins, 0.95)), inMs(quantile(joins, 0.99))
 	r.MediaP50, r.MediaP95 = inMs(quantile(medias, 0.5)), inMs(quantile(medias, 0.95))
-	share := func(t traffic) float64 { return 100 * t.in * 8 / (programme * 1e6) / max(1, t.seconds) }
-	r.ControlLeaf, r.ControlGiver = round(share(m.leaves)), round(share(m.givers))
-	r.ControlLeafKbps = round((m.leaves.in + m.leaves.out) * 8 / 1000 / max(1, m.leaves.seconds))
-	both := traffic{in: m.leaves.in + m.givers.in, seconds: m.leaves.seconds + m.givers.seconds}
-	r.Control = round(share(both))
+	everybody := m.leaves.plus(m.givers)
+	share := func(t *traffic, octets float64) float64 {
+		return round(100 * octets * 8 / (programme * 1e6) / max(1, t.seconds))
+	}
+	r.ControlLeaf, r.ControlGiver = share(&m.leaves, m.leaves.received()), share(&m.givers, m.givers.received())
+	r.ControlLeafKbps = round((m.leaves.received() + m.leaves.out) * 8 / 1000 / max(1, m.leaves.seconds))
+	r.Control = share(&everybody, everybody.received())
+	for k := range sorts {
+		r.ControlBySort = append(r.ControlBySort, ControlSort{
+			Sort: k.String(), All: share(&everybody, everybody.in[k]), Leaf: share(&m.leaves, m.leaves.in[k]), Giver: share(&m.givers, m.givers.in[k]),
+		})
+	}
 	r.LeafSteps = round(m.leaves.steps / max(1, m.leaves.seconds))
 	r.GiverSteps = round(m.givers.steps / max(1, m.givers.seconds))
 	r.Moves = round(float64(m.moves) / (float64(max(1, m.seconds)) / 60))

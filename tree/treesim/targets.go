@@ -83,6 +83,9 @@ func (r *Result) Rows() []Row {
 	most("control, of 1.5 Mbit/s", r.Control, 4, " %")
 	info("control of a leaf, in and out", fmt.Sprintf("%s %%, %s kbit/s", number3(r.ControlLeaf), number3(r.ControlLeafKbps)))
 	info("control of a peer that feeds", number3(r.ControlGiver)+" %")
+	for _, c := range r.ControlBySort {
+		info("- "+c.Sort+": all, leaf, peer that feeds", fmt.Sprintf("%.2f, %.2f, %.2f %%", c.All, c.Leaf, c.Giver))
+	}
 	info("steps a second: leaf, peer that feeds", number3(r.LeafSteps)+", "+number3(r.GiverSteps))
 	info("backup: have one, disjoint, with audio", fmt.Sprintf("%s, %s, %s %%", number3(r.WithBackup), number3(r.DisjointBackup), number3(r.DualAudio)))
 	info("parents that get all from both of theirs, by children", number3(r.Protected)+" %")

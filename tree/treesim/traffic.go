@@ -12,7 +12,7 @@ import (
 const (
 	idSize      = 38     // of a libp2p peer id of an Ed25519 key
 	addrsSize   = 3 * 16 // multiaddrs of a candidate, two of IPv4 and one of IPv6, with their tags
-	envelope    = 340    // room, device, certificate, numbers and signature around a message
+	envelope    = 300    // room, device, certificate, numbers and signature around a message
 	certificate = 145    // of it; adverts have none
 	streamCost  = 80     // IP, UDP and QUIC headers and tag of a packet, and the stream's own frames
 )
@@ -87,7 +87,7 @@ func size(m tree.Message) int {
 		}
 	case *tree.MsgJoin:
 		n = number(m.Nonce) + number(uint64(m.Kind)) + number(uint64(m.Slots)) + pathSize(m.Avoid) + addrsSize + coordSize(m.Coord) +
-			newNumber(uint64(m.Below)) + newPathSize(m.Accused)
+			newNumber(uint64(m.Below)) + newPathSize(m.Accused) + newNumber(uint64(m.Waits))
 	case *tree.MsgAccept:
 		n = number(m.Nonce) + number(uint64(m.Kind)) + pathSize(m.Path) + number(m.PathSeq) + candidatesSize(m.Candidates) + delaySize(m.Delay)
 		if m.Copy != tree.CopyNone {
@@ -119,11 +119,62 @@ func onWire(m tree.Message) int {
 	return n + streamCost*(1+n/1200)
 }
 
-// traffic counts the octets of control that peers of one kind have got and sent, and for how long they were there.
+// sort is a sort of control traffic.
+type sort uint8
+
+// Sorts of control traffic, as the table names them.
+const (
+	sortManifests sort = iota // from the parent
+	sortSecond                // from the second parent, with everything
+	sortExcerpts              // from the second parent, with sound
+	sortPulses
+	sortGossip // of the room's topic
+	sortPassed // beacons, from the parent
+	sortProbes
+	sortPaths
+	sortPlaces // joins, accepts, refusals, confirmations, goodbyes
+	sortReports
+	sorts
+)
+
+func (k sort) String() string {
+	return [...]string{
+		"manifests", "manifests again", "excerpts", "pulses", "gossip", "beacons passed on", "probes", "paths", "places", "reports",
+	}[k]
+}
+
+func sortOf(m tree.Message) sort {
+	switch m.(type) {
+	case *tree.MsgProbe, *tree.MsgProbeReply:
+		return sortProbes
+	case *tree.MsgPath:
+		return sortPaths
+	}
+	return sortPlaces
+}
+
+// traffic counts the octets of control that peers of one kind have got, by sort, and sent, and for how long they were there.
 type traffic struct {
-	in, out float64
+	in      [sorts]float64
+	out     float64
 	seconds float64
 	steps   float64
+}
+
+func (t *traffic) received() (n float64) {
+	for _, x := range t.in {
+		n += x
+	}
+	return n
+}
+
+// plus returns the traffic of two kinds of peers.
+func (t traffic) plus(o traffic) traffic {
+	for k := range t.in {
+		t.in[k] += o.in[k]
+	}
+	t.out, t.seconds, t.steps = t.out+o.out, t.seconds+o.seconds, t.steps+o.steps
+	return t
 }
 
 func (s *Sim) kindOf(n int32) *traffic {
@@ -150,6 +201,6 @@ func (s *Sim) sent(n int32, m tree.Message) {
 
 func (s *Sim) heard(n int32, m tree.Message) {
 	if s.now >= s.faultAt {
-		s.kindOf(n).in += float64(onWire(m))
+		s.kindOf(n).in[sortOf(m)] += float64(onWire(m))
 	}
 }

@@ -2,6 +2,7 @@ package treesim
 
 import (
 	"crypto/ed25519"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -60,9 +61,9 @@ func TestSizes(t *testing.T) {
 				}}},
 			},
 			{
-				&tree.MsgJoin{Nonce: nonce, Kind: tree.Orphan, Slots: slots, Avoid: path, Coord: place, Below: free, Accused: path},
+				&tree.MsgJoin{Nonce: nonce, Kind: tree.Orphan, Slots: slots, Avoid: path, Coord: place, Below: free, Accused: path, Waits: free},
 				&wire.TreeMessage{Message: &wire.TreeMessage_Join{Join: &wire.Join{
-					Nonce: nonce, Kind: wire.ChildKind_ORPHAN, Slots: slots, Avoid: wirePath, Addrs: addrs, Coord: at, Below: free, Accused: wirePath,
+					Nonce: nonce, Kind: wire.ChildKind_ORPHAN, Slots: slots, Avoid: wirePath, Addrs: addrs, Coord: at, Below: free, Accused: wirePath, WaitsS: free,
 				}}},
 			},
 			{
@@ -98,18 +99,35 @@ func TestEnvelopeSize(t *testing.T) {
 	cert := &wire.DeviceCertificate{User: user, Device: device.Public().(ed25519.PublicKey), IssuedMs: time.Now().UnixMilli(), Signature: make([]byte, 64)}
 	s := wire.Signer{Device: device, Certificate: cert, Sequence: func() uint64 { return uint64(time.Now().UnixNano()) }}
 	body := &wire.TreeMessage{Message: &wire.TreeMessage_Confirm{Confirm: &wire.Confirm{Nonce: 1 << 60}}}
-	b, err := s.Seal(wire.RoomID("abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrst"), wire.Type_TREE, 1, time.Now(), body)
+	b, err := s.Seal(wire.RoomID("abcdefghijklmnopqrstuvwxyz"), wire.Type_TREE, 1, time.Now(), body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := len(b) - proto.Size(body); got < envelope*9/10 || got > envelope*11/10 {
 		t.Errorf("an envelope has %d octets, it is taken to have %d", got, envelope)
 	}
-	advert, err := s.Seal(wire.RoomID("abcdefghijklmnopqrstuvwxyz234567abcdefghijklmnopqrst"), wire.Type_ADVERT, 1, time.Now(), body)
+	advert, err := s.Seal(wire.RoomID("abcdefghijklmnopqrstuvwxyz"), wire.Type_ADVERT, 1, time.Now(), body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := len(b) - len(advert); got < certificate*9/10 || got > certificate*11/10 {
 		t.Errorf("a certificate has %d octets, it is taken to have %d", got, certificate)
+	}
+}
+
+// What the sorts of control traffic take adds up to what all of it takes.
+func TestControlBySort(t *testing.T) {
+	r := run(t, Config{Scenario: "steady", Peers: 60, Minutes: 1, Seed: 1})
+	var all, leaf, giver float64
+	for _, c := range r.ControlBySort {
+		all, leaf, giver = all+c.All, leaf+c.Leaf, giver+c.Giver
+	}
+	for _, c := range []struct {
+		what      string
+		sum, want float64
+	}{{"everybody", all, r.Control}, {"a leaf", leaf, r.ControlLeaf}, {"a peer that feeds", giver, r.ControlGiver}} {
+		if c.want == 0 || math.Abs(c.sum-c.want) > 0.01*float64(len(r.ControlBySort)) { // they are rounded
+			t.Errorf("%s: the sorts add up to %.3f %%, want %.3f %%", c.what, c.sum, c.want)
+		}
 	}
 }
