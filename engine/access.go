@@ -190,6 +190,7 @@ func (r *Room) enforceLoop(now time.Time, look func(*grant) bool) {
 // expelLoop ends all ties to a peer in this room.
 func (r *Room) expelLoop(id peer.ID, why string) {
 	r.e.metrics.expelled.Add(1)
+	r.expelSeatsLoop(id)
 	delete(r.grants, id)
 	r.expected.Delete(id)
 	r.refuseLoop(id, 0, why)

@@ -14,88 +14,134 @@ import (
 	"github.com/castd/castd/tree"
 )
 
+// askAgainAfter is how long a peer is left in peace that could not be asked: of two connections that both sides opened at once, one
+// is closed, and a question that was on it is lost.
+const askAgainAfter = 200 * time.Millisecond
+
+// asking is one search among peers. It belongs to the goroutine in ask.
+type asking struct {
+	e       *Engine
+	ctx     context.Context
+	ref     room.Ref
+	query   *wire.RoomQuery
+	answers map[wire.RoomID]*found
+	refused []string
+
+	done    chan asked // has room for each of those asked, once
+	asked   map[peer.ID]bool
+	pending int                   // of those asked for the first time
+	failed  map[peer.ID]time.Time // who could not be asked, since when
+}
+
+// asked is what came of one question.
+type asked struct {
+	peer  peer.ID
+	again bool // it was not the first
+	found []*found
+	err   error
+}
+
+// mostAsked bounds how many peers one search asks.
+const mostAsked = 64
+
 // ask asks peers about a room: those of an invite, else everyone who is connected or gets connected meanwhile. It returns as
-// soon as all have answered and at least one knows, and after e.reach at the latest. chain is the right that is shown to peers of
-// a private room; refused is why those who know the room do not tell.
+// soon as all have answered and at least one knows, and after e.reach at the latest. Who cannot be asked is asked again for as
+// long as nobody knows. chain is the right that is shown to peers of a private room; refused is why those who know the room do not
+// tell.
 func (e *Engine) ask(ctx context.Context, ref room.Ref, via []peer.AddrInfo, chain *wire.Chain) (answers map[wire.RoomID]*found, refused []string) {
 	ctx, cancel := context.WithTimeout(ctx, e.reach)
 	defer cancel()
-	q := &wire.RoomQuery{Room: ref.Name, Chain: chain}
+	a := &asking{
+		e: e, ctx: ctx, ref: ref, query: &wire.RoomQuery{Room: ref.Name, Chain: chain}, answers: make(map[wire.RoomID]*found),
+		done: make(chan asked, mostAsked), asked: make(map[peer.ID]bool), failed: make(map[peer.ID]time.Time),
+	}
 	if ref.ID != "" {
-		q.Room = string(ref.ID)
+		a.query.Room = string(ref.ID)
 	}
-	answers = make(map[wire.RoomID]*found)
-	var mu sync.Mutex
 	var wg sync.WaitGroup
-	asked := make(map[peer.ID]bool)
-	pending := 0
-	done := make(chan struct{}, 64)
-	askOne := func(id peer.ID) {
-		asked[id] = true
-		pending++
-		wg.Go(func() {
-			defer func() { done <- struct{}{} }()
-			for _, f := range e.askRoom(ctx, id, q) {
-				if f.refused != "" {
-					mu.Lock()
-					refused = append(refused, f.refused)
-					mu.Unlock()
-					continue
-				}
-				if ref.ID != "" && f.rec.ID != ref.ID || ref.ID == "" && f.rec.Name != ref.Name {
-					continue
-				}
-				mu.Lock()
-				if have := answers[f.rec.ID]; have == nil {
-					answers[f.rec.ID] = f
-				} else {
-					have.candidates = append(have.candidates, f.candidates...)
-					have.keys = append(have.keys, f.keys...)
-					if have.beacon == nil {
-						have.beacon, have.heard = f.beacon, f.heard
-					}
-					if room.Newer(f.rec, have.rec) {
-						have.rec = f.rec
-					}
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	for _, p := range via {
-		askOne(p.ID)
+	for _, p := range via[:min(len(via), mostAsked)] {
+		a.question(&wg, p.ID, false)
 	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && (len(a.answers) == 0 || a.pending > 0) {
 		for _, id := range e.control.Connected() {
-			if !asked[id] && len(asked) < 64 {
-				askOne(id)
+			if !a.asked[id] && len(a.asked) < mostAsked {
+				a.question(&wg, id, false)
 			}
 		}
-		mu.Lock()
-		enough := len(answers) > 0 && pending == 0
-		mu.Unlock()
-		if enough {
-			break
+		for _, id := range sortedKeys(a.failed) {
+			if len(a.answers) == 0 && time.Since(a.failed[id]) >= askAgainAfter {
+				delete(a.failed, id)
+				a.question(&wg, id, true)
+			}
 		}
 		select {
 		case <-ctx.Done():
-		case <-done:
-			pending--
+		case got := <-a.done:
+			a.take(got)
 		case <-tick.C:
 		}
 	}
 	cancel()
 	wg.Wait()
-	return answers, refused
+	close(a.done)
+	for got := range a.done {
+		a.take(got)
+	}
+	return a.answers, a.refused
 }
 
-// askRoom asks one peer.
-func (e *Engine) askRoom(ctx context.Context, id peer.ID, q *wire.RoomQuery) []*found {
+// question asks one peer. Who is asked again is not waited for: he may be out of reach.
+func (a *asking) question(wg *sync.WaitGroup, id peer.ID, again bool) {
+	a.asked[id] = true
+	if !again {
+		a.pending++
+	}
+	wg.Go(func() {
+		found, err := a.e.askRoom(a.ctx, id, a.query)
+		a.done <- asked{peer: id, again: again, found: found, err: err}
+	})
+}
+
+// take notes what came of a question.
+func (a *asking) take(got asked) {
+	if !got.again {
+		a.pending--
+	}
+	if got.err != nil {
+		a.failed[got.peer] = time.Now()
+		return
+	}
+	for _, f := range got.found {
+		if f.refused != "" {
+			a.refused = append(a.refused, f.refused)
+			continue
+		}
+		if a.ref.ID != "" && f.rec.ID != a.ref.ID || a.ref.ID == "" && f.rec.Name != a.ref.Name {
+			continue
+		}
+		have := a.answers[f.rec.ID]
+		if have == nil {
+			a.answers[f.rec.ID] = f
+			continue
+		}
+		have.candidates = append(have.candidates, f.candidates...)
+		have.keys = append(have.keys, f.keys...)
+		if have.beacon == nil {
+			have.beacon, have.heard = f.beacon, f.heard
+		}
+		if room.Newer(f.rec, have.rec) {
+			have.rec = f.rec
+		}
+	}
+}
+
+// askRoom asks one peer. An error says that no answer came, which another try may mend.
+func (e *Engine) askRoom(ctx context.Context, id peer.ID, q *wire.RoomQuery) ([]*found, error) {
 	var a wire.RoomAnswer
 	if err := e.request(ctx, id, "", wire.Type_ROOM_QUERY, q, wire.Type_ROOM_ANSWER, &a); err != nil {
-		return nil
+		return nil, err
 	}
 	var out []*found
 	for _, rf := range a.Rooms[:min(len(a.Rooms), 8)] {
@@ -116,7 +162,7 @@ func (e *Engine) askRoom(ctx context.Context, id peer.ID, q *wire.RoomQuery) []*
 		}
 		out = append(out, f)
 	}
-	return out
+	return out, nil
 }
 
 // answerQuery answers with the open rooms of that name or id: their records and whom to ask for a place. Of a private room only
@@ -171,7 +217,11 @@ func (r *Room) askPeerLoop(id peer.ID) {
 	r.done.Go(func() {
 		ctx, cancel := context.WithTimeout(r.ctx, 3*time.Second)
 		defer cancel()
-		for _, f := range r.e.askRoom(ctx, id, &wire.RoomQuery{Room: string(r.id), Chain: r.shownChain()}) {
+		told, err := r.e.askRoom(ctx, id, &wire.RoomQuery{Room: string(r.id), Chain: r.shownChain()})
+		if err != nil {
+			return // others are asked too, and the room is asked about again while it knows of no place
+		}
+		for _, f := range told {
 			if f.refused != "" || f.rec.ID != r.id {
 				continue
 			}

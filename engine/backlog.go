@@ -25,7 +25,7 @@ func (sl *slot) vouchedIn(id wire.StreamID, number, newest uint64) uint64 {
 		if size, state := records.Get(n, buf); state == relay.StateConfirmed {
 			m, _ := seal.ReadManifest(buf[:size]) // it was verified before
 			for _, run := range m.GetRuns() {
-				if wire.StreamID(run.Stream) == id && number-run.First < uint64(len(run.Hashes)/relay.HashSize) {
+				if wire.StreamID(run.Stream) == id && number >= run.First && number < seal.End(run) {
 					return max(n, 1) - 1
 				}
 			}

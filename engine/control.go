@@ -88,6 +88,16 @@ func (e *Engine) HandleMessage(from peer.ID, env []byte) {
 	case wire.Type_LEASE, wire.Type_BID:
 		e.hubMessage(from, m)
 		return
+	case wire.Type_SEAT_NEWS:
+		var n wire.SeatNews
+		if err := proto.Unmarshal(m.Body, &n); err != nil {
+			e.metrics.controlBad.Add(1)
+			return
+		}
+		if r := e.roomByID(m.Room); r != nil {
+			r.post(func() { r.seatNewsLoop(from, &n) })
+		}
+		return
 	case wire.Type_KEYS:
 		var k wire.Keys
 		if err := proto.Unmarshal(m.Body, &k); err != nil {
@@ -162,6 +172,20 @@ func (e *Engine) HandleRequest(ctx context.Context, from peer.ID, env []byte) ([
 			return nil, err
 		}
 		return e.seal(m.Room, wire.Type_STAGE_ANSWER, answer)
+	case wire.Type_SEAT_JOIN:
+		var j wire.SeatJoin
+		if err := proto.Unmarshal(m.Body, &j); err != nil {
+			return nil, err
+		}
+		r := e.roomByID(m.Room)
+		if r == nil {
+			return nil, ErrNoRoom
+		}
+		answer := &wire.SeatAnswer{Reason: "not_hub"}
+		if err := r.call(ctx, func() { answer = r.seatJoinLoop(from, m, &j) }); err != nil {
+			return nil, err
+		}
+		return e.seal(m.Room, wire.Type_SEAT_ANSWER, answer)
 	}
 	return nil, errNotUnderstood
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,9 +66,12 @@ type Config struct {
 	User      ed25519.PrivateKey // whom it acts for
 	Slots     int                // ordinary children; 0 relays for nobody
 	Canary    Canary             // nil: only silence tells that a parent has crashed
+	Mixing    Mixing             // nil: this peer mixes no conferences
 	// Reach is how long a question about a room may take: 600 ms, or more where peers must be dialled first.
 	Reach   time.Duration
 	Version string       // of castd, for the offers to others
+	Machine Machine      // nil: it is idle and plugged in
+	Crashes []time.Time  // when earlier processes of this peer were found to have ended without a goodbye
 	Log     *slog.Logger // nil discards
 }
 
@@ -82,7 +86,10 @@ type Engine struct {
 	self      peer.ID
 	reach     time.Duration
 	version   string
-	canary    Canary // may be nil
+	canary    Canary  // may be nil
+	mixing    Mixing  // may be nil
+	machine   Machine // may be nil
+	crashes   []time.Time
 	log       *slog.Logger
 	events    *bus
 	repairer  *repairer
@@ -97,9 +104,12 @@ type Engine struct {
 
 	// atomics and snapshots
 	streams atomic.Pointer[map[wire.StreamID]*stream]
+	lines   atomic.Pointer[map[wire.StreamID]*lineEnd]
 	hops    atomic.Pointer[map[peer.ID]*hopState]
 	shed    atomic.Int32                   // uplink.Shed
 	forced  atomic.Pointer[uplink.Verdict] // in place of the controller's, where a test set it
+	busy    atomic.Uint32                  // thousandths of the computer's processors
+	battery atomic.Bool                    // it runs on battery
 	metrics metrics
 	totals  totals
 
@@ -130,12 +140,14 @@ func New(c Config) (*Engine, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{
 		control: c.Control, transport: c.Transport, keeper: c.Keeper, signer: c.Signer, user: c.User, self: c.Control.Self().ID,
-		reach: c.Reach, version: c.Version, canary: c.Canary, log: c.Log, ctx: ctx, cancel: cancel, started: time.Now(),
+		reach: c.Reach, version: c.Version, canary: c.Canary, mixing: c.Mixing, machine: c.Machine, crashes: slices.Clone(c.Crashes),
+		log: c.Log, ctx: ctx, cancel: cancel, started: time.Now(),
 		rooms: make(map[wire.RoomID]*Room), slots: c.Slots, listed: make(chan struct{}, 1),
 		livened: make(chan struct{}, 1),
 	}
 	e.events = newBus(&e.totals)
 	e.streams.Store(&map[wire.StreamID]*stream{})
+	e.lines.Store(&map[wire.StreamID]*lineEnd{})
 	e.hops.Store(&map[peer.ID]*hopState{})
 	e.repairer = newRepairer(e)
 	e.transport.Start(e, e)
@@ -293,6 +305,7 @@ func (e *Engine) spreadSlots() {
 // metrics are the engine's counters.
 type metrics struct {
 	malformed, unknownStream, notFed, forged atomic.Uint64 // packets dropped
+	lineDropped                              atomic.Uint64 // packets and news of conferences that no hop took
 	wrongGeneration                          atomic.Uint64 // and those whose media key is not held, or unknown
 	withheld                                 atomic.Uint64 // parents left because they did not send what they had
 	refused, expelled                        atomic.Uint64 // peers without a right
@@ -312,6 +325,7 @@ func (e *Engine) Counters() map[string]uint64 {
 		"packets_malformed_total":         m.malformed.Load(),
 		"packets_unknown_stream_total":    m.unknownStream.Load(),
 		"packets_not_from_parent_total":   m.notFed.Load(),
+		"call_dropped_total":              m.lineDropped.Load(),
 		"packets_forged_total":            m.forged.Load(),
 		"packets_wrong_generation_total":  m.wrongGeneration.Load(),
 		"parents_withholding_total":       m.withheld.Load(),

@@ -71,7 +71,11 @@ func healSpread() time.Duration { return healEvery/2 + rand.N(healEvery) }
 
 // compare asks a peer what it knows of the room, and tells the room of the other's hub where that is another one.
 func (r *Room) compare(ctx context.Context, id peer.ID) {
-	for _, f := range r.e.askRoom(ctx, id, &wire.RoomQuery{Room: string(r.id), Chain: r.shownChain()}) {
+	told, err := r.e.askRoom(ctx, id, &wire.RoomQuery{Room: string(r.id), Chain: r.shownChain()})
+	if err != nil {
+		return // there is a next time
+	}
+	for _, f := range told {
 		if f.refused != "" || f.rec.ID != r.id || f.beacon == nil {
 			continue
 		}

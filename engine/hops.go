@@ -149,6 +149,11 @@ func (e *Engine) HopControl(h Hop, c *wire.HopControl) {
 	for _, n := range c.Nacks {
 		e.nacked(h, n)
 	}
+	for _, d := range c.Doubts {
+		if s := (*e.streams.Load())[wire.StreamID(d.Stream)]; s != nil && s.room.serves(h.Peer()) {
+			s.doubt(time.Now())
+		}
+	}
 	for _, w := range c.Wishes {
 		if s := (*e.streams.Load())[wire.StreamID(w.Stream)]; s != nil && s.room.serves(h.Peer()) {
 			s.wish(time.Now())

@@ -7,6 +7,7 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
 	"github.com/castd/castd/tree"
 )
@@ -81,7 +82,7 @@ func (r *Room) Info() RoomInfo {
 		info.Streams = append(info.Streams, StreamInfo{
 			Stream: st.ID.String(), Slot: st.Slot, Kind: st.Kind.String(), Codec: st.Codec, Participant: st.Participant, State: state,
 		})
-		if st.Live {
+		if st.Live && !mixed(rec, st) {
 			roles := []string{"speaker"}
 			if st.Participant == info.Owner {
 				roles = []string{"owner", "speaker"}
@@ -89,11 +90,20 @@ func (r *Room) Info() RoomInfo {
 			stage[st.Participant] = ParticipantInfo{Participant: st.Participant, Name: st.Name, Peer: st.Device, Roles: roles}
 		}
 	}
+	for _, p := range r.seated.Load().participants {
+		stage[p.Participant] = p
+	}
 	for _, p := range stage {
 		info.Participants = append(info.Participants, p)
 	}
 	slices.SortFunc(info.Participants, func(a, b ParticipantInfo) int { return cmp.Compare(a.Participant, b.Participant) })
+	info.Mixer = r.mixerInfo()
 	return info
+}
+
+// mixed reports whether a stream is the mix of a conference, which nobody says.
+func mixed(rec *room.Record, st *StreamState) bool {
+	return rec.Mode == room.Conference && st.Slot == mixSlot
 }
 
 // Role returns "owner" where this peer's user owns the room, else "member".

@@ -17,16 +17,18 @@ func (e *Engine) HopPacket(h Hop, pkt []byte) {
 }
 
 func (e *Engine) takePacket(from peer.ID, pkt []byte) {
-	hdr, _, err := wire.ParseHeader(pkt)
+	hdr, n, err := wire.ParseHeader(pkt)
 	if err != nil || len(pkt) > wire.MaxPacket {
 		e.metrics.malformed.Add(1)
 		return
 	}
 	s := (*e.streams.Load())[hdr.Stream]
 	if s == nil {
-		if hdr.Kind == wire.KindRecord {
+		switch {
+		case hdr.Kind == wire.KindRecord:
 			e.unknownRecord(from, pkt)
-		} else {
+		case e.takeLine(from, hdr, pkt[n:]):
+		default:
 			e.metrics.unknownStream.Add(1)
 		}
 		return
@@ -89,10 +91,17 @@ func (s *stream) put(h *wire.Header, pkt []byte, trusted bool, from peer.ID, now
 	v := s.store.Put(h, pkt, trusted)
 	switch v {
 	case relay.New:
+		s.sent(h.Number, from)
 	case relay.Variant:
 		// Another version of a number that no manifest has covered yet: one of the two is forged, and children must be able
 		// to choose as this peer will.
 		s.forward(h, len(pkt), v, from)
+		return false
+	case relay.Spoiled:
+		s.sent(h.Number, from)
+		if first, last, ok := s.store.Picture(h.Number); ok {
+			s.spoiled(first, int(last-first+1), now)
+		}
 		return false
 	case relay.Forged, relay.Conflict:
 		s.bad(from)
@@ -169,17 +178,10 @@ func (sl *slot) apply(m *wire.Manifest, from peer.ID, now time.Time) {
 		if s == nil {
 			continue
 		}
-		for i := 0; i+relay.HashSize <= len(run.Hashes); i += relay.HashSize {
-			number := run.First + uint64(i/relay.HashSize)
-			c := s.store.Confirm(number, [relay.HashSize]byte(run.Hashes[i:]))
-			if c == relay.Wrong {
-				s.bad(from)
-			}
-			if c == relay.Wrong || c == relay.Absent { // what had come may have been pushed out before it was vouched for
-				s.wanted(number, now)
-			}
+		for covered, hash := range seal.Hashes(run) {
+			s.vouched(covered, hash, from, now)
 		}
-		s.named(run.First+uint64(len(run.Hashes)/relay.HashSize)-1, now)
+		s.named(seal.End(run)-1, now)
 	}
 	for _, skip := range m.Skips {
 		s := media[wire.StreamID(skip.Stream)]
@@ -197,6 +199,26 @@ func (sl *slot) apply(m *wire.Manifest, from peer.ID, now time.Time) {
 		}
 	}
 	sl.record.room.leaf.notify()
+}
+
+// vouched takes a hash of a verified manifest.
+func (s *stream) vouched(c seal.Covered, hash wire.Hash, from peer.ID, now time.Time) {
+	if c.Packets > 1 {
+		switch s.store.ConfirmPicture(c.First, c.Packets, hash) {
+		case relay.Wrong:
+			s.spoiled(c.First, c.Packets, now)
+		case relay.Absent:
+			s.want(c.First, c.Packets, now)
+		}
+		return
+	}
+	switch s.store.Confirm(c.First, hash) {
+	case relay.Wrong:
+		s.wrong(c.First, from)
+		s.wanted(c.First, now)
+	case relay.Absent: // what had come may have been pushed out before it was vouched for
+		s.wanted(c.First, now)
+	}
 }
 
 // news reports whether a manifest carries an announce that the room has not been given yet.

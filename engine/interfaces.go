@@ -94,6 +94,12 @@ type Canary interface {
 	Show(id peer.ID, at string, broken func()) (stop func())
 }
 
+// Machine tells what the computer can spare for others; engine/machine implements it. It is asked by one goroutine.
+type Machine interface {
+	// Spare returns how many thousandths of the processors were idle since the last call, and whether the computer runs on battery.
+	Spare() (idle int, battery bool)
+}
+
 // Signaller carries a hop's offer to a peer and brings back the answer, over a way that authenticates both.
 type Signaller interface {
 	Offer(ctx context.Context, to peer.ID, offer *wire.HopOffer) (*wire.HopAnswer, error)

@@ -15,9 +15,10 @@ import (
 // A packet is delivered once a manifest has confirmed it and all before it have been delivered, skipped or given up. Packets
 // published at this peer are confirmed from the start. How long is waited:
 //
-//   - for a missing packet as long as repair still asks for it, and no longer than missingPatience after a later one came;
+//   - for a missing packet as long as repair still asks for it, and no longer than missingPatience after a later one came; nothing of
+//     its picture is confirmed before;
 //   - for the manifest of a packet that is there, unverifiedPatience, and missingPatience since one has vouched for a later packet: a
-//     publisher sends manifests twenty times a second and relays repair them first, so what has none by then is forged. While nothing
+//     publisher sends manifests ten times a second and relays repair them first, so what has none by then is forged. While nothing
 //     later is vouched for, waiting holds up nothing: what came last before a peer above died gets its manifest from whoever feeds next.
 //
 // Nothing unconfirmed is ever delivered.
@@ -276,6 +277,22 @@ func (l *leaf) drain(c *cursor, now time.Time) (waiting bool) {
 			continue
 		case relay.StateUnconfirmed:
 			waited := c.wait(now)
+			if lacks, ok := s.store.Lacks(c.next); ok { // of a picture that is vouched for
+				if highest, ok := s.store.Highest(); !ok || lacks > highest {
+					c.blocked = time.Time{}
+					return false // the rest of it is on its way
+				}
+				if waited < missingPatience && (waited < leafPoll || s.local || s.repairing(lacks)) {
+					return true
+				}
+				l.missed.Add(1)
+				blocked := c.blocked
+				c.advance(c.next + 1)
+				if again, ok := s.store.Lacks(c.next); ok && again == lacks {
+					c.blocked = blocked // one picture, one wait
+				}
+				continue
+			}
 			vouched, ok := s.store.Vouched()
 			if !ok || vouched <= c.next {
 				return false // the manifest will tell

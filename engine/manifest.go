@@ -96,7 +96,8 @@ func (p *publication) flush(now time.Time) {
 
 // send builds the record packets and puts them on their way.
 func (p *publication) send(now time.Time) {
-	p.unvouchedAt = time.Time{}
+	p.sentAt, p.unvouchedAt = now, time.Time{}
+	p.notary.Singly(now.Before(p.singlyTo))
 	for _, pkt := range p.notary.Build(uint32(now.UnixMilli())) {
 		h, _, err := wire.ParseHeader(pkt)
 		if err != nil {

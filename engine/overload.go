@@ -15,6 +15,8 @@ const (
 	sampleEvery = time.Second
 	// lagEvery is how often is looked whether this process gets to run in time.
 	lagEvery = 500 * time.Millisecond
+	// machineEvery is over what time the idleness of the computer is taken.
+	machineEvery = 15 * time.Second
 )
 
 // overloadRun watches what this peer bears.
@@ -25,6 +27,7 @@ func (e *Engine) overloadRun(ctx context.Context) {
 	before := make(map[*child]uint64)
 	var worst time.Duration
 	due, sampled := time.Now().Add(lagEvery), time.Now()
+	var looked time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -37,6 +40,12 @@ func (e *Engine) overloadRun(ctx context.Context) {
 		tick.Reset(lagEvery)
 		if now.Sub(sampled) < sampleEvery {
 			continue
+		}
+		if e.machine != nil && now.Sub(looked) >= machineEvery {
+			looked = now
+			idle, battery := e.machine.Spare()
+			e.busy.Store(uint32(1000 - min(max(idle, 0), 1000)))
+			e.battery.Store(battery)
 		}
 		s := uplink.Sample{Lag: worst, Children: e.sampleChildren(before)}
 		sampled, worst = now, 0

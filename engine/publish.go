@@ -16,10 +16,11 @@ import (
 
 // Times of publications.
 const (
-	// manifestEvery is how long a packet may wait for its manifest. Viewers wait for it, so pictures have it shorter, and mostly far
-	// shorter (see vouch); sound alone spends a larger part of its rate on it.
-	manifestEvery      = 80 * time.Millisecond
-	manifestEveryAudio = 100 * time.Millisecond
+	// manifestEvery is how long a packet may wait for its manifest: shorter where people talk to each other, who wait for it; mostly it
+	// waits far shorter where there are pictures (see vouch). Half of what a manifest costs is spent on each, however little it is about.
+	manifestEvery        = 120 * time.Millisecond
+	manifestEveryTalking = 80 * time.Millisecond
+	manifestEveryAudio   = 100 * time.Millisecond
 	// factsEvery is how often clocks are repeated, and announceEvery the announce, for those to whom it was not told with their place
 	// in the tree; freshFor is how long a new announce goes into every manifest, because nothing of a slot is taken before its announce
 	// is known.
@@ -48,7 +49,8 @@ type publication struct {
 	record      wire.StreamID
 	done        chan struct{}
 	kick        chan struct{} // capacity 1: something waits for a manifest
-	every       time.Duration
+	every       time.Duration // that a packet may wait for its manifest
+	pictures    bool          // the slot has some
 	startedMs   int64
 	recordFirst uint64
 	manifests   *stream // the record stream
@@ -61,7 +63,9 @@ type publication struct {
 	freshTo     time.Time
 	factsAt     time.Time
 	announcedAt time.Time
+	sentAt      time.Time // the last manifests
 	unvouchedAt time.Time // since when a packet has waited for its manifest; zero: none does
+	singlyTo    time.Time // until then each packet has a hash of its own; see doubt.go
 	closedAt    time.Time // slot waits for its publisher; zero while it is open
 	held        *hold     // by the connection that writes, or wrote last
 	ended       bool
@@ -171,7 +175,10 @@ func (r *Room) publishLoop(slot string, c SlotConfig) (*hold, error) {
 		}
 		p.streams[sc.Label] = ps
 		if sc.Kind == wire.KindVideo {
-			p.every = manifestEvery
+			p.every, p.pictures = manifestEvery, true
+			if r.record.Load().Mode == room.Conference {
+				p.every = manifestEveryTalking
+			}
 		}
 	}
 	first, err := r.e.keeper.Reserve("record "+p.record.String(), numberBlock)

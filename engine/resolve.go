@@ -33,6 +33,8 @@ type JoinOptions struct {
 	Listen bool          // this peer counts as a listener
 	// Private makes a room of this user's private, or public; nil leaves it as it is, and a new one public.
 	Private *bool
+	// Mode makes a room of this user's a "broadcast" or a "conference"; "" leaves it as it is, and a new one is a broadcast.
+	Mode string
 }
 
 // found is a room that somebody told of.
@@ -78,6 +80,9 @@ func (e *Engine) Join(ctx context.Context, name string, o JoinOptions) (*Room, e
 		if o.Private != nil && *o.Private != r.private {
 			return nil, NewUserError(CodeWrongMode, fmt.Sprintf("room %q is open already: stop castd first, then start it with --private", r.Name()))
 		}
+		if o.Mode != "" && o.Mode != r.Mode() {
+			return nil, NewUserError(CodeWrongMode, fmt.Sprintf("room %q is open already as a %s: stop castd first, then start it with --mode %s", r.Name(), r.Mode(), o.Mode))
+		}
 		if o.Listen {
 			r.listener.Store(true)
 		}
@@ -94,7 +99,7 @@ func (e *Engine) Join(ctx context.Context, name string, o JoinOptions) (*Room, e
 	if err != nil {
 		return nil, err
 	}
-	if f.rec, err = e.withPrivacy(f.rec, o); err != nil {
+	if f.rec, err = e.reshaped(f.rec, o); err != nil {
 		return nil, err
 	}
 	kept := e.keptRoom(f.rec.ID)
@@ -242,7 +247,7 @@ func (e *Engine) resolve(ctx context.Context, ref room.Ref, via []peer.AddrInfo,
 			return nil, ambiguous(ref.Name, answers)
 		}
 		if o.Create && ref.ID == "" {
-			rec, err := e.newRecord(room.RecordSpec{Name: ref.Name, Title: o.Title, Epoch: 1, Private: o.Private != nil && *o.Private})
+			rec, err := e.newRecord(room.RecordSpec{Name: ref.Name, Title: o.Title, Mode: o.Mode, Epoch: 1, Private: o.Private != nil && *o.Private})
 			if err != nil {
 				return nil, err
 			}
@@ -336,16 +341,24 @@ func (e *Engine) renewRecord(s SavedRoom) (*room.Record, error) {
 	return e.newRecord(spec)
 }
 
-// withPrivacy returns the record with what the options ask for. Only the owner can do that.
-func (e *Engine) withPrivacy(rec *room.Record, o JoinOptions) (*room.Record, error) {
-	if o.Private == nil || *o.Private == rec.Private {
+// reshaped returns the record with what the options ask for. Only the owner can do that.
+func (e *Engine) reshaped(rec *room.Record, o JoinOptions) (*room.Record, error) {
+	private, mode := o.Private != nil && *o.Private != rec.Private, o.Mode != "" && o.Mode != rec.Mode
+	switch own := rec.IsOwner(e.userKey()); {
+	case !private && !mode:
 		return rec, nil
-	}
-	if !rec.IsOwner(e.userKey()) {
+	case private && !own:
 		return nil, NewUserError(CodeNotAllowed, fmt.Sprintf("room %q is somebody else's, and only he can make it private: leave out --private, or choose another name", rec.Name))
+	case !own:
+		return nil, NewUserError(CodeWrongMode, fmt.Sprintf("room %q is somebody else's %s, and only he can make it a %s: leave out --mode, or choose another name", rec.Name, rec.Mode, o.Mode))
 	}
 	spec := again(rec)
-	spec.Private = *o.Private
+	if private {
+		spec.Private = *o.Private
+	}
+	if mode {
+		spec.Mode = o.Mode
+	}
 	return e.newRecord(spec)
 }
 

@@ -52,11 +52,13 @@ type Room struct {
 	originAt    atomic.Int64
 	parentFresh atomic.Bool            // the parent says that it has had media within the last second
 	beacon      atomic.Pointer[beacon] // newest
-	liveAt      atomic.Int64           // Unix nanoseconds: when something was live last
-	sending     atomic.Int32           // messages of the tree that are on their way out
-	quiet       atomic.Int32           // others that nothing follows from
-	blamedAt    atomic.Int64           // Unix nanoseconds
-	expected    sync.Map               // peer.ID -> time.Time
+	seated      atomic.Pointer[seated]
+	seatNews    atomic.Int32 // news of seats that are on their way out
+	liveAt      atomic.Int64 // Unix nanoseconds: when something was live last
+	sending     atomic.Int32 // messages of the tree that are on their way out
+	quiet       atomic.Int32 // others that nothing follows from
+	blamedAt    atomic.Int64 // Unix nanoseconds
+	expected    sync.Map     // peer.ID -> time.Time
 
 	mailbox chan func() // 1,024 calls; what does not fit is dropped and counted: all of it is repeated by those who sent it
 	inner   innerMail   // what this peer itself has to say, and nobody repeats
@@ -115,6 +117,8 @@ type Room struct {
 	fetches    int
 	recorded   time.Time // when the hub told the room its record last
 	topicless  topicless
+	mixing     *mixing                   // nil while this peer mixes nothing
+	lines      map[*line]bool            // to the peer that does
 	passTo     map[peer.ID]*wire.Hearing // who asked for what is published
 
 	endedMedia map[wire.Kind]MediaTotals // of streams that are no more; guarded by the engine's mutex
@@ -153,7 +157,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
 		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), watched: make(map[*hopState]func()), shown: make(map[*hopState]func()), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), staged: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
-		pubs: make(map[string]*publication), census: newCensus(e.self), grants: make(map[peer.ID]*grant),
+		pubs: make(map[string]*publication), lines: make(map[*line]bool), census: newCensus(e.self), grants: make(map[peer.ID]*grant),
 		acquainted: make(map[peer.ID]*acquaintance), unneeded: make(map[peer.ID]bool), parting: make(map[peer.ID]time.Time), passTo: make(map[peer.ID]*wire.Hearing), elector: elect.New(elect.HubConfig(elect.ID(e.self), string(rec.ID)+" hub")),
 	}
 	r.electTimer = time.NewTimer(time.Hour)
@@ -169,6 +173,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 	r.media.Store(&[]*stream{})
 	r.all.Store(&[]*stream{})
 	r.states.Store(&[]*StreamState{})
+	r.seated.Store(&seated{})
 	cfg := tree.DefaultConfig(tree.ID(e.self))
 	cfg.Slots = e.slotsLocked()
 	if origin {
@@ -248,6 +253,7 @@ func (r *Room) loop() {
 
 // closeLoop ends what the room's goroutine owns.
 func (r *Room) closeLoop() {
+	r.unmixLoop(true)
 	r.untieLoop()
 	for _, c := range r.feeding {
 		c.close()
@@ -286,6 +292,8 @@ func (r *Room) secondLoop(now time.Time) {
 	r.watchDuesLoop(now)
 	r.audioShareLoop()
 	r.dropFormerHubLoop(now)
+	r.watchMixLoop()
+	r.watchSeatsLoop(now)
 	r.quietLoop(now)
 }
 
@@ -354,6 +362,7 @@ func (r *Room) leave(ctx context.Context) {
 	published := false
 	_ = r.call(ctx, func() {
 		r.leaving = true
+		r.unmixLoop(true)
 		r.standLoop()
 		published = len(r.pubs)+len(r.endedAt) > 0
 		for _, p := range r.pubs {

@@ -46,7 +46,7 @@ type PeerInfo struct {
 
 // GuestInfo is a session of a browser or encoder at this peer's gateway.
 type GuestInfo struct {
-	Protocol    string `json:"protocol"` // "whip" publishes, "whep" watches
+	Protocol    string `json:"protocol"` // "whip" publishes, "whep" watches, "call" takes part
 	Room        string `json:"room"`     // id
 	Slot        string `json:"slot,omitempty"`
 	Name        string `json:"name,omitempty"`        // what the guest calls himself
@@ -91,6 +91,13 @@ type RoomInfo struct {
 	Streams      []StreamInfo      `json:"streams"`
 	Participants []ParticipantInfo `json:"participants"`
 	Audience     int               `json:"audience"`
+	Mixer        *MixerInfo        `json:"mixer,omitempty"` // of a conference
+}
+
+// MixerInfo says which peers mix a conference.
+type MixerInfo struct {
+	Peer    string `json:"peer"`
+	Standby string `json:"standby,omitempty"` // the peer that takes over
 }
 
 // StreamInfo is a stream of a room.
@@ -182,7 +189,9 @@ type RoomSpec struct {
 	Title  string `json:"title,omitempty"`
 	// Private makes a room of one's own private, or public; absent leaves it as it is.
 	Private *bool `json:"private,omitempty"`
-	WaitMs  int64 `json:"wait_ms,omitempty"`
+	// Mode makes a room of one's own a "broadcast" or a "conference"; "" leaves it as it is, and a new one is a broadcast.
+	Mode   string `json:"mode,omitempty"`
+	WaitMs int64  `json:"wait_ms,omitempty"`
 	// Publish says that this peer only sends: it takes no place in the tree unless it is the hub.
 	Publish bool `json:"publish,omitempty"`
 	// Listen says that this peer counts as a listener.
@@ -288,6 +297,8 @@ type GuestService interface {
 	// caused are of type *UserError.
 	Publish(ctx context.Context, m Media, offer string, o GuestOptions) (GuestSession, error)
 	Watch(ctx context.Context, m Media, offer string, o GuestOptions) (GuestSession, error)
+	// Call takes an offer of a participant of a conference.
+	Call(ctx context.Context, m Media, offer string, o GuestOptions) (GuestSession, error)
 	Close() error
 }
 

@@ -33,6 +33,7 @@ type stream struct {
 	groupAt                                    atomic.Int64 // and of the last key frame's first packet
 	clock                                      atomic.Pointer[clockRecord]
 	wishAt                                     atomic.Int64  // last key frame wish sent up or to the source
+	doubtAt                                    atomic.Int64  // last doubt sent up or to the publication
 	gaps                                       atomic.Bool   // repair has something to do
 	backlogTo                                  atomic.Uint64 // newest number when this peer got its place; older is backlog
 	promised                                   atomic.Uint64 // newest number that the pulses of whoever feeds it have told of
@@ -44,6 +45,7 @@ type stream struct {
 	mu      sync.Mutex // guards what follows; held for short computations only
 	repair  *relay.Repair
 	arrival arrival
+	senders senders
 }
 
 // feeder returns who sends the stream to this peer: its publisher where that one is on this hub's stage, else the parent.

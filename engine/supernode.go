@@ -19,6 +19,8 @@ const (
 	maxAcquaintances = 200
 	// headStart is how much uptime a peer is believed that has just been met.
 	headStart = 5 * time.Minute
+	// crashesFor is how long a crash counts against a peer.
+	crashesFor = 10 * time.Minute
 )
 
 // acquaintance is a peer of the room that told of itself: it has slots to give, or may be the hub.
@@ -30,15 +32,33 @@ type acquaintance struct {
 // offer is what this peer says of itself. All of it is its own claim; see acquaintLoop for what others make of it.
 func (e *Engine) offer(now time.Time) *wire.Offer {
 	e.mu.Lock()
-	slots, load := e.slotsLocked(), uint32(0)
+	slots, load := e.slotsLocked(), e.busy.Load()
 	if e.withheld > 0 {
 		load = 1000
 	}
 	e.mu.Unlock()
 	reach, _ := reachOf(e.control.Self().Addrs)
-	return &wire.Offer{
-		Slots: uint32(slots), UptimeS: uint32(max(now.Sub(e.started), 0) / time.Second), Reach: uint32(reach), Version: e.version, LoadPermille: load,
+	crashes := uint32(0)
+	for _, at := range e.crashes {
+		if now.Sub(at) < crashesFor {
+			crashes++
+		}
 	}
+	return &wire.Offer{
+		Slots: uint32(slots), UptimeS: uint32(max(now.Sub(e.started), 0) / time.Second), Reach: uint32(reach), Version: e.version,
+		LoadPermille: load, Constrained: e.battery.Load(), Crashes: crashes, LossPermille: e.inboundLoss(),
+	}
+}
+
+// inboundLoss is the loss, in thousandths, of what the parents send to this peer: of several rooms the worst.
+func (e *Engine) inboundLoss() uint32 {
+	worst := uint32(0)
+	for _, r := range e.Rooms() {
+		if h := e.hop(r.links.Load().primary); h != nil {
+			worst = max(worst, h.Stats().LossPermille)
+		}
+	}
+	return min(worst, 1000)
 }
 
 // acquaintLoop remembers what a peer said of itself, and returns it clamped: no more uptime than it was known for, with a head

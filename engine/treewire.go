@@ -25,7 +25,7 @@ func treeToWire(m tree.Message) *wire.TreeMessage {
 	case *tree.MsgJoin:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_Join{Join: &wire.Join{
 			Nonce: m.Nonce, Kind: wire.ChildKind(m.Kind), Slots: m.Slots, Addrs: m.Addrs, Avoid: idsToWire(m.Avoid), Coord: m.Coord.Append(nil),
-			Below: m.Below, Accused: idsToWire(m.Accused),
+			Below: m.Below, Accused: idsToWire(m.Accused), WaitsS: m.Waits,
 		}}}
 	case *tree.MsgAccept:
 		return &wire.TreeMessage{Message: &wire.TreeMessage_Accept{Accept: &wire.Accept{
@@ -65,7 +65,7 @@ func treeFromWire(m *wire.TreeMessage) tree.Message {
 		j := m.Join
 		return &tree.MsgJoin{
 			Nonce: j.Nonce, Kind: tree.ChildKind(j.Kind), Slots: j.Slots, Addrs: j.Addrs, Avoid: idsFromWire(j.Avoid), Coord: coord.Decode(j.Coord),
-			Below: j.Below, Accused: idsFromWire(j.Accused),
+			Below: j.Below, Accused: idsFromWire(j.Accused), Waits: j.WaitsS,
 		}
 	case *wire.TreeMessage_Accept:
 		a := m.Accept

@@ -86,23 +86,21 @@ func (p *publication) write(label string, m *MediaPacket, now time.Time) error {
 	return nil
 }
 
-// vouch has a manifest made in time for a packet. Where it is nearly due, it goes out with the packet, which is of no use before it:
-// whoever sends both on does so at once. The best time is the end of a picture, which then waits for nothing, and the one before it for
-// no longer than the time between the two: at 30 pictures a second every other one takes a manifest along. In the middle of a picture
-// there is none, as the other packets would wait for the next.
+// vouch has a manifest made in time for a packet. Where one is nearly due, it goes out with the packet, which is of no use before it:
+// whoever sends both on does so at once. The best time is the end of a picture, which then waits for nothing, and those before it for
+// no longer than the time between them: of 30 pictures a second every third one takes a manifest along, of 25 every other one. In the
+// middle of a picture there is none, as the other packets would wait for the next; nor with sound, just before a picture takes it along.
 func (p *publication) vouch(h *wire.Header, now time.Time) {
-	due := p.every * 3 / 4
-	if h.Kind == wire.KindVideo {
-		due = p.every / 2
-	}
-	switch {
-	case p.unvouchedAt.IsZero():
+	first := p.unvouchedAt.IsZero()
+	if first {
 		p.unvouchedAt = now
 		select {
 		case p.kick <- struct{}{}:
 		default:
 		}
-	case (h.Kind != wire.KindVideo || h.FrameEnd) && now.Sub(p.unvouchedAt) >= due:
+	}
+	if p.pictures && h.FrameEnd && h.Kind == wire.KindVideo && now.Sub(p.sentAt) >= p.every*5/8 ||
+		!p.pictures && !first && now.Sub(p.unvouchedAt) >= p.every*3/4 {
 		p.flush(now)
 	}
 }

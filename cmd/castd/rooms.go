@@ -47,7 +47,7 @@ func (a *app) roomsCommand() *cobra.Command {
 
 // roomsTable draws one line a room.
 func roomsTable(ctx context.Context, p peer, rooms []engine.RoomInfo) string {
-	t := table{head: []string{"NAME", "ROOM", "MODE", "ROLE", ">LIVE", ">AUDIENCE", ">DEPTH", "FED BY", ">CHILDREN", "TITLE"}}
+	t := table{head: []string{"NAME", "ROOM", "MODE", "ROLE", ">LIVE", ">IN CALL", ">AUDIENCE", ">DEPTH", "FED BY", ">CHILDREN", "TITLE"}}
 	for i := range rooms {
 		r := &rooms[i]
 		live := 0
@@ -55,6 +55,10 @@ func roomsTable(ctx context.Context, p peer, rooms []engine.RoomInfo) string {
 			if s.State == "live" {
 				live++
 			}
+		}
+		inCall := ""
+		if r.Mixer != nil {
+			inCall = strconv.Itoa(len(r.Participants))
 		}
 		depth, parent, children := "", "", ""
 		// A room may have ended since they were listed; the rest of its line is true all the same.
@@ -64,7 +68,7 @@ func roomsTable(ctx context.Context, p peer, rooms []engine.RoomInfo) string {
 				parent = short(place.Parent)
 			}
 		}
-		t.row(r.Name, r.Room, r.Mode, r.Role, strconv.Itoa(live), strconv.Itoa(r.Audience), depth, parent, children, r.Title)
+		t.row(r.Name, r.Room, r.Mode, r.Role, strconv.Itoa(live), inCall, strconv.Itoa(r.Audience), depth, parent, children, r.Title)
 	}
 	return t.String()
 }

@@ -13,6 +13,7 @@ func (a *app) startCommand() *cobra.Command {
 	var flags peerFlags
 	var rooms []string
 	var title string
+	var mode string
 	var private bool
 	var stats span
 	cmd := &cobra.Command{
@@ -20,16 +21,21 @@ func (a *app) startCommand() *cobra.Command {
 		Short: "Runs a peer until it is stopped: creates or joins rooms, serves the page and the API",
 		Long: "Runs a peer until it is stopped. A room is a name, a room id or an invite link; a name that nobody in reach knows becomes\n" +
 			"a room of yours. The page and the API are at http://127.0.0.1:8470.",
-		Example: "  castd start --room lobby\n  castd start --room club --private\n  castd start --room lobby --room stage --upload 20M --json",
+		Example: "  castd start --room lobby\n  castd start --room club --private\n  castd start --room talk --mode conference\n  castd start --room lobby --room stage --upload 20M --json",
 		Args:    between(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o, err := flags.options(a)
 			if err != nil {
 				return err
 			}
+			if !cmd.Flags().Changed("mode") {
+				mode = "" // a room stays what it is
+			} else if mode != "broadcast" && mode != "conference" {
+				return usagef("%q is not a mode: write --mode broadcast or --mode conference", mode)
+			}
 			var specs []engine.RoomSpec
 			for _, r := range rooms {
-				spec := engine.RoomSpec{Room: r, Create: true, Title: title}
+				spec := engine.RoomSpec{Room: r, Create: true, Title: title, Mode: mode}
 				if cmd.Flags().Changed("private") {
 					spec.Private = &private
 				}
@@ -41,6 +47,7 @@ func (a *app) startCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringArrayVar(&rooms, "room", nil, "`ROOM` to create or join: a name, an id or an invite link; repeatable")
 	f.StringVar(&title, "title", "", "what the rooms that are created are called for people")
+	f.StringVar(&mode, "mode", "broadcast", "what a room of yours is: broadcast, in which few send, or conference, in which all talk")
 	f.BoolVar(&private, "private", false, "let only those in who have an invite; --private=false opens a room to all again")
 	f.Var(&stats, "stats", "print statistics so often, like 1s")
 	f.Lookup("stats").DefValue = ""

@@ -86,6 +86,21 @@ func statusText(s *engine.Status, rooms []engine.RoomInfo) string {
 	return b.String()
 }
 
+// participantText names a participant of a conference, and the peer by way of which he takes part.
+func participantText(p *engine.ParticipantInfo) string {
+	text := short(p.Participant)
+	if p.Name != "" {
+		text = p.Name + " (" + text + ")"
+	}
+	if p.Muted {
+		text += ", muted"
+	}
+	if p.Peer != "" {
+		text += ", at " + short(p.Peer)
+	}
+	return text
+}
+
 func roomText(r *engine.RoomInfo) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "room %s (%s), %s, %s\n", r.Name, r.Room, r.Mode, r.Role)
@@ -93,6 +108,12 @@ func roomText(r *engine.RoomInfo) string {
 		fmt.Fprintf(&b, "  title     %s\n", r.Title)
 	}
 	fmt.Fprintf(&b, "  audience  %d\n", r.Audience)
+	if r.Mixer != nil {
+		fmt.Fprintf(&b, "  mixed by  %s\n", short(r.Mixer.Peer))
+		for _, p := range r.Participants {
+			fmt.Fprintf(&b, "  speaker   %s\n", participantText(&p))
+		}
+	}
 	for _, s := range r.Streams {
 		fmt.Fprintf(&b, "  stream    %s %s, slot %s of %s, %s\n", s.Kind, s.Codec, s.Slot, short(s.Participant), s.State)
 	}

@@ -27,6 +27,24 @@ func TestPeersTable(t *testing.T) {
 	}
 }
 
+// TestRoomText: of a conference is told who mixes it, and who takes part.
+func TestRoomText(t *testing.T) {
+	r := &engine.RoomInfo{
+		Room: "idtalk", Name: "talk", Mode: "conference", Role: "owner", Audience: 2, Mixer: &engine.MixerInfo{Peer: "12D3KooWmixer"},
+		Participants: []engine.ParticipantInfo{{Participant: "abcd", Name: "Ann", Peer: "12D3KooWmixer"}, {Participant: "efgh", Peer: "12D3KooWother", Muted: true}},
+		Streams:      []engine.StreamInfo{{Kind: "audio", Codec: "opus", Slot: "mix", Participant: "owner", State: "live"}},
+	}
+	want := "room talk (idtalk), conference, owner\n" +
+		"  audience  2\n" +
+		"  mixed by  …ooWmixer\n" +
+		"  speaker   Ann (abcd), at …ooWmixer\n" +
+		"  speaker   efgh, muted, at …ooWother\n" +
+		"  stream    audio opus, slot mix of owner, live\n"
+	if got := roomText(r); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
 // TestTable: columns without a word in any row are left out, also their headings; what rows say is not changed.
 func TestTable(t *testing.T) {
 	tab := table{head: []string{"A", "EMPTY", ">N"}}

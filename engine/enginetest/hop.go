@@ -168,7 +168,13 @@ func (h *hop) WritePackets(pkts [][]byte) (int, error) {
 }
 
 func (h *hop) WriteControl(c *wire.HopControl) error {
-	h.send(frame{control: proto.Clone(c).(*wire.HopControl)})
+	c = proto.Clone(c).(*wire.HopControl)
+	if change := h.owner.net.Control; change != nil {
+		h.owner.net.tampering.Lock()
+		change(h.owner.id, h.to, c)
+		h.owner.net.tampering.Unlock()
+	}
+	h.send(frame{control: c})
 	return nil
 }
 

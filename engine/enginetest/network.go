@@ -29,12 +29,21 @@ type Network struct {
 	// LateUp is how much later than the dialer the other side hears that a hop is up; set it before the first peer.
 	LateUp time.Duration
 	// Tamper, where set, may change or drop (nil) each origin packet on a hop. Calls come one at a time.
-	Tamper    func(from, to peer.ID, pkt []byte) []byte
+	Tamper func(from, to peer.ID, pkt []byte) []byte
+	// Control, where set, may change each control message on a hop; set it before the first peer. Calls come one at a time.
+	Control   func(from, to peer.ID, c *wire.HopControl)
 	tampering sync.Mutex
 	// Swallow, where set, says which direct messages do not come; set it before the first peer. Any goroutine may call it.
 	Swallow func(from, to peer.ID, msg []byte) bool
+	// Fail, where set, says which requests fail at once, as on a connection that the other side closes; set it before the first peer.
+	// Any goroutine may call it.
+	Fail func(from, to peer.ID, msg []byte) bool
+	// Machine, where set, is the computer of the peer of that name; set it before the first peer.
+	Machine func(name string) engine.Machine
 	// Gossip, where set, sees all that is published; set it before the first peer. It must not keep msg.
 	Gossip func(topic string, msg []byte)
+	// Mixing, where set, mixes the conferences of all peers; set it before the first peer.
+	Mixing engine.Mixing
 
 	mu     sync.Mutex
 	rng    *rand.Rand
@@ -116,9 +125,11 @@ func (n *Network) add(name string, slots int, keeper *Keeper) (*Peer, error) {
 	others := slices.Collect(maps.Values(n.peers))
 	n.peers[id] = p
 	n.mu.Unlock()
-	p.Engine, err = engine.New(engine.Config{
-		Control: (*control)(p), Transport: (*transport)(p), Keeper: p.Keeper, Signer: p.Signer, User: p.User, Slots: slots,
-	})
+	c := engine.Config{Control: (*control)(p), Transport: (*transport)(p), Keeper: p.Keeper, Signer: p.Signer, User: p.User, Slots: slots, Mixing: n.Mixing}
+	if n.Machine != nil {
+		c.Machine = n.Machine(name)
+	}
+	p.Engine, err = engine.New(c)
 	if err != nil {
 		return nil, fmt.Errorf("add peer: %w", err)
 	}
@@ -250,6 +261,9 @@ func (c *control) Request(ctx context.Context, to peer.ID, msg []byte) ([]byte, 
 	o := c.peer().reach(to)
 	if o == nil {
 		<-ctx.Done()
+		return nil, errUnreachable
+	}
+	if f := c.net.Fail; f != nil && f(c.id, to, msg) {
 		return nil, errUnreachable
 	}
 	answer, err := o.control.HandleRequest(ctx, c.id, slices.Clone(msg))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/room"
 )
 
 func (g *Gateway) status(w http.ResponseWriter, _ *http.Request) error {
@@ -65,6 +66,9 @@ func (g *Gateway) addRoom(w http.ResponseWriter, r *http.Request) error {
 	}
 	if spec.Room == "" {
 		return newProblem(http.StatusBadRequest, codeBadRequest, "room is needed: a name, a room id or an invite link.")
+	}
+	if spec.Mode != "" && spec.Mode != room.Broadcast && spec.Mode != room.Conference {
+		return newProblem(http.StatusBadRequest, codeBadRequest, "mode is broadcast or conference.")
 	}
 	spec.WaitMs = min(max(spec.WaitMs, 0), maxWait.Milliseconds())
 	// Where deadlines are not supported there is none to move.

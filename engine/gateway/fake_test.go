@@ -32,6 +32,7 @@ const (
 	speaker = "speaker-token" // watches and sends in lobby
 	twin    = "twin-token"    // watches twinB
 	deaf    = "deaf-token"    // may nothing but see lobby
+	talker  = "talker-token"  // takes part in talk
 )
 
 // fakeMedia is a room.
@@ -62,6 +63,7 @@ func newFakeService() *fakeService {
 	return &fakeService{
 		tokens: map[string]engine.Access{
 			admin:   {Admin: true, Speak: true, Listen: true},
+			talker:  {Room: talk, Listen: true, Subject: "guest5"},
 			viewer:  {Room: lobby, Listen: true, Subject: "guest1"},
 			viewer2: {Room: lobby, Listen: true, Subject: "guest2"},
 			speaker: {Room: lobby, Listen: true, Speak: true, Subject: "guest3"},
@@ -196,6 +198,10 @@ func (f *fakeGuests) Publish(_ context.Context, _ engine.Media, offer string, o 
 
 func (f *fakeGuests) Watch(_ context.Context, _ engine.Media, offer string, o engine.GuestOptions) (engine.GuestSession, error) {
 	return f.open("watch", offer, o)
+}
+
+func (f *fakeGuests) Call(_ context.Context, _ engine.Media, offer string, o engine.GuestOptions) (engine.GuestSession, error) {
+	return f.open("call", offer, o)
 }
 
 func (f *fakeGuests) Close() error { return nil }

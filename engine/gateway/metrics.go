@@ -30,7 +30,7 @@ func newMetrics(more prometheus.Gatherer) *metrics {
 			Buckets: []float64{.001, .005, .02, .1, .5, 2, 10, 60},
 		}, []string{"route"}),
 		open: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "castd_gateway_sessions", Help: "Sessions of guests that are open, by protocol (whip publishes, whep watches).",
+			Name: "castd_gateway_sessions", Help: "Sessions of guests that are open, by protocol (whip publishes, whep watches, call takes part).",
 		}, []string{"protocol"}),
 		total: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "castd_gateway_sessions_total", Help: "Sessions of guests since the start, by protocol.",
@@ -42,7 +42,7 @@ func newMetrics(more prometheus.Gatherer) *metrics {
 			Name: "castd_gateway_event_streams_cut_total", Help: "Streams of events cut off since their readers were too slow.",
 		}),
 	}
-	for _, p := range []string{whip.name, whep.name} {
+	for _, p := range []string{whip.name, whep.name, tele.name} {
 		m.open.WithLabelValues(p)
 		m.total.WithLabelValues(p)
 	}

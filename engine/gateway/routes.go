@@ -31,6 +31,11 @@ func (g *Gateway) routes() []route {
 		{"OPTIONS /whep/{room}/{session}", forAll, options("PATCH, DELETE, OPTIONS", false)},
 		{"PATCH /whep/{room}/{session}", forBearers, g.patch(whep)},
 		{"DELETE /whep/{room}/{session}", forBearers, g.end(whep)},
+		{"OPTIONS /call/{room}", forAll, options("POST, OPTIONS", true)},
+		{"POST /call/{room}", forBearers, g.offer(tele)},
+		{"OPTIONS /call/{room}/{session}", forAll, options("PATCH, DELETE, OPTIONS", false)},
+		{"PATCH /call/{room}/{session}", forBearers, g.patch(tele)},
+		{"DELETE /call/{room}/{session}", forBearers, g.end(tele)},
 
 		{"GET /api/v1/status", forAdmin, g.status},
 		{"GET /api/v1/peers", forAdmin, g.peers},

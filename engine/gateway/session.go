@@ -26,15 +26,17 @@ const (
 // for watching is made to be passed around.
 const maxSenders = 4
 
-// protocol is what distinguishes WHIP and WHEP.
+// protocol is what distinguishes WHIP, WHEP and calls.
 type protocol struct {
 	name string // first element of the path
 	want right
+	mode string // of the rooms that it fits; "": of all
 }
 
 var (
-	whip = protocol{"whip", toSpeak}  //nolint:gochecknoglobals // a constant
-	whep = protocol{"whep", toListen} //nolint:gochecknoglobals // a constant
+	whip = protocol{"whip", toSpeak, room.Broadcast}   //nolint:gochecknoglobals // a constant
+	whep = protocol{"whep", toListen, ""}              //nolint:gochecknoglobals // a constant
+	tele = protocol{"call", toListen, room.Conference} //nolint:gochecknoglobals // a constant
 )
 
 // session is one guest's connection, from POST to its end.
@@ -89,8 +91,12 @@ func (g *Gateway) offer(p protocol) func(http.ResponseWriter, *http.Request) err
 		if err != nil {
 			return err
 		}
-		if m.Mode() != "broadcast" {
-			return engine.NewUserError(engine.CodeWrongMode, "This room is a conference, which "+strings.ToUpper(p.name)+" does not fit; use a room in broadcast mode.")
+		switch {
+		case p.mode == "" || p.mode == m.Mode():
+		case p.mode == room.Broadcast:
+			return engine.NewUserError(engine.CodeWrongMode, "This room is a conference, in which nobody broadcasts; take part in it at /call/ROOM, or use a room in broadcast mode.")
+		default:
+			return engine.NewUserError(engine.CodeWrongMode, "This room is a broadcast, in which nobody can be called; watch it at /whep/ROOM, or use a room in conference mode.")
 		}
 		query := r.URL.Query()
 		slot := query.Get("slot")
@@ -101,7 +107,7 @@ func (g *Gateway) offer(p protocol) func(http.ResponseWriter, *http.Request) err
 		if len(from) > maxParticipant {
 			return newProblem(http.StatusBadRequest, engine.CodeBadOffer, "participant must be one of the ids that the room's streams have.")
 		}
-		if p == whip {
+		if p != whep {
 			from = "" // a token says who sends
 		}
 		sdp, err := readBody(w, r, typeSDP)
@@ -140,8 +146,11 @@ func (g *Gateway) open(ctx context.Context, p protocol, m engine.Media, sdp stri
 	ctx, cancel := context.WithTimeout(ctx, offerTime)
 	defer cancel()
 	serve := g.config.Guests.Watch
-	if p == whip {
+	switch p {
+	case whip:
 		serve = g.config.Guests.Publish
+	case tele:
+		serve = g.config.Guests.Call
 	}
 	guest, err := serve(ctx, m, sdp, o)
 	if err != nil {

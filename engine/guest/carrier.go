@@ -19,21 +19,20 @@ type carrier interface {
 	close() error
 }
 
-// pionCarrier carries a publisher's media over a PeerConnection.
+// pionCarrier carries the media of a guest who sends over a PeerConnection.
 type pionCarrier struct {
 	session *session
 	pc      *webrtc.PeerConnection
 }
 
-// newPionCarrier makes a connection that p watches.
-func (s *Service) newPionCarrier(sess *session, p *publisher) (*pionCarrier, error) {
+// newPionCarrier makes a connection that tells of the streams that come.
+func (s *Service) newPionCarrier(sess *session, track func(*webrtc.TrackRemote, *webrtc.RTPReceiver)) (*pionCarrier, error) {
 	pc, err := s.newPeerConnection(sess.offer, sess.selectPair)
 	if err != nil {
 		return nil, err
 	}
 	pc.OnConnectionStateChange(sess.stateChanged)
-	pc.OnTrack(p.track)
-	p.pc = pc
+	pc.OnTrack(track)
 	return &pionCarrier{session: sess, pc: pc}, nil
 }
 

@@ -23,6 +23,7 @@ const (
 const (
 	kindAudio = "audio"
 	kindVideo = "video"
+	kindData  = "application"
 )
 
 // purpose is what an offer is for.
@@ -31,12 +32,16 @@ type purpose uint8
 const (
 	publishing purpose = iota
 	watching
+	calling
 )
+
+// receives reports whether the guest's media is taken.
+func (p purpose) receives() bool { return p != watching }
 
 // section is one media description of an offer.
 type section struct {
 	source   *sdp.MediaDescription
-	kind     string
+	kind     string // as its m-line names it
 	mid      string
 	accepted bool
 	codecs   []codec          // what the room and the guest have in common, in the guest's order, without RTX
@@ -105,12 +110,16 @@ func (o *offer) selectSections() error {
 			return badOffer("Two media sections have the same a=mid, or one is too long; give each its own of at most 64 characters.")
 		}
 		mids[s.mid] = true
-		if s.kind != kindAudio && s.kind != kindVideo || !o.wants(s) || taken[s.kind] {
+		if !o.serves(s.kind) || !o.wants(s) || taken[s.kind] {
 			continue
 		}
 		usable++
 		if s.mid == "" || strings.ContainsAny(s.mid, " \t") {
 			return badOffer("A media section has no usable a=mid; give each section one.")
+		}
+		if s.kind == kindData {
+			s.accepted, taken[s.kind] = s.dataChannel(), true
+			continue
 		}
 		if err := s.readCodecs(o.purpose); err != nil {
 			return err
@@ -129,9 +138,13 @@ func (o *offer) selectSections() error {
 		s.accepted, taken[s.kind] = true, true
 	}
 	switch {
-	case len(taken) > 0:
+	case taken[kindAudio] || taken[kindVideo]:
 		o.dropMID()
 		return nil
+	case codecless > 0 && o.purpose == calling:
+		return engine.NewUserError(engine.CodeNoCommonCodec, "None of the offered codecs can be mixed; offer Opus with 48000 Hz and 2 channels.")
+	case o.purpose == calling:
+		return badOffer("Nothing in the offer both sends and receives sound; offer an audio section with a=sendrecv.")
 	case codecless > 0 && codecless == usable:
 		return engine.NewUserError(engine.CodeNoCommonCodec,
 			"None of the offered codecs can be used; offer Opus for audio, and VP8, VP9, H264 with packetization-mode=1, or AV1 for video.")
@@ -147,20 +160,42 @@ func (o *offer) dropMID() {
 	unannounced, encodings := false, false
 	for i := range o.sections {
 		s := &o.sections[i]
-		if !s.accepted {
+		if !s.accepted || s.kind == kindData {
 			continue
 		}
 		_, announced := s.source.Attribute("ssrc")
 		encodings = encodings || s.rid != ""
 		unannounced = unannounced || !announced && s.rid == ""
 	}
-	if o.purpose != publishing || !unannounced || encodings {
+	if !o.purpose.receives() || !unannounced || encodings {
 		return
 	}
 	for i := range o.sections {
 		delete(o.sections[i].ext, uriMID)
 	}
 }
+
+// serves reports whether sections of a kind are of use at all.
+func (o *offer) serves(kind string) bool {
+	switch kind {
+	case kindAudio:
+		return true
+	case kindVideo:
+		return o.purpose != calling
+	case kindData:
+		return o.purpose == calling
+	}
+	return false
+}
+
+// dataChannel reports whether the section is for data channels (RFC 8841).
+func (s *section) dataChannel() bool {
+	f := s.source.MediaName.Formats
+	return len(f) == 1 && f[0] == formatData
+}
+
+// formatData is the format of sections for data channels.
+const formatData = "webrtc-datachannel"
 
 // wants reports whether the guest wants to use the section in the direction that the offer is for.
 func (o *offer) wants(s *section) bool {
@@ -177,8 +212,11 @@ func (o *offer) wants(s *section) bool {
 			}
 		}
 	}
-	if o.purpose == publishing {
+	switch {
+	case o.purpose == publishing:
 		return direction == "sendrecv" || direction == "sendonly"
+	case o.purpose == calling:
+		return direction == "sendrecv"
 	}
 	return direction == "sendrecv" || direction == "recvonly"
 }

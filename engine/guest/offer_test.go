@@ -297,16 +297,43 @@ func TestParseFragment(t *testing.T) {
 	}
 }
 
-func FuzzParseOffer(f *testing.F) {
-	f.Add(crlf(browserOffer), false)
-	f.Add(crlf(strings.ReplaceAll(browserOffer, "a=sendrecv", "a=recvonly")), true)
-	f.Add("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n", false)
-	f.Fuzz(func(t *testing.T, text string, watch bool) {
-		p := publishing
-		if watch {
-			p = watching
+// A call takes sound both ways and data channels, and of codecs only Opus.
+func TestCallOffer(t *testing.T) {
+	text := crlf(browserOffer)
+	o, err := parseOffer(text, calling)
+	if err != nil {
+		t.Fatal(err)
+	}
+	audio, data := o.accepted(kindAudio), o.accepted(kindData)
+	if audio == nil || len(audio.codecs) != 1 || audio.codecs[0].name != codecOpus || data == nil || o.accepted(kindVideo) != nil {
+		t.Fatalf("accepted %+v", o.sections)
+	}
+	tame, err := o.tame(o.ufrag, o.pwd, nil, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(tame, "a=sendrecv") || !strings.Contains(tame, "UDP/DTLS/SCTP webrtc-datachannel") || strings.Contains(tame, "m=video") || strings.Contains(tame, "red/48000") {
+		t.Errorf("pion is shown\n%s", tame)
+	}
+	for name, c := range map[string]struct{ old, new, code string }{
+		"one way":       {"a=sendrecv", "a=sendonly", engine.CodeBadOffer},
+		"another codec": {"opus/48000/2", "speex/16000", engine.CodeNoCommonCodec},
+		"mono by name":  {"opus/48000/2", "opus/48000/1", engine.CodeNoCommonCodec},
+	} {
+		var u *engine.UserError
+		if _, err := parseOffer(strings.ReplaceAll(text, c.old, c.new), calling); !errors.As(err, &u) || u.Code != c.code {
+			t.Errorf("%s: %v", name, err)
 		}
-		o, err := parseOffer(text, p)
+	}
+}
+
+func FuzzParseOffer(f *testing.F) {
+	f.Add(crlf(browserOffer), uint8(publishing))
+	f.Add(crlf(browserOffer), uint8(calling))
+	f.Add(crlf(strings.ReplaceAll(browserOffer, "a=sendrecv", "a=recvonly")), uint8(watching))
+	f.Add("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n", uint8(publishing))
+	f.Fuzz(func(t *testing.T, text string, p uint8) {
+		o, err := parseOffer(text, purpose(p%3))
 		if err != nil {
 			var u *engine.UserError
 			if !errors.As(err, &u) {

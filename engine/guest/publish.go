@@ -69,7 +69,14 @@ func newPublisher(s *session, m engine.Media, o engine.GuestOptions) *publisher 
 	return p
 }
 
-func (p *publisher) carrier() (carrier, error) { return p.session.service.newPionCarrier(p.session, p) }
+func (p *publisher) carrier() (carrier, error) {
+	c, err := p.session.service.newPionCarrier(p.session, p.track)
+	if err != nil {
+		return nil, err
+	}
+	p.pc = c.pc
+	return c, nil
+}
 
 // open opens the slot. What will come is known from the answer, which leaves the guest no choice.
 func (p *publisher) open(ctx context.Context) error {
@@ -188,7 +195,14 @@ func (p *publisher) track(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiv
 
 // readMedia feeds the slot until the connection ends.
 func (p *publisher) readMedia(remote *webrtc.TrackRemote, t *sourceTrack) {
-	pub, count := p.publication(), &p.session.service.count
+	pub := p.publication()
+	p.session.readTrack(remote, t, func(m *engine.MediaPacket) error { return pub.Write(t.label, m) })
+}
+
+// readTrack gives each packet of a track to take until the connection ends, and counts those that were taken and those that were not.
+// Slices of a packet are valid during the call.
+func (s *session) readTrack(remote *webrtc.TrackRemote, t *sourceTrack, take func(*engine.MediaPacket) error) {
+	count := &s.service.count
 	buf := make([]byte, receiveMTU)
 	var header rtp.Header
 	var packet engine.MediaPacket
@@ -204,7 +218,7 @@ func (p *publisher) readMedia(remote *webrtc.TrackRemote, t *sourceTrack) {
 		if !t.parse(buf[:n], &header, &packet) {
 			continue
 		}
-		if err := pub.Write(t.label, &packet); err != nil {
+		if err := take(&packet); err != nil {
 			count.refused.Add(1)
 			continue
 		}

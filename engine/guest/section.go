@@ -24,9 +24,9 @@ const (
 // extensionsOf lists the header extensions that an answer accepts.
 func extensionsOf(p purpose, kind string) []string {
 	switch {
-	case p == publishing && kind == kindAudio:
+	case p.receives() && kind == kindAudio:
 		return []string{uriLevel, uriMID, uriTransportCC, uriSendTime}
-	case p == publishing:
+	case p.receives():
 		return []string{uriMID, uriRID, uriRepairedRID, uriOrientation, uriDependency, uriTransportCC, uriSendTime}
 	case kind == kindAudio:
 		return []string{uriLevel}
@@ -40,13 +40,13 @@ func feedbackOf(p purpose, kind string) []webrtc.RTCPFeedback {
 	if kind == kindVideo {
 		list = append(list, webrtc.RTCPFeedback{Type: "nack", Parameter: "pli"}, webrtc.RTCPFeedback{Type: "ccm", Parameter: "fir"})
 	}
-	if p == publishing {
+	if p.receives() {
 		list = append(list, webrtc.RTCPFeedback{Type: "transport-cc"}, webrtc.RTCPFeedback{Type: "goog-remb"})
 	}
 	return list
 }
 
-// readCodecs fills in the codecs that the section and rooms have in common. For publishing only the guest's first choice
+// readCodecs fills in the codecs that the section and rooms have in common. Of what the guest sends only the guest's first choice
 // remains, so that the answer leaves no doubt about what comes.
 func (s *section) readCodecs(p purpose) error {
 	formats := s.source.MediaName.Formats
@@ -99,7 +99,10 @@ func (s *section) readCodecs(p purpose) error {
 	found = slices.DeleteFunc(found, func(c codec) bool {
 		return c.name == codecRED && !slices.ContainsFunc(found, func(o codec) bool { return o.name == codecOpus && o.pt == c.primary })
 	})
-	if p == publishing && len(found) > 0 {
+	if p == calling {
+		found = slices.DeleteFunc(found, func(c codec) bool { return c.name != codecOpus })
+	}
+	if p.receives() && len(found) > 0 {
 		first := found[0]
 		found = slices.DeleteFunc(found, func(c codec) bool { return c.pt != first.pt && c.pt != first.primary })
 	}

@@ -41,22 +41,24 @@ const defaultMaxSessions = 1000
 
 // Stats are counters since the Service began.
 type Stats struct {
-	Publishing, Watching int    // sessions now
-	PacketsIn            uint64 // RTP packets of publishers that reached the room
-	PacketsRefused       uint64 // RTP packets of publishers that the room or this package refused
-	PacketsOut           uint64 // RTP packets to viewers, retransmissions included
-	SendErrors           uint64 // RTP packets to viewers that the socket refused
-	Retransmitted        uint64
-	AudioDropped         uint64 // packets that viewers' queues had no room for
-	VideoDropped         uint64
-	FeedbackDropped      uint64 // RTCP messages of viewers that came faster than they could be handled
+	Publishing, Watching, Calling int    // sessions now
+	PacketsIn                     uint64 // RTP packets of publishers that reached the room
+	PacketsRefused                uint64 // RTP packets of publishers that the room or this package refused
+	PacketsOut                    uint64 // RTP packets to viewers, retransmissions included
+	SendErrors                    uint64 // RTP packets to viewers that the socket refused
+	Retransmitted                 uint64
+	AudioDropped                  uint64 // packets that viewers' queues had no room for
+	VideoDropped                  uint64
+	CallDropped                   uint64 // packets of conferences that participants' queues had no room for
+	FeedbackDropped               uint64 // RTCP messages of viewers that came faster than they could be handled
 }
 
 // counters are shared by all sessions of a Service.
 type counters struct {
-	publishing, watching                        atomic.Int64
+	publishing, watching, calling               atomic.Int64
 	in, refused, out, failed, retransmitted     atomic.Uint64
 	audioDropped, videoDropped, feedbackDropped atomic.Uint64
+	callDropped                                 atomic.Uint64
 }
 
 // Service serves guests. All methods are safe for concurrent use.
@@ -118,7 +120,12 @@ func (s *Service) Watch(ctx context.Context, m engine.Media, text string, o engi
 	return s.open(ctx, m, text, o, watching)
 }
 
-// open is what Publish and Watch have in common. Cheap checks come before those that take something.
+// Call implements engine.GuestService. The guest has his seat when it returns.
+func (s *Service) Call(ctx context.Context, m engine.Media, text string, o engine.GuestOptions) (engine.GuestSession, error) {
+	return s.open(ctx, m, text, o, calling)
+}
+
+// open is what Publish, Watch and Call have in common. Cheap checks come before those that take something.
 func (s *Service) open(ctx context.Context, m engine.Media, text string, o engine.GuestOptions, p purpose) (engine.GuestSession, error) {
 	offered, err := parseOffer(text, p)
 	if err != nil {
@@ -197,9 +204,9 @@ func (s *Service) remove(sess *session) {
 func (s *Service) Stats() Stats {
 	c := &s.count
 	return Stats{
-		Publishing: int(c.publishing.Load()), Watching: int(c.watching.Load()),
+		Publishing: int(c.publishing.Load()), Watching: int(c.watching.Load()), Calling: int(c.calling.Load()),
 		PacketsIn: c.in.Load(), PacketsRefused: c.refused.Load(), PacketsOut: c.out.Load(), SendErrors: c.failed.Load(), Retransmitted: c.retransmitted.Load(),
-		AudioDropped: c.audioDropped.Load(), VideoDropped: c.videoDropped.Load(), FeedbackDropped: c.feedbackDropped.Load(),
+		AudioDropped: c.audioDropped.Load(), VideoDropped: c.videoDropped.Load(), CallDropped: c.callDropped.Load(), FeedbackDropped: c.feedbackDropped.Load(),
 	}
 }
 

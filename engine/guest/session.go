@@ -14,7 +14,7 @@ import (
 	"github.com/castd/castd/engine"
 )
 
-// part is what a session does besides negotiating: publish or watch.
+// part is what a session does besides negotiating: publish, watch or take part in a conference.
 type part interface {
 	// carrier makes the connection, which has not begun.
 	carrier() (carrier, error)
@@ -73,9 +73,12 @@ func (s *Service) newSession(ctx context.Context, m engine.Media, o *offer, opts
 	}
 	o.candidates = sess.taken.take(o.candidates)
 	sess.ctx, sess.cancel = context.WithCancel(context.Background())
-	if o.purpose == publishing {
+	switch o.purpose {
+	case publishing:
 		sess.part = newPublisher(sess, m, opts)
-	} else {
+	case calling:
+		sess.part = newCaller(sess, m, opts)
+	default:
 		sess.part = newWatcher(sess, m, opts)
 	}
 	var err error
@@ -178,8 +181,11 @@ func (s *session) finish() {
 }
 
 func (s *session) counter() *atomic.Int64 {
-	if s.offer.purpose == publishing {
+	switch s.offer.purpose {
+	case publishing:
 		return &s.service.count.publishing
+	case calling:
+		return &s.service.count.calling
 	}
 	return &s.service.count.watching
 }

@@ -60,12 +60,46 @@ func (o *offer) tame(ufrag, pwd string, candidates []string, version uint64, sou
 }
 
 func (s *section) tame(o *offer, ssrc uint32) *sdp.MediaDescription {
+	if s.kind == kindData {
+		return s.tameData(o)
+	}
 	m := &sdp.MediaDescription{
 		MediaName: sdp.MediaName{
 			Media: s.kind, Port: sdp.RangedPort{Value: 9}, Protos: []string{"UDP", "TLS", "RTP", "SAVPF"},
 		},
 		ConnectionInformation: &sdp.ConnectionInformation{NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"}},
 	}
+	s.tameTransport(m, o)
+	for i := range s.codecs {
+		s.codecs[i].describe(m)
+	}
+	for _, uri := range extensionsOf(o.purpose, s.kind) {
+		if id := s.ext[uri]; id != 0 {
+			m.WithValueAttribute(sdp.AttrKeyExtMap, strconv.Itoa(int(id))+" "+uri)
+		}
+	}
+	if o.purpose == watching {
+		return m.WithPropertyAttribute("recvonly")
+	}
+	s.describeSources(m, ssrc)
+	if o.purpose == calling {
+		return m.WithPropertyAttribute("sendrecv")
+	}
+	return m.WithPropertyAttribute("sendonly")
+}
+
+// tameData writes a section for data channels.
+func (s *section) tameData(o *offer) *sdp.MediaDescription {
+	m := &sdp.MediaDescription{
+		MediaName:             sdp.MediaName{Media: kindData, Port: sdp.RangedPort{Value: 9}, Protos: []string{"UDP", "DTLS", "SCTP"}, Formats: []string{formatData}},
+		ConnectionInformation: &sdp.ConnectionInformation{NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"}},
+	}
+	s.tameTransport(m, o)
+	return m.WithValueAttribute("sctp-port", "5000")
+}
+
+// tameTransport appends the lines of the transport and those that pass as they are.
+func (s *section) tameTransport(m *sdp.MediaDescription, o *offer) {
 	for _, a := range s.source.Attributes {
 		if passed(a.Key) {
 			m.Attributes = append(m.Attributes, a)
@@ -83,19 +117,6 @@ func (s *section) tame(o *offer, ssrc uint32) *sdp.MediaDescription {
 	if _, ok := m.Attribute("setup"); !ok {
 		m.WithValueAttribute("setup", o.setup)
 	}
-	for i := range s.codecs {
-		s.codecs[i].describe(m)
-	}
-	for _, uri := range extensionsOf(o.purpose, s.kind) {
-		if id := s.ext[uri]; id != 0 {
-			m.WithValueAttribute(sdp.AttrKeyExtMap, strconv.Itoa(int(id))+" "+uri)
-		}
-	}
-	if o.purpose == watching {
-		return m.WithPropertyAttribute("recvonly")
-	}
-	s.describeSources(m, ssrc)
-	return m.WithPropertyAttribute("sendonly")
 }
 
 // describe appends the lines of the codec and its retransmissions.

@@ -18,9 +18,11 @@ import (
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/canary"
 	"github.com/castd/castd/engine/cert"
+	"github.com/castd/castd/engine/conference"
 	"github.com/castd/castd/engine/gossip"
 	"github.com/castd/castd/engine/guest"
 	"github.com/castd/castd/engine/hop"
+	"github.com/castd/castd/engine/machine"
 	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/seal"
 	"github.com/castd/castd/engine/store"
@@ -39,6 +41,7 @@ type Node struct {
 	canary    *canary.Canary
 	engine    *engine.Engine
 	guests    *guest.Service
+	mixing    *conference.Service
 	web       *web
 	tokens    *tokens
 	mediaPort int
@@ -101,13 +104,14 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	if n.guests, err = guest.New(guest.Config{Mux: n.mux, Loopback: true, Log: n.log.With("part", "guest")}); err != nil {
 		return nil, err
 	}
+	n.mixing = conference.New()
 	reach := time.Duration(0)
 	if len(bootstrap) > 0 || len(saved) > 0 {
 		reach = reachDialled
 	}
 	if n.engine, err = engine.New(engine.Config{
 		Control: n.plane, Transport: n.transport, Keeper: keeper{n.store}, Signer: n.store.Signer(), User: id.User,
-		Slots: slots(&o), Reach: reach, Canary: n.canary, Version: o.Version, Log: n.log.With("part", "engine"),
+		Slots: slots(&o), Reach: reach, Canary: n.canary, Mixing: n.mixing, Version: o.Version, Machine: machine.New(), Crashes: n.store.Crashes(), Log: n.log.With("part", "engine"),
 	}); err != nil {
 		return nil, err
 	}
@@ -142,6 +146,9 @@ func (n *Node) close(ctx context.Context) error {
 	}
 	if n.guests != nil {
 		errs = append(errs, n.guests.Close())
+	}
+	if n.mixing != nil {
+		n.mixing.Close()
 	}
 	if n.canary != nil {
 		errs = append(errs, n.canary.Close())

@@ -102,7 +102,7 @@ func (s service) RoomTree(id wire.RoomID) ([]engine.TreeInfo, error) {
 
 func (s service) AddRoom(ctx context.Context, spec engine.RoomSpec) (engine.RoomInfo, error) {
 	r, err := s.n.engine.Join(ctx, spec.Room, engine.JoinOptions{
-		Create: spec.Create, Title: spec.Title, Private: spec.Private, Wait: time.Duration(spec.WaitMs) * time.Millisecond, Silent: spec.Publish, Listen: spec.Listen,
+		Create: spec.Create, Title: spec.Title, Private: spec.Private, Mode: spec.Mode, Wait: time.Duration(spec.WaitMs) * time.Millisecond, Silent: spec.Publish, Listen: spec.Listen,
 	})
 	if err != nil {
 		return engine.RoomInfo{}, err

@@ -25,7 +25,7 @@ func (c Confirmation) String() string {
 
 // Confirm says that the publisher vouches for the packet with the hash under number. The caller has verified the manifest's
 // signature. After Wrong and Absent the hash is remembered, within bounds, and Put judges by it at once.
-func (s *Store) Confirm(number uint64, hash [HashSize]byte) Confirmation {
+func (s *Store) Confirm(number uint64, hash wire.Hash) Confirmation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if number > wire.MaxNumber {
@@ -102,7 +102,7 @@ func (s *Store) Skip(first, last uint64) {
 }
 
 // rememberLocked makes an entry without packets one that waits for the packet with the hash.
-func (s *Store) rememberLocked(e *entry, hash [HashSize]byte) {
+func (s *Store) rememberLocked(e *entry, hash wire.Hash) {
 	e.state = entryHash
 	e.variants[0] = variant{hash: hash}
 	if s.hashes == 0 || e.number < s.hashFrom {

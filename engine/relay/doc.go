@@ -5,8 +5,8 @@
 //
 // A number is the origin number of a packet, 48 bits that grow by one and never go back. A packet is the origin packet:
 // header and sealed payload, the same bytes at every hop. Packets under the same number with different bytes are variants;
-// a manifest that the publisher signed decides which of them is right, and then the number is confirmed. Numbers that a
-// manifest names, be it by a hash or by a skip, are vouched for. A group is what a decoder needs to begin: a key frame of
+// a manifest that the publisher signed decides which of them is right, and then the number is confirmed; those of a picture
+// that has one hash are so all at once. Numbers that a manifest names, be it by a hash or by a skip, are vouched for. A group is what a decoder needs to begin: a key frame of
 // the lowest spatial layer and everything since.
 //
 // # Invariants

@@ -19,7 +19,7 @@ type entry struct {
 
 // variant is one packet under a number, with what queues need to know of it.
 type variant struct {
-	hash      [HashSize]byte
+	hash      wire.Hash
 	chain     uint32
 	timestamp uint32
 	size      uint16
@@ -29,7 +29,7 @@ type variant struct {
 	keyFrame, frameStart, discardable bool
 }
 
-func newVariant(h *wire.Header, hash [HashSize]byte) variant {
+func newVariant(h *wire.Header, hash wire.Hash) variant {
 	v := variant{hash: hash, timestamp: h.Timestamp, frameStart: h.FrameStart}
 	if h.Kind == wire.KindVideo {
 		v.keyFrame, v.discardable, v.spatial, v.temporal = h.KeyFrame, h.Discardable, h.Spatial, h.Temporal

@@ -78,8 +78,15 @@ func fuzzStore(t *testing.T, data []byte, kind uint8) {
 			if v := s.Put(&h, pkt, false); v.Fresh() {
 				given[n] = append(given[n], pkt)
 			}
-		case 3, 4:
-			s.Confirm(n, Hash(pkt))
+		case 3:
+			s.Confirm(n, wire.HashPacket(pkt))
+		case 4:
+			var hashes []wire.Hash
+			for m := n; m <= n+uint64(op>>6); m++ {
+				_, pkt := testPacket(k, m, string(rune('a'+op>>5&3)))
+				hashes = append(hashes, wire.HashPacket(append(pkt, make([]byte, int(m%7)*180)...)))
+			}
+			s.ConfirmPicture(n, len(hashes), wire.HashPicture(hashes))
 		case 5:
 			s.Skip(n, n+uint64(op>>4))
 		case 6:
@@ -151,6 +158,11 @@ func checkStore(t *testing.T, s *Store) {
 		t.Fatalf("counted %d packets, %d hashes, %d (%d blocks) ahead, %d blocks, %d entries; the store says %d, %d, %d (%d), %d, %d",
 			packets, hashes, ahead, aheadBlocks, used, entries, s.packets, s.hashes, s.ahead, s.aheadBlocks, s.mem.used,
 			len(s.entries)-len(s.free))
+	}
+	for i, p := range s.pictures {
+		if i > 0 && p.first <= s.pictures[i-1].first || len(s.pictures) > maxPictures {
+			t.Fatalf("%d pictures; %d comes after %d", len(s.pictures), p.first, s.pictures[max(i, 1)-1].first)
+		}
 	}
 	if got, ok := s.Lowest(); ok != (packets > 0) || got != low {
 		t.Fatalf("Lowest() = %d, %v; there are %d from %d", got, ok, packets, low)

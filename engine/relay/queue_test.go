@@ -256,7 +256,7 @@ func TestConcurrency(t *testing.T) {
 					q.Push(s.Item(&h, len(p), v))
 				}
 				if n%10 == 0 {
-					s.Confirm(n, Hash(p))
+					s.Confirm(n, wire.HashPacket(p))
 				}
 			}
 		})

@@ -70,7 +70,7 @@ func (s *Store) State(number uint64) State {
 }
 
 // Hash returns the hash of the confirmed packet under number.
-func (s *Store) Hash(number uint64) (hash [HashSize]byte, ok bool) {
+func (s *Store) Hash(number uint64) (hash wire.Hash, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	slot := s.win.at(number)

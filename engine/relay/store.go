@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"crypto/sha256"
 	"sync"
 
 	"github.com/castd/castd/engine/wire"
@@ -12,7 +11,7 @@ import (
 // Packets are forwarded before anybody can know whether they are genuine: their manifest comes a tenth of a second later.
 // So a number is first unconfirmed and may have two variants; when the manifest names its hash the right one stays and the
 // others go, and if none is right the number is empty again and remembers the hash, so that what comes next is judged at
-// once. A manifest that comes before its packets leaves such hashes, too.
+// once. A manifest that comes before its packets leaves such hashes, too. Of a picture with one hash see picture.go.
 //
 // A peer that means harm can choose numbers freely. Four rules keep that from hurting what the store is for:
 //
@@ -30,19 +29,10 @@ import (
 // none is confirmed yet, the oldest of the few that are known bounds what is given up.
 
 const (
-	// HashSize is the length of a packet's hash in a manifest, in octets.
-	HashSize = 10
-
 	farLimit   = 1 << 15
 	aheadLimit = 4096
 	maxHashes  = 8192 // hashes kept for numbers without a packet
 )
-
-// Hash returns what a manifest says of a packet: the first HashSize octets of its SHA-256.
-func Hash(pkt []byte) [HashSize]byte {
-	sum := sha256.Sum256(pkt)
-	return [HashSize]byte(sum[:])
-}
 
 // Verdict says what became of a packet that was put into a Store.
 type Verdict uint8
@@ -57,13 +47,14 @@ const (
 	Forged                   // its number's hash is known and is another
 	Stale                    // older than what is kept, or skipped
 	Far                      // too far ahead to be believed
+	Spoiled                  // it made a picture complete that is not what its hash says: all of that is gone, and wanted again
 	Invalid                  // empty, longer than wire.MaxPacket, or a number beyond wire.MaxNumber
 	verdicts
 )
 
 // String returns the name of the verdict.
 func (v Verdict) String() string {
-	names := [...]string{"new", "duplicate", "variant", "full", "conflict", "forged", "stale", "far", "invalid"}
+	names := [...]string{"new", "duplicate", "variant", "full", "conflict", "forged", "stale", "far", "spoiled", "invalid"}
 	if int(v) >= len(names) {
 		return "unknown"
 	}
@@ -127,11 +118,12 @@ type Store struct {
 	entries []entry
 	free    []int32 // unused entries
 
-	packets  int    // entries with a packet
-	first    uint64 // no number below it has a packet
-	hashes   int    // entries with a hash only
-	hashFrom uint64 // no number below it has a hash only
-	released uint64 // numbers below were given up and are not taken again
+	packets  int       // entries with a packet
+	first    uint64    // no number below it has a packet
+	hashes   int       // entries with a hash only
+	hashFrom uint64    // no number below it has a hash only
+	pictures []picture // that are vouched for and not complete, by number
+	released uint64    // numbers below were given up and are not taken again
 	keys     keyList
 
 	highest    uint64
@@ -147,12 +139,13 @@ type Store struct {
 
 // StoreCounters count since the Store was made.
 type StoreCounters struct {
-	New, Duplicate, Variant, Full, Conflict, Forged, Stale, Far, Invalid uint64 // packets by Verdict
+	New, Duplicate, Variant, Full, Conflict, Forged, Stale, Far, Spoiled, Invalid uint64 // packets by Verdict
 
 	Confirmed uint64 // numbers whose packet was found right
 	Wrong     uint64 // numbers none of whose variants was right
 	Evicted   uint64 // packets given up for newer ones
 	Pushed    uint64 // unconfirmed packets far ahead that gave way
+	Forgotten uint64 // pictures that waited for packets too long
 }
 
 // NewStore returns an empty Store. It takes no memory to speak of until packets come.
@@ -176,9 +169,9 @@ func (s *Store) Stream() wire.StreamID {
 // at once.
 func (s *Store) Put(h *wire.Header, pkt []byte, trusted bool) Verdict {
 	v := Invalid
-	var hash [HashSize]byte
+	var hash wire.Hash
 	if valid := len(pkt) > 0 && len(pkt) <= wire.MaxPacket && h.Number <= wire.MaxNumber; valid {
-		hash = Hash(pkt) // outside the lock
+		hash = wire.HashPacket(pkt) // outside the lock
 		v = verdicts
 	}
 	s.mu.Lock()
@@ -193,7 +186,7 @@ func (s *Store) Put(h *wire.Header, pkt []byte, trusted bool) Verdict {
 	return v
 }
 
-func (s *Store) putLocked(h *wire.Header, pkt []byte, hash [HashSize]byte, trusted bool) Verdict {
+func (s *Store) putLocked(h *wire.Header, pkt []byte, hash wire.Hash, trusted bool) Verdict {
 	n := h.Number
 	if trusted {
 		s.distrustLocked(n)
@@ -225,11 +218,14 @@ func (s *Store) putLocked(h *wire.Header, pkt []byte, hash [HashSize]byte, trust
 		e.state = entryConfirmed
 	}
 	s.storedLocked(e)
+	if s.arrivedLocked(n) {
+		return Spoiled
+	}
 	return New
 }
 
 // mergeLocked puts a packet where the number is known already.
-func (s *Store) mergeLocked(e *entry, h *wire.Header, pkt []byte, hash [HashSize]byte, trusted bool) Verdict {
+func (s *Store) mergeLocked(e *entry, h *wire.Header, pkt []byte, hash wire.Hash, trusted bool) Verdict {
 	switch e.state {
 	case entryHash:
 		if e.variants[0].hash != hash {
@@ -300,6 +296,7 @@ func (s *Store) resetLocked() {
 	fresh := NewStore(s.cfg)
 	s.mem, s.win, s.entries, s.free = fresh.mem, window{}, nil, nil
 	s.packets, s.first, s.hashes, s.hashFrom, s.released, s.keys = 0, 0, 0, 0, 0, keyList{}
+	s.pictures = nil
 	s.highest, s.hasHighest, s.vouched, s.hasVouched, s.ahead, s.aheadBlocks = 0, false, 0, false, 0, 0
 }
 
@@ -321,6 +318,8 @@ func (c *StoreCounters) add(v Verdict) {
 		c.Stale++
 	case Far:
 		c.Far++
+	case Spoiled:
+		c.Spoiled++
 	default:
 		c.Invalid++
 	}

@@ -16,7 +16,7 @@ func put(t *testing.T, s *Store, h wire.Header, pkt []byte, want Verdict) {
 
 func confirm(t *testing.T, s *Store, n uint64, pkt []byte, want Confirmation) {
 	t.Helper()
-	if got := s.Confirm(n, Hash(pkt)); got != want {
+	if got := s.Confirm(n, wire.HashPacket(pkt)); got != want {
 		t.Fatalf("Confirm(%d) = %v, want %v", n, got, want)
 	}
 }
@@ -51,7 +51,7 @@ func TestStoreVariants(t *testing.T) {
 	wantPacket(t, s, 7, right, StateConfirmed)
 	put(t, s, h, wrong, Conflict)
 	put(t, s, h, right, Duplicate)
-	if hash, ok := s.Hash(7); !ok || hash != Hash(right) {
+	if hash, ok := s.Hash(7); !ok || hash != wire.HashPacket(right) {
 		t.Fatal("Hash of a confirmed packet is missing or wrong")
 	}
 }
@@ -290,7 +290,7 @@ func TestStorePoisonedStart(t *testing.T) {
 		}
 		h, p := testPacket(wire.KindAudio, 1000, "right")
 		s.Put(&h, p, false) // may be refused
-		s.Confirm(1000, Hash(p))
+		s.Confirm(1000, wire.HashPacket(p))
 		s.Put(&h, p, false)
 		wantPacket(t, s, 1000, p, StateConfirmed)
 		if n, _ := s.Highest(); n != 1000 && n-1000 > aheadLimit {
@@ -332,7 +332,7 @@ func TestStoreInvalid(t *testing.T) {
 	put(t, s, h, make([]byte, wire.MaxPacket+1), Invalid)
 	h.Number = wire.MaxNumber + 1
 	put(t, s, h, p, Invalid)
-	if s.Confirm(wire.MaxNumber+1, Hash(p)) != Passed || s.Confirm(wire.MaxNumber, Hash(p)) != Absent {
+	if s.Confirm(wire.MaxNumber+1, wire.HashPacket(p)) != Passed || s.Confirm(wire.MaxNumber, wire.HashPacket(p)) != Absent {
 		t.Fatal("Confirm of the last number or beyond")
 	}
 	s.Skip(3, 2)
@@ -343,7 +343,7 @@ func TestStoreInvalid(t *testing.T) {
 func TestStoreRemembersBoundedHashes(t *testing.T) {
 	s := NewStore(Config{Kind: wire.KindVideo})
 	for n := range uint64(maxHashes + 100) {
-		s.Confirm(n, [HashSize]byte{})
+		s.Confirm(n, wire.Hash{})
 	}
 	h, p := videoPacket(50, "x")
 	put(t, s, h, p, New) // its hash was forgotten

@@ -11,11 +11,11 @@ import (
 )
 
 // A listener that hears sound from two parents has all manifests from the one that sends pictures too. The other sends excerpts:
-// of a manifest what vouches for sound, and of what it leaves out the hash. That is half of the octets, and verifies under the
-// same signature. Whoever has the record packet makes the excerpt, and everybody makes the same.
+// of a manifest what vouches for sound, and of what it leaves out the hash. That is three quarters of the octets, and verifies
+// under the same signature. Whoever has the record packet makes the excerpt, and everybody makes the same.
 //
 // The hash that stands for the rest covers the record packet's header too, so that no rest can be looked for before the number
-// is near; for its length see HashSize.
+// is near; for its length see wire.HashSize.
 
 // sizeSize is the length of the field that tells how much of a manifest is about sound, in octets.
 const sizeSize = 2
@@ -25,7 +25,7 @@ type record struct {
 	header    []byte // of the record packet
 	sound     []byte
 	rest      []byte // nil: of an excerpt
-	omitted   [HashSize]byte
+	omitted   wire.Hash
 	signature []byte
 }
 
@@ -37,7 +37,7 @@ func split(pkt []byte, n int) (record, error) {
 		return r, err
 	}
 	r.rest = body
-	r.omitted = Hash(append(append(make([]byte, 0, n+len(body)), r.header...), body...))
+	r.omitted = wire.HashPacket(append(append(make([]byte, 0, n+len(body)), r.header...), body...))
 	return r, nil
 }
 
@@ -48,10 +48,10 @@ func splitExcerpt(pkt []byte, n int, stream wire.StreamID) (record, error) {
 	if err != nil {
 		return r, err
 	}
-	if len(body) != HashSize {
+	if len(body) != wire.HashSize {
 		return r, fmt.Errorf("%w: hash of %d octets", ErrManifest, len(body))
 	}
-	r.omitted = [HashSize]byte(body)
+	r.omitted = wire.Hash(body)
 	return r, nil
 }
 
@@ -80,7 +80,7 @@ func readdress(header []byte, kind wire.Kind, stream wire.StreamID) []byte {
 
 // signed returns what the signature covers.
 func (r *record) signed() []byte {
-	b := make([]byte, 0, len(wire.ManifestDomain)+len(r.header)+sizeSize+len(r.sound)+HashSize)
+	b := make([]byte, 0, len(wire.ManifestDomain)+len(r.header)+sizeSize+len(r.sound)+wire.HashSize)
 	b = append(append(b, wire.ManifestDomain...), r.header...)
 	b = append(binary.BigEndian.AppendUint16(b, uint16(len(r.sound))), r.sound...)
 	return append(b, r.omitted[:]...)
@@ -97,7 +97,7 @@ func (r *record) packet(header, rest []byte) []byte {
 // sign returns the record packet of a manifest.
 func sign(device ed25519.PrivateKey, header, sound, rest []byte) []byte {
 	r := record{header: header, sound: sound}
-	r.omitted = Hash(append(append(make([]byte, 0, len(header)+len(rest)), header...), rest...))
+	r.omitted = wire.HashPacket(append(append(make([]byte, 0, len(header)+len(rest)), header...), rest...))
 	r.signature = ed25519.Sign(device, r.signed())
 	return r.packet(header, rest)
 }

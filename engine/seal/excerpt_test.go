@@ -54,7 +54,7 @@ func TestExcerptsVouchForSound(t *testing.T) {
 			}
 			skips -= len(m.Skips)
 			for _, r := range m.Runs {
-				for j := range len(r.Hashes) / HashSize {
+				for j := range len(r.Hashes) / wire.HashSize {
 					key := [2]uint64{r.Stream, r.First + uint64(j)}
 					if !want[key] {
 						t.Fatalf("seed %d: %v is not sound, or comes twice", seed, key)
@@ -117,7 +117,7 @@ func TestVerifyExcerptRefuses(t *testing.T) {
 // Whatever is valid has a valid excerpt: a publisher must not be able to make an honest peer that passes one on look like a forger.
 func TestManifestMustHaveExcerpt(t *testing.T) {
 	device := testDevice(1)
-	whole, err := proto.Marshal(&wire.Manifest{Runs: []*wire.Run{{Stream: 5, First: 1, Hashes: make([]byte, HashSize)}}})
+	whole, err := proto.Marshal(&wire.Manifest{Runs: []*wire.Run{{Stream: 5, First: 1, Hashes: make([]byte, wire.HashSize)}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,14 +42,14 @@ func TestManifestVouchesForWhatWasSent(t *testing.T) {
 	if pkts := n.Build(0); len(pkts) != 0 {
 		t.Fatalf("%d packets about nothing", len(pkts))
 	}
-	want := make(map[[2]uint64][HashSize]byte)
+	want := make(map[[2]uint64]wire.Hash)
 	for i, number := range []uint64{10, 12, 11, 11, 20, 21} { // out of order, twice, with a hole
 		pkt := []byte{byte(i)}
 		h := n.Add(5, number, pkt)
 		if _, ok := want[[2]uint64{5, number}]; !ok {
 			want[[2]uint64{5, number}] = h
 		}
-		if h != Hash(pkt) {
+		if h != wire.HashPacket(pkt) {
 			t.Fatal("Add returns another hash than Hash")
 		}
 	}
@@ -72,13 +72,13 @@ func TestManifestVouchesForWhatWasSent(t *testing.T) {
 		t.Fatalf("%d packets, %d pending, next %d", len(ms), n.Pending(), n.Next())
 	}
 	m := ms[0]
-	if len(m.Runs) != 3 || m.Runs[0].Stream != 4 || m.Runs[1].First != 10 || len(m.Runs[1].Hashes) != 3*HashSize {
+	if len(m.Runs) != 3 || m.Runs[0].Stream != 4 || m.Runs[1].First != 10 || len(m.Runs[1].Hashes) != 3*wire.HashSize {
 		t.Errorf("runs are %v", m.Runs)
 	}
 	for _, r := range m.Runs {
-		for i := 0; i < len(r.Hashes); i += HashSize {
-			key := [2]uint64{r.Stream, r.First + uint64(i/HashSize)}
-			if want[key] != [HashSize]byte(r.Hashes[i:]) {
+		for i := 0; i < len(r.Hashes); i += wire.HashSize {
+			key := [2]uint64{r.Stream, r.First + uint64(i/wire.HashSize)}
+			if want[key] != wire.Hash(r.Hashes[i:]) {
 				t.Errorf("number %v has another hash", key)
 			}
 			delete(want, key)
@@ -132,9 +132,9 @@ func TestManifestsSplit(t *testing.T) {
 				}
 				skips, clocks = skips-len(m.Skips), clocks-len(m.Clocks)
 				for _, r := range m.Runs {
-					for j := range len(r.Hashes) / HashSize {
+					for j := range len(r.Hashes) / wire.HashSize {
 						key := [2]uint64{r.Stream, r.First + uint64(j)}
-						if !want[key] || Hash(binary.BigEndian.AppendUint64(nil, key[1])) != [HashSize]byte(r.Hashes[j*HashSize:]) {
+						if !want[key] || wire.HashPacket(binary.BigEndian.AppendUint64(nil, key[1])) != wire.Hash(r.Hashes[j*wire.HashSize:]) {
 							t.Fatalf("seed %d: %v was not added, or comes twice, or has another hash", seed, key)
 						}
 						delete(want, key)
@@ -188,18 +188,22 @@ func TestVerifyManifestRefuses(t *testing.T) {
 		t.Error("verifies with an octet more")
 	}
 	// A signature does not make nonsense true.
-	hash := make([]byte, HashSize)
+	hash := make([]byte, wire.HashSize)
 	for name, m := range map[string]*wire.Manifest{
-		"half a hash":   {Runs: []*wire.Run{{Stream: 5, First: 1, Hashes: make([]byte, 3*HashSize/2)}}},
-		"empty run":     {Runs: []*wire.Run{{Stream: 5, First: 1}}},
-		"number":        {Runs: []*wire.Run{{Stream: 5, First: wire.MaxNumber + 1, Hashes: hash}}},
-		"end of run":    {Runs: []*wire.Run{{Stream: 5, First: wire.MaxNumber, Hashes: make([]byte, 2*HashSize)}}},
-		"overflow":      {Runs: []*wire.Run{{Stream: 5, First: ^uint64(0), Hashes: make([]byte, 2*HashSize)}}},
-		"many runs":     {Runs: repeat(maxRuns+1, &wire.Run{Hashes: hash[:0]})},
-		"skip backward": {Skips: []*wire.Skip{{Stream: 5, First: 3, Last: 2}}},
-		"skip too far":  {Skips: []*wire.Skip{{Stream: 5, First: 3, Last: wire.MaxNumber + 1}}},
-		"many skips":    {Skips: repeat(maxEntries+1, &wire.Skip{})},
-		"many clocks":   {Clocks: repeat(maxEntries+1, &wire.Clock{})},
+		"half a hash":    {Runs: []*wire.Run{{Stream: 5, First: 1, Hashes: make([]byte, 3*wire.HashSize/2)}}},
+		"empty run":      {Runs: []*wire.Run{{Stream: 5, First: 1}}},
+		"number":         {Runs: []*wire.Run{{Stream: 5, First: wire.MaxNumber + 1, Hashes: hash}}},
+		"end of run":     {Runs: []*wire.Run{{Stream: 5, First: wire.MaxNumber, Hashes: make([]byte, 2*wire.HashSize)}}},
+		"overflow":       {Runs: []*wire.Run{{Stream: 5, First: ^uint64(0), Hashes: make([]byte, 2*wire.HashSize)}}},
+		"half counted":   {Runs: []*wire.Run{{Stream: 5, First: 1, Hashes: make([]byte, 2*wire.HashSize), Packets: []uint32{2}}}},
+		"no packet":      {Runs: []*wire.Run{{Stream: 5, First: 1, Hashes: hash, Packets: []uint32{0}}}},
+		"large picture":  {Runs: []*wire.Run{{Stream: 5, First: 1, Hashes: hash, Packets: []uint32{wire.MaxPicture + 1}}}},
+		"end of picture": {Runs: []*wire.Run{{Stream: 5, First: wire.MaxNumber - 1, Hashes: hash, Packets: []uint32{3}}}},
+		"many runs":      {Runs: repeat(maxRuns+1, &wire.Run{Hashes: hash[:0]})},
+		"skip backward":  {Skips: []*wire.Skip{{Stream: 5, First: 3, Last: 2}}},
+		"skip too far":   {Skips: []*wire.Skip{{Stream: 5, First: 3, Last: wire.MaxNumber + 1}}},
+		"many skips":     {Skips: repeat(maxEntries+1, &wire.Skip{})},
+		"many clocks":    {Clocks: repeat(maxEntries+1, &wire.Clock{})},
 	} {
 		if _, err := VerifyManifest(publicKey(device), signManifest(t, device, m, wire.KindRecord)); !errors.Is(err, ErrManifest) {
 			t.Errorf("%s: %v", name, err)
@@ -217,7 +221,7 @@ func TestVerifyManifestRefuses(t *testing.T) {
 // GREASE: a newer castd's fields are skipped.
 func TestManifestWithUnknownFields(t *testing.T) {
 	device := testDevice(1)
-	m := &wire.Manifest{Runs: []*wire.Run{{Stream: 5, First: 1, Hashes: make([]byte, HashSize)}}}
+	m := &wire.Manifest{Runs: []*wire.Run{{Stream: 5, First: 1, Hashes: make([]byte, wire.HashSize)}}}
 	grease := protowire.AppendString(protowire.AppendTag(nil, 4242, protowire.BytesType), "new")
 	m.ProtoReflect().SetUnknown(grease)
 	m.Runs[0].ProtoReflect().SetUnknown(grease)
@@ -249,6 +253,10 @@ func FuzzManifest(f *testing.F) {
 	device := testDevice(1)
 	n := NewNotary(device, testRecord, 2, 50)
 	n.Add(5, 10, []byte("x"))
+	for i := range uint64(5) {
+		pkt, _ := filmed(20+i, i == 0, i == 4)
+		n.Add(6, 20+i, pkt)
+	}
 	n.Skip(5, 11, 12)
 	n.Clock(5, 1, 2)
 	good := n.Build(7)[0]
@@ -277,7 +285,14 @@ func FuzzManifest(f *testing.F) {
 			t.Fatalf("of a valid manifest: %v", err)
 		}
 		for _, r := range m.Runs {
-			if len(r.Hashes) == 0 || len(r.Hashes)%HashSize != 0 || r.First > wire.MaxNumber {
+			next, last := r.First, uint64(0)
+			for c := range Hashes(r) {
+				if c.First != next || c.Packets < 1 || c.Packets > wire.MaxPicture {
+					t.Fatalf("accepted %v: %+v, want %d", r, c, next)
+				}
+				next, last = c.First+uint64(c.Packets), c.First+uint64(c.Packets)-1
+			}
+			if next == r.First || next != End(r) || last > wire.MaxNumber {
 				t.Fatalf("accepted %v", r)
 			}
 		}

@@ -75,6 +75,10 @@ func makeVectors(t *testing.T) *vectors {
 		v.Manifests.Packets = append(v.Manifests.Packets, pkt)
 	}
 	n.Add(0x0102030405060708, 6, []byte("packet"))
+	for i := range uint64(3) {
+		pkt, _ := filmed(40+i, i == 0, i == 2)
+		n.Add(6, 40+i, pkt)
+	}
 	for _, pkt := range n.Build(1100) {
 		v.Manifests.Packets = append(v.Manifests.Packets, pkt)
 	}

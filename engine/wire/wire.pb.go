@@ -47,6 +47,9 @@ const (
 	Type_BID              Type = 61 // Bid: direct, to the hub, every few seconds, from a peer that may be the next one
 	Type_HANDOVER         Type = 62 // Handover: request, from a hub that leaves to one of its successors
 	Type_HANDOVER_ANSWER  Type = 63 // HandoverAnswer: its response, once the successor can feed the tree
+	Type_SEAT_JOIN        Type = 80 // SeatJoin: request, from a peer by way of which somebody takes part in a conference, to the one that mixes it
+	Type_SEAT_ANSWER      Type = 81 // SeatAnswer: its response
+	Type_SEAT_NEWS        Type = 82 // SeatNews: direct, between these two
 )
 
 // Enum value maps for Type.
@@ -72,6 +75,9 @@ var (
 		61: "BID",
 		62: "HANDOVER",
 		63: "HANDOVER_ANSWER",
+		80: "SEAT_JOIN",
+		81: "SEAT_ANSWER",
+		82: "SEAT_NEWS",
 	}
 	Type_value = map[string]int32{
 		"TYPE_UNSPECIFIED": 0,
@@ -94,6 +100,9 @@ var (
 		"BID":              61,
 		"HANDOVER":         62,
 		"HANDOVER_ANSWER":  63,
+		"SEAT_JOIN":        80,
+		"SEAT_ANSWER":      81,
+		"SEAT_NEWS":        82,
 	}
 )
 
@@ -1876,10 +1885,11 @@ type Join struct {
 	Have          []*StreamMark          `protobuf:"bytes,4,rep,name=have,proto3" json:"have,omitempty"`    // next number wanted of each stream: the parent sends everything since
 	Chain         *Chain                 `protobuf:"bytes,5,opt,name=chain,proto3" json:"chain,omitempty"`  // right to listen, for private rooms
 	Addrs         [][]byte               `protobuf:"bytes,6,rep,name=addrs,proto3" json:"addrs,omitempty"`
-	Avoid         [][]byte               `protobuf:"bytes,7,rep,name=avoid,proto3" json:"avoid,omitempty"`      // peers that must not be in the parent's path
-	Coord         []byte                 `protobuf:"bytes,20,opt,name=coord,proto3" json:"coord,omitempty"`     // of the sender
-	Below         uint32                 `protobuf:"varint,21,opt,name=below,proto3" json:"below,omitempty"`    // peers below an orphan
-	Accused       [][]byte               `protobuf:"bytes,22,rep,name=accused,proto3" json:"accused,omitempty"` // peers that withheld media from the sender, or forged it; at most 4
+	Avoid         [][]byte               `protobuf:"bytes,7,rep,name=avoid,proto3" json:"avoid,omitempty"`                   // peers that must not be in the parent's path
+	Coord         []byte                 `protobuf:"bytes,20,opt,name=coord,proto3" json:"coord,omitempty"`                  // of the sender
+	Below         uint32                 `protobuf:"varint,21,opt,name=below,proto3" json:"below,omitempty"`                 // peers below an orphan
+	Accused       [][]byte               `protobuf:"bytes,22,rep,name=accused,proto3" json:"accused,omitempty"`              // peers that withheld media from the sender, or forged it; at most 4
+	WaitsS        uint32                 `protobuf:"varint,23,opt,name=waits_s,json=waitsS,proto3" json:"waits_s,omitempty"` // for how long the sender has had no place
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1982,6 +1992,13 @@ func (x *Join) GetAccused() [][]byte {
 		return x.Accused
 	}
 	return nil
+}
+
+func (x *Join) GetWaitsS() uint32 {
+	if x != nil {
+		return x.WaitsS
+	}
+	return 0
 }
 
 // Accept: the answer of a parent.
@@ -2761,12 +2778,15 @@ func (x *Manifest) GetAnnounce() []byte {
 	return nil
 }
 
-// Run vouches for consecutive packets of a stream: 10 octets each, of SHA-256 over origin header and sealed payload.
+// Run vouches for consecutive packets of a stream by hashes of 10 octets, the first of SHA-256: over origin header and sealed payload
+// where one covers a packet; where it covers the packets of a picture, over 0x00 and the hashes that they would have alone. Nothing of
+// such a picture is confirmed until all of it is there. A publisher that hears Doubt has each packet have its own for a while.
 type Run struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Stream        uint64                 `protobuf:"fixed64,1,opt,name=stream,proto3" json:"stream,omitempty"`
 	First         uint64                 `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
 	Hashes        []byte                 `protobuf:"bytes,3,opt,name=hashes,proto3" json:"hashes,omitempty"`
+	Packets       []uint32               `protobuf:"varint,4,rep,packed,name=packets,proto3" json:"packets,omitempty"` // how many each hash covers, 1 to 32; none: all cover one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2818,6 +2838,13 @@ func (x *Run) GetFirst() uint64 {
 func (x *Run) GetHashes() []byte {
 	if x != nil {
 		return x.Hashes
+	}
+	return nil
+}
+
+func (x *Run) GetPackets() []uint32 {
+	if x != nil {
+		return x.Packets
 	}
 	return nil
 }
@@ -3050,6 +3077,389 @@ func (x *StageAnswer) GetHave() []*StreamMark {
 	return nil
 }
 
+// SeatJoin asks the peer that mixes a conference for a seat for somebody. What he says, and what he is to hear, goes over the hop
+// between the two as origin packets of sound under ids that follow from the asking device and the participant (labels "say" and
+// "hear" of the slot "call"). They go nowhere else, and their payloads are not sealed: the hop is, and the mixer has to read them.
+type SeatJoin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Participant   string                 `protobuf:"bytes,1,opt,name=participant,proto3" json:"participant,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Red           bool                   `protobuf:"varint,3,opt,name=red,proto3" json:"red,omitempty"` // he sends RFC 2198 with Opus in it
+	SendsStereo   bool                   `protobuf:"varint,4,opt,name=sends_stereo,json=sendsStereo,proto3" json:"sends_stereo,omitempty"`
+	HearsStereo   bool                   `protobuf:"varint,5,opt,name=hears_stereo,json=hearsStereo,proto3" json:"hears_stereo,omitempty"`
+	Chain         *Chain                 `protobuf:"bytes,6,opt,name=chain,proto3" json:"chain,omitempty"` // right to speak; absent for the owner's devices
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeatJoin) Reset() {
+	*x = SeatJoin{}
+	mi := &file_wire_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeatJoin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeatJoin) ProtoMessage() {}
+
+func (x *SeatJoin) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeatJoin.ProtoReflect.Descriptor instead.
+func (*SeatJoin) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *SeatJoin) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *SeatJoin) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SeatJoin) GetRed() bool {
+	if x != nil {
+		return x.Red
+	}
+	return false
+}
+
+func (x *SeatJoin) GetSendsStereo() bool {
+	if x != nil {
+		return x.SendsStereo
+	}
+	return false
+}
+
+func (x *SeatJoin) GetHearsStereo() bool {
+	if x != nil {
+		return x.HearsStereo
+	}
+	return false
+}
+
+func (x *SeatJoin) GetChain() *Chain {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+// SeatAnswer: accepted when reason is empty.
+type SeatAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // "not_allowed", "not_hub", "full", "cannot"
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeatAnswer) Reset() {
+	*x = SeatAnswer{}
+	mi := &file_wire_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeatAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeatAnswer) ProtoMessage() {}
+
+func (x *SeatAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeatAnswer.ProtoReflect.Descriptor instead.
+func (*SeatAnswer) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *SeatAnswer) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// SeatNews tells of a seat.
+type SeatNews struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Participant   string                 `protobuf:"bytes,1,opt,name=participant,proto3" json:"participant,omitempty"`
+	Gone          bool                   `protobuf:"varint,2,opt,name=gone,proto3" json:"gone,omitempty"`                                           // both ways: it is empty now
+	State         *SeatState             `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`                                          // to the participant, when it has changed
+	Wishes        []*SeatWish            `protobuf:"bytes,4,rep,name=wishes,proto3" json:"wishes,omitempty"`                                        // from him
+	LossPermille  *uint32                `protobuf:"varint,5,opt,name=loss_permille,json=lossPermille,proto3,oneof" json:"loss_permille,omitempty"` // from him: of what he is to hear
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeatNews) Reset() {
+	*x = SeatNews{}
+	mi := &file_wire_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeatNews) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeatNews) ProtoMessage() {}
+
+func (x *SeatNews) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeatNews.ProtoReflect.Descriptor instead.
+func (*SeatNews) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *SeatNews) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *SeatNews) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
+}
+
+func (x *SeatNews) GetState() *SeatState {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *SeatNews) GetWishes() []*SeatWish {
+	if x != nil {
+		return x.Wishes
+	}
+	return nil
+}
+
+func (x *SeatNews) GetLossPermille() uint32 {
+	if x != nil && x.LossPermille != nil {
+		return *x.LossPermille
+	}
+	return 0
+}
+
+// SeatState is the state of a conference.
+type SeatState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Participants  []*SeatParticipant     `protobuf:"bytes,1,rep,name=participants,proto3" json:"participants,omitempty"`
+	Dominant      string                 `protobuf:"bytes,2,opt,name=dominant,proto3" json:"dominant,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeatState) Reset() {
+	*x = SeatState{}
+	mi := &file_wire_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeatState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeatState) ProtoMessage() {}
+
+func (x *SeatState) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeatState.ProtoReflect.Descriptor instead.
+func (*SeatState) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *SeatState) GetParticipants() []*SeatParticipant {
+	if x != nil {
+		return x.Participants
+	}
+	return nil
+}
+
+func (x *SeatState) GetDominant() string {
+	if x != nil {
+		return x.Dominant
+	}
+	return ""
+}
+
+type SeatParticipant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Participant   string                 `protobuf:"bytes,1,opt,name=participant,proto3" json:"participant,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Talking       bool                   `protobuf:"varint,3,opt,name=talking,proto3" json:"talking,omitempty"`
+	Peer          string                 `protobuf:"bytes,4,opt,name=peer,proto3" json:"peer,omitempty"` // by way of which he takes part
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeatParticipant) Reset() {
+	*x = SeatParticipant{}
+	mi := &file_wire_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeatParticipant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeatParticipant) ProtoMessage() {}
+
+func (x *SeatParticipant) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeatParticipant.ProtoReflect.Descriptor instead.
+func (*SeatParticipant) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *SeatParticipant) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *SeatParticipant) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SeatParticipant) GetTalking() bool {
+	if x != nil {
+		return x.Talking
+	}
+	return false
+}
+
+func (x *SeatParticipant) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+// SeatWish is how loud somebody wants to hear another one, as a factor.
+type SeatWish struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Participant   string                 `protobuf:"bytes,1,opt,name=participant,proto3" json:"participant,omitempty"`
+	Gain          float32                `protobuf:"fixed32,2,opt,name=gain,proto3" json:"gain,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeatWish) Reset() {
+	*x = SeatWish{}
+	mi := &file_wire_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeatWish) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeatWish) ProtoMessage() {}
+
+func (x *SeatWish) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeatWish.ProtoReflect.Descriptor instead.
+func (*SeatWish) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *SeatWish) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *SeatWish) GetGain() float32 {
+	if x != nil {
+		return x.Gain
+	}
+	return 0
+}
+
 // HopOffer opens a hop.
 type HopOffer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3064,7 +3474,7 @@ type HopOffer struct {
 
 func (x *HopOffer) Reset() {
 	*x = HopOffer{}
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3076,7 +3486,7 @@ func (x *HopOffer) String() string {
 func (*HopOffer) ProtoMessage() {}
 
 func (x *HopOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[35]
+	mi := &file_wire_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3089,7 +3499,7 @@ func (x *HopOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopOffer.ProtoReflect.Descriptor instead.
 func (*HopOffer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{35}
+	return file_wire_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *HopOffer) GetUfrag() string {
@@ -3142,7 +3552,7 @@ type HopAnswer struct {
 
 func (x *HopAnswer) Reset() {
 	*x = HopAnswer{}
-	mi := &file_wire_proto_msgTypes[36]
+	mi := &file_wire_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3154,7 +3564,7 @@ func (x *HopAnswer) String() string {
 func (*HopAnswer) ProtoMessage() {}
 
 func (x *HopAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[36]
+	mi := &file_wire_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3167,7 +3577,7 @@ func (x *HopAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopAnswer.ProtoReflect.Descriptor instead.
 func (*HopAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{36}
+	return file_wire_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *HopAnswer) GetUfrag() string {
@@ -3218,13 +3628,14 @@ type HopControl struct {
 	Pulse         *Pulse                 `protobuf:"bytes,1,opt,name=pulse,proto3" json:"pulse,omitempty"`
 	Nacks         []*Nack                `protobuf:"bytes,2,rep,name=nacks,proto3" json:"nacks,omitempty"`
 	Wishes        []*KeyFrameWish        `protobuf:"bytes,3,rep,name=wishes,proto3" json:"wishes,omitempty"`
+	Doubts        []*Doubt               `protobuf:"bytes,4,rep,name=doubts,proto3" json:"doubts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HopControl) Reset() {
 	*x = HopControl{}
-	mi := &file_wire_proto_msgTypes[37]
+	mi := &file_wire_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3236,7 +3647,7 @@ func (x *HopControl) String() string {
 func (*HopControl) ProtoMessage() {}
 
 func (x *HopControl) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[37]
+	mi := &file_wire_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3249,7 +3660,7 @@ func (x *HopControl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopControl.ProtoReflect.Descriptor instead.
 func (*HopControl) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{37}
+	return file_wire_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *HopControl) GetPulse() *Pulse {
@@ -3273,6 +3684,13 @@ func (x *HopControl) GetWishes() []*KeyFrameWish {
 	return nil
 }
 
+func (x *HopControl) GetDoubts() []*Doubt {
+	if x != nil {
+		return x.Doubts
+	}
+	return nil
+}
+
 // Pulse: each side to the other, every 100 ms while the hop carries a room, else every second.
 type Pulse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3287,7 +3705,7 @@ type Pulse struct {
 
 func (x *Pulse) Reset() {
 	*x = Pulse{}
-	mi := &file_wire_proto_msgTypes[38]
+	mi := &file_wire_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3299,7 +3717,7 @@ func (x *Pulse) String() string {
 func (*Pulse) ProtoMessage() {}
 
 func (x *Pulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[38]
+	mi := &file_wire_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3312,7 +3730,7 @@ func (x *Pulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pulse.ProtoReflect.Descriptor instead.
 func (*Pulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{38}
+	return file_wire_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Pulse) GetStamp() uint32 {
@@ -3370,7 +3788,7 @@ type RoomPulse struct {
 
 func (x *RoomPulse) Reset() {
 	*x = RoomPulse{}
-	mi := &file_wire_proto_msgTypes[39]
+	mi := &file_wire_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3382,7 +3800,7 @@ func (x *RoomPulse) String() string {
 func (*RoomPulse) ProtoMessage() {}
 
 func (x *RoomPulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[39]
+	mi := &file_wire_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3395,7 +3813,7 @@ func (x *RoomPulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomPulse.ProtoReflect.Descriptor instead.
 func (*RoomPulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{39}
+	return file_wire_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RoomPulse) GetRoom() uint64 {
@@ -3486,7 +3904,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_wire_proto_msgTypes[40]
+	mi := &file_wire_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3498,7 +3916,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[40]
+	mi := &file_wire_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3511,7 +3929,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{40}
+	return file_wire_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Nack) GetStream() uint64 {
@@ -3538,7 +3956,7 @@ type KeyFrameWish struct {
 
 func (x *KeyFrameWish) Reset() {
 	*x = KeyFrameWish{}
-	mi := &file_wire_proto_msgTypes[41]
+	mi := &file_wire_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3550,7 +3968,7 @@ func (x *KeyFrameWish) String() string {
 func (*KeyFrameWish) ProtoMessage() {}
 
 func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[41]
+	mi := &file_wire_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3563,10 +3981,56 @@ func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyFrameWish.ProtoReflect.Descriptor instead.
 func (*KeyFrameWish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{41}
+	return file_wire_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *KeyFrameWish) GetStream() uint64 {
+	if x != nil {
+		return x.Stream
+	}
+	return 0
+}
+
+// Doubt says that a picture of the stream was not what its hash says, so that one of its packets or more were forged on the way. It
+// travels up the tree to the publisher, by both parents, merged at every hop.
+type Doubt struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stream        uint64                 `protobuf:"fixed64,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Doubt) Reset() {
+	*x = Doubt{}
+	mi := &file_wire_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Doubt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Doubt) ProtoMessage() {}
+
+func (x *Doubt) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Doubt.ProtoReflect.Descriptor instead.
+func (*Doubt) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *Doubt) GetStream() uint64 {
 	if x != nil {
 		return x.Stream
 	}
@@ -3589,7 +4053,7 @@ type Access struct {
 
 func (x *Access) Reset() {
 	*x = Access{}
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3601,7 +4065,7 @@ func (x *Access) String() string {
 func (*Access) ProtoMessage() {}
 
 func (x *Access) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3614,7 +4078,7 @@ func (x *Access) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Access.ProtoReflect.Descriptor instead.
 func (*Access) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{42}
+	return file_wire_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Access) GetNumber() uint64 {
@@ -3673,7 +4137,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3685,7 +4149,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3698,7 +4162,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{43}
+	return file_wire_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Revocation) GetInvite() []byte {
@@ -3748,7 +4212,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3760,7 +4224,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3773,7 +4237,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{44}
+	return file_wire_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Keys) GetAccess() []byte {
@@ -3808,7 +4272,7 @@ type MediaKey struct {
 
 func (x *MediaKey) Reset() {
 	*x = MediaKey{}
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3820,7 +4284,7 @@ func (x *MediaKey) String() string {
 func (*MediaKey) ProtoMessage() {}
 
 func (x *MediaKey) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3833,7 +4297,7 @@ func (x *MediaKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaKey.ProtoReflect.Descriptor instead.
 func (*MediaKey) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{45}
+	return file_wire_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *MediaKey) GetGeneration() uint32 {
@@ -3862,7 +4326,7 @@ type Redeem struct {
 
 func (x *Redeem) Reset() {
 	*x = Redeem{}
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3874,7 +4338,7 @@ func (x *Redeem) String() string {
 func (*Redeem) ProtoMessage() {}
 
 func (x *Redeem) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3887,7 +4351,7 @@ func (x *Redeem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redeem.ProtoReflect.Descriptor instead.
 func (*Redeem) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{46}
+	return file_wire_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Redeem) GetChain() *Chain {
@@ -3916,7 +4380,7 @@ type RedeemAnswer struct {
 
 func (x *RedeemAnswer) Reset() {
 	*x = RedeemAnswer{}
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3928,7 +4392,7 @@ func (x *RedeemAnswer) String() string {
 func (*RedeemAnswer) ProtoMessage() {}
 
 func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3941,7 +4405,7 @@ func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemAnswer.ProtoReflect.Descriptor instead.
 func (*RedeemAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{47}
+	return file_wire_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *RedeemAnswer) GetDenied() string {
@@ -3977,7 +4441,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3989,7 +4453,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4002,7 +4466,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{48}
+	return file_wire_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Lease) GetTerm() uint64 {
@@ -4044,7 +4508,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4056,7 +4520,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4069,7 +4533,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{49}
+	return file_wire_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Offer) GetSlots() uint32 {
@@ -4139,7 +4603,7 @@ type Bid struct {
 
 func (x *Bid) Reset() {
 	*x = Bid{}
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4151,7 +4615,7 @@ func (x *Bid) String() string {
 func (*Bid) ProtoMessage() {}
 
 func (x *Bid) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4164,7 +4628,7 @@ func (x *Bid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bid.ProtoReflect.Descriptor instead.
 func (*Bid) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{50}
+	return file_wire_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Bid) GetOffer() *Offer {
@@ -4191,7 +4655,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_wire_proto_msgTypes[51]
+	mi := &file_wire_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4203,7 +4667,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[51]
+	mi := &file_wire_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4216,7 +4680,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{51}
+	return file_wire_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Handover) GetTerm() uint64 {
@@ -4236,7 +4700,7 @@ type HandoverAnswer struct {
 
 func (x *HandoverAnswer) Reset() {
 	*x = HandoverAnswer{}
-	mi := &file_wire_proto_msgTypes[52]
+	mi := &file_wire_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4248,7 +4712,7 @@ func (x *HandoverAnswer) String() string {
 func (*HandoverAnswer) ProtoMessage() {}
 
 func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[52]
+	mi := &file_wire_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4261,7 +4725,7 @@ func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandoverAnswer.ProtoReflect.Descriptor instead.
 func (*HandoverAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{52}
+	return file_wire_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *HandoverAnswer) GetReason() string {
@@ -4419,7 +4883,7 @@ const file_wire_proto_rawDesc = "" +
 	"\bdelay_us\x18\x14 \x01(\rR\adelayUs\x12\x14\n" +
 	"\x05coord\x18\x15 \x01(\fR\x05coord\x12\x18\n" +
 	"\acrowded\x18\x16 \x01(\bR\acrowded\x12\x14\n" +
-	"\x05spare\x18\x17 \x01(\rR\x05spare\"\xad\x02\n" +
+	"\x05spare\x18\x17 \x01(\rR\x05spare\"\xc6\x02\n" +
 	"\x04Join\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12,\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x14\n" +
@@ -4430,7 +4894,8 @@ const file_wire_proto_rawDesc = "" +
 	"\x05avoid\x18\a \x03(\fR\x05avoid\x12\x14\n" +
 	"\x05coord\x18\x14 \x01(\fR\x05coord\x12\x14\n" +
 	"\x05below\x18\x15 \x01(\rR\x05below\x12\x18\n" +
-	"\aaccused\x18\x16 \x03(\fR\aaccused\"\xf4\x02\n" +
+	"\aaccused\x18\x16 \x03(\fR\aaccused\x12\x17\n" +
+	"\awaits_s\x18\x17 \x01(\rR\x06waitsS\"\xf4\x02\n" +
 	"\x06Accept\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\x04R\x05nonce\x12,\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x18.castd.wire.v1.ChildKindR\x04kind\x12\x12\n" +
@@ -4507,11 +4972,12 @@ const file_wire_proto_rawDesc = "" +
 	"\x04runs\x18\x01 \x03(\v2\x12.castd.wire.v1.RunR\x04runs\x12)\n" +
 	"\x05skips\x18\x02 \x03(\v2\x13.castd.wire.v1.SkipR\x05skips\x12,\n" +
 	"\x06clocks\x18\x03 \x03(\v2\x14.castd.wire.v1.ClockR\x06clocks\x12\x1a\n" +
-	"\bannounce\x18\x04 \x01(\fR\bannounce\"K\n" +
+	"\bannounce\x18\x04 \x01(\fR\bannounce\"e\n" +
 	"\x03Run\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\x12\x14\n" +
 	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x16\n" +
-	"\x06hashes\x18\x03 \x01(\fR\x06hashes\"H\n" +
+	"\x06hashes\x18\x03 \x01(\fR\x06hashes\x12\x18\n" +
+	"\apackets\x18\x04 \x03(\rR\apackets\"H\n" +
 	"\x04Skip\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\x12\x14\n" +
 	"\x05first\x18\x02 \x01(\x04R\x05first\x12\x12\n" +
@@ -4525,7 +4991,35 @@ const file_wire_proto_rawDesc = "" +
 	"\vStageAnswer\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12*\n" +
 	"\x03hub\x18\x02 \x01(\v2\x18.castd.wire.v1.CandidateR\x03hub\x12-\n" +
-	"\x04have\x18< \x03(\v2\x19.castd.wire.v1.StreamMarkR\x04have\"\x94\x01\n" +
+	"\x04have\x18< \x03(\v2\x19.castd.wire.v1.StreamMarkR\x04have\"\xc4\x01\n" +
+	"\bSeatJoin\x12 \n" +
+	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
+	"\x03red\x18\x03 \x01(\bR\x03red\x12!\n" +
+	"\fsends_stereo\x18\x04 \x01(\bR\vsendsStereo\x12!\n" +
+	"\fhears_stereo\x18\x05 \x01(\bR\vhearsStereo\x12*\n" +
+	"\x05chain\x18\x06 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\"$\n" +
+	"\n" +
+	"SeatAnswer\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xdd\x01\n" +
+	"\bSeatNews\x12 \n" +
+	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
+	"\x04gone\x18\x02 \x01(\bR\x04gone\x12.\n" +
+	"\x05state\x18\x03 \x01(\v2\x18.castd.wire.v1.SeatStateR\x05state\x12/\n" +
+	"\x06wishes\x18\x04 \x03(\v2\x17.castd.wire.v1.SeatWishR\x06wishes\x12(\n" +
+	"\rloss_permille\x18\x05 \x01(\rH\x00R\flossPermille\x88\x01\x01B\x10\n" +
+	"\x0e_loss_permille\"k\n" +
+	"\tSeatState\x12B\n" +
+	"\fparticipants\x18\x01 \x03(\v2\x1e.castd.wire.v1.SeatParticipantR\fparticipants\x12\x1a\n" +
+	"\bdominant\x18\x02 \x01(\tR\bdominant\"u\n" +
+	"\x0fSeatParticipant\x12 \n" +
+	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\atalking\x18\x03 \x01(\bR\atalking\x12\x12\n" +
+	"\x04peer\x18\x04 \x01(\tR\x04peer\"@\n" +
+	"\bSeatWish\x12 \n" +
+	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
+	"\x04gain\x18\x02 \x01(\x02R\x04gain\"\x94\x01\n" +
 	"\bHopOffer\x12\x14\n" +
 	"\x05ufrag\x18\x01 \x01(\tR\x05ufrag\x12\x1a\n" +
 	"\bpassword\x18\x02 \x01(\tR\bpassword\x12 \n" +
@@ -4542,12 +5036,13 @@ const file_wire_proto_rawDesc = "" +
 	"candidates\x18\x04 \x03(\tR\n" +
 	"candidates\x12\x14\n" +
 	"\x05error\x18\x05 \x01(\tR\x05error\x12\x14\n" +
-	"\x05nonce\x18\x06 \x01(\x04R\x05nonce\"\x98\x01\n" +
+	"\x05nonce\x18\x06 \x01(\x04R\x05nonce\"\xc6\x01\n" +
 	"\n" +
 	"HopControl\x12*\n" +
 	"\x05pulse\x18\x01 \x01(\v2\x14.castd.wire.v1.PulseR\x05pulse\x12)\n" +
 	"\x05nacks\x18\x02 \x03(\v2\x13.castd.wire.v1.NackR\x05nacks\x123\n" +
-	"\x06wishes\x18\x03 \x03(\v2\x1b.castd.wire.v1.KeyFrameWishR\x06wishes\"\xa5\x01\n" +
+	"\x06wishes\x18\x03 \x03(\v2\x1b.castd.wire.v1.KeyFrameWishR\x06wishes\x12,\n" +
+	"\x06doubts\x18\x04 \x03(\v2\x14.castd.wire.v1.DoubtR\x06doubts\"\xa5\x01\n" +
 	"\x05Pulse\x12\x14\n" +
 	"\x05stamp\x18\x01 \x01(\rR\x05stamp\x12\x12\n" +
 	"\x04echo\x18\x02 \x01(\rR\x04echo\x12\x1d\n" +
@@ -4573,6 +5068,8 @@ const file_wire_proto_rawDesc = "" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\x12\x18\n" +
 	"\anumbers\x18\x02 \x03(\x04R\anumbers\"&\n" +
 	"\fKeyFrameWish\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\x06R\x06stream\"\x1f\n" +
+	"\x05Doubt\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\"\xcb\x01\n" +
 	"\x06Access\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x1e\n" +
@@ -4630,7 +5127,7 @@ const file_wire_proto_rawDesc = "" +
 	"\bHandover\x12\x12\n" +
 	"\x04term\x18< \x01(\x04R\x04term\"(\n" +
 	"\x0eHandoverAnswer\x12\x16\n" +
-	"\x06reason\x18< \x01(\tR\x06reason*\xab\x02\n" +
+	"\x06reason\x18< \x01(\tR\x06reason*\xda\x02\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROOM_RECORD\x10\x01\x12\x0e\n" +
@@ -4659,7 +5156,10 @@ const file_wire_proto_rawDesc = "" +
 	"\x05LEASE\x10<\x12\a\n" +
 	"\x03BID\x10=\x12\f\n" +
 	"\bHANDOVER\x10>\x12\x13\n" +
-	"\x0fHANDOVER_ANSWER\x10?*1\n" +
+	"\x0fHANDOVER_ANSWER\x10?\x12\r\n" +
+	"\tSEAT_JOIN\x10P\x12\x0f\n" +
+	"\vSEAT_ANSWER\x10Q\x12\r\n" +
+	"\tSEAT_NEWS\x10R*1\n" +
 	"\tChildKind\x12\f\n" +
 	"\bORDINARY\x10\x00\x12\n" +
 	"\n" +
@@ -4685,7 +5185,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_wire_proto_goTypes = []any{
 	(Type)(0),                 // 0: castd.wire.v1.Type
 	(ChildKind)(0),            // 1: castd.wire.v1.ChildKind
@@ -4725,24 +5225,31 @@ var file_wire_proto_goTypes = []any{
 	(*Clock)(nil),             // 35: castd.wire.v1.Clock
 	(*StageJoin)(nil),         // 36: castd.wire.v1.StageJoin
 	(*StageAnswer)(nil),       // 37: castd.wire.v1.StageAnswer
-	(*HopOffer)(nil),          // 38: castd.wire.v1.HopOffer
-	(*HopAnswer)(nil),         // 39: castd.wire.v1.HopAnswer
-	(*HopControl)(nil),        // 40: castd.wire.v1.HopControl
-	(*Pulse)(nil),             // 41: castd.wire.v1.Pulse
-	(*RoomPulse)(nil),         // 42: castd.wire.v1.RoomPulse
-	(*Nack)(nil),              // 43: castd.wire.v1.Nack
-	(*KeyFrameWish)(nil),      // 44: castd.wire.v1.KeyFrameWish
-	(*Access)(nil),            // 45: castd.wire.v1.Access
-	(*Revocation)(nil),        // 46: castd.wire.v1.Revocation
-	(*Keys)(nil),              // 47: castd.wire.v1.Keys
-	(*MediaKey)(nil),          // 48: castd.wire.v1.MediaKey
-	(*Redeem)(nil),            // 49: castd.wire.v1.Redeem
-	(*RedeemAnswer)(nil),      // 50: castd.wire.v1.RedeemAnswer
-	(*Lease)(nil),             // 51: castd.wire.v1.Lease
-	(*Offer)(nil),             // 52: castd.wire.v1.Offer
-	(*Bid)(nil),               // 53: castd.wire.v1.Bid
-	(*Handover)(nil),          // 54: castd.wire.v1.Handover
-	(*HandoverAnswer)(nil),    // 55: castd.wire.v1.HandoverAnswer
+	(*SeatJoin)(nil),          // 38: castd.wire.v1.SeatJoin
+	(*SeatAnswer)(nil),        // 39: castd.wire.v1.SeatAnswer
+	(*SeatNews)(nil),          // 40: castd.wire.v1.SeatNews
+	(*SeatState)(nil),         // 41: castd.wire.v1.SeatState
+	(*SeatParticipant)(nil),   // 42: castd.wire.v1.SeatParticipant
+	(*SeatWish)(nil),          // 43: castd.wire.v1.SeatWish
+	(*HopOffer)(nil),          // 44: castd.wire.v1.HopOffer
+	(*HopAnswer)(nil),         // 45: castd.wire.v1.HopAnswer
+	(*HopControl)(nil),        // 46: castd.wire.v1.HopControl
+	(*Pulse)(nil),             // 47: castd.wire.v1.Pulse
+	(*RoomPulse)(nil),         // 48: castd.wire.v1.RoomPulse
+	(*Nack)(nil),              // 49: castd.wire.v1.Nack
+	(*KeyFrameWish)(nil),      // 50: castd.wire.v1.KeyFrameWish
+	(*Doubt)(nil),             // 51: castd.wire.v1.Doubt
+	(*Access)(nil),            // 52: castd.wire.v1.Access
+	(*Revocation)(nil),        // 53: castd.wire.v1.Revocation
+	(*Keys)(nil),              // 54: castd.wire.v1.Keys
+	(*MediaKey)(nil),          // 55: castd.wire.v1.MediaKey
+	(*Redeem)(nil),            // 56: castd.wire.v1.Redeem
+	(*RedeemAnswer)(nil),      // 57: castd.wire.v1.RedeemAnswer
+	(*Lease)(nil),             // 58: castd.wire.v1.Lease
+	(*Offer)(nil),             // 59: castd.wire.v1.Offer
+	(*Bid)(nil),               // 60: castd.wire.v1.Bid
+	(*Handover)(nil),          // 61: castd.wire.v1.Handover
+	(*HandoverAnswer)(nil),    // 62: castd.wire.v1.HandoverAnswer
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: castd.wire.v1.Signed.type:type_name -> castd.wire.v1.Type
@@ -4751,9 +5258,9 @@ var file_wire_proto_depIdxs = []int32{
 	8,  // 3: castd.wire.v1.RoomQuery.chain:type_name -> castd.wire.v1.Chain
 	12, // 4: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
 	13, // 5: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
-	47, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
+	54, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
 	13, // 7: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
-	52, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
+	59, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
 	17, // 9: castd.wire.v1.Census.seats:type_name -> castd.wire.v1.Seat
 	1,  // 10: castd.wire.v1.Seat.kind:type_name -> castd.wire.v1.ChildKind
 	28, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
@@ -4788,21 +5295,26 @@ var file_wire_proto_depIdxs = []int32{
 	35, // 40: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
 	13, // 41: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
 	28, // 42: castd.wire.v1.StageAnswer.have:type_name -> castd.wire.v1.StreamMark
-	41, // 43: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
-	43, // 44: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
-	44, // 45: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
-	42, // 46: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
-	28, // 47: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	46, // 48: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
-	48, // 49: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
-	8,  // 50: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
-	8,  // 51: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
-	52, // 52: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	8,  // 43: castd.wire.v1.SeatJoin.chain:type_name -> castd.wire.v1.Chain
+	41, // 44: castd.wire.v1.SeatNews.state:type_name -> castd.wire.v1.SeatState
+	43, // 45: castd.wire.v1.SeatNews.wishes:type_name -> castd.wire.v1.SeatWish
+	42, // 46: castd.wire.v1.SeatState.participants:type_name -> castd.wire.v1.SeatParticipant
+	47, // 47: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
+	49, // 48: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
+	50, // 49: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
+	51, // 50: castd.wire.v1.HopControl.doubts:type_name -> castd.wire.v1.Doubt
+	48, // 51: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
+	28, // 52: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
+	53, // 53: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
+	55, // 54: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
+	8,  // 55: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
+	8,  // 56: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
+	59, // 57: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -4822,13 +5334,14 @@ func file_wire_proto_init() {
 		(*TreeMessage_Census)(nil),
 		(*TreeMessage_Hearing)(nil),
 	}
+	file_wire_proto_msgTypes[37].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   53,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -18,7 +18,7 @@ import (
 //
 // What a hop adds is measured twice. On the wire: from a packet's coming in at a peer to its going out to a child, by the
 // kernel's clock. And by viewers: the difference of arrival times of a packet at the viewers of adjacent peers, all in this
-// process. A viewer's packets wait at his peer for the manifest that vouches for them, which comes every 50 ms. That wait is the
+// process. A viewer's packets wait at his peer for the manifest that vouches for them, which comes ten times a second. That wait is the
 // same at all depths but the origin's, who trusts himself; so the difference between depth 0 and 1 is mostly that wait, and the
 // difference between d and d+1 is what the hop adds to the manifest's way, which is forwarded as any packet is, plus what the
 // leaf and this process add to one and not to the other. The first is the figure, the second what people see.

@@ -1,0 +1,170 @@
+package conference
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/castd/castd/engine"
+	"github.com/castd/castd/mixer"
+	"github.com/castd/castd/mixer/opus"
+)
+
+const (
+	// maxSeats bounds the participants of a room.
+	maxSeats = 1000
+	// audience is the listener that stands for all who do not take part.
+	audience mixer.ID = 1
+	// bitrate of what is heard, for one channel, in bits a second.
+	bitrate = 32000
+	// tellTicks is how often the state is told at most: five times a second.
+	tellTicks = 10
+)
+
+// table is the conference of one room. Its fields but the constants belong to the Service's goroutine.
+type table struct {
+	// constant
+	service    *Service
+	everything func(*engine.MediaPacket)
+	closed     sync.Once
+
+	mixer   *mixer.Mixer
+	seats   []*seat // by id
+	last    mixer.ID
+	pcm     []float32
+	state   *engine.CallState // that was told last
+	talkers []mixer.ID        // in it
+	changed bool              // it is out of date
+	told    uint64            // tick
+}
+
+var _ engine.Mix = (*table)(nil)
+
+func newTable(s *Service, everything func(*engine.MediaPacket)) (*table, error) {
+	m, err := mixer.New(mixer.Config{Encoders: encoder})
+	if err != nil {
+		return nil, err
+	}
+	m.AddListener(audience, 1, bitrate)
+	return &table{
+		service: s, everything: everything, mixer: m, last: audience, pcm: make([]float32, 2*mixer.FrameSamples), state: &engine.CallState{},
+	}, nil
+}
+
+// encoder makes an encoder for package mixer.
+func encoder(s mixer.Spec) (mixer.Encoder, error) {
+	return opus.NewEncoder(opus.EncoderConfig{Channels: s.Channels, Bitrate: s.Bitrate, Complexity: 4, FEC: s.Loss > 0, Loss: s.Loss})
+}
+
+// Join implements engine.Mix.
+func (t *table) Join(c engine.SeatConfig) (engine.Seat, error) {
+	var s *seat
+	var err error
+	if !t.service.call(func() { s, err = t.add(c) }) {
+		return nil, engine.ErrClosed
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// add seats a participant.
+func (t *table) add(c engine.SeatConfig) (*seat, error) {
+	if !slices.Contains(t.service.tables, t) {
+		return nil, engine.ErrClosed
+	}
+	if len(t.seats) >= maxSeats {
+		return nil, engine.NewUserError(engine.CodeFull, "this conference has as many participants as it can: listen to it, or try again later")
+	}
+	t.last++
+	s, err := newSeat(t, c, t.last, t.service.next)
+	if err != nil {
+		return nil, err
+	}
+	t.seats = append(t.seats, s) // by id, since ids only go up
+	t.mixer.AddInput(s.id)
+	t.mixer.AddListener(s.id, channels(c.HearsStereo), bitrate)
+	t.changed = true
+	t.service.rouse()
+	return s, nil
+}
+
+// remove takes a participant away.
+func (t *table) remove(s *seat) {
+	if s.gone {
+		return
+	}
+	s.gone = true
+	t.seats = slices.DeleteFunc(t.seats, func(o *seat) bool { return o == s })
+	t.mixer.RemoveInput(s.id)
+	t.mixer.RemoveListener(s.id)
+	s.decoder.Close()
+	t.changed = true
+	t.service.rouse()
+}
+
+// Close implements engine.Mix.
+func (t *table) Close() {
+	t.closed.Do(func() { t.service.call(t.clear) })
+}
+
+// clear ends the table.
+func (t *table) clear() {
+	for len(t.seats) > 0 {
+		t.remove(t.seats[0])
+	}
+	t.service.tables = slices.DeleteFunc(t.service.tables, func(o *table) bool { return o == t })
+	t.mixer.Close()
+}
+
+// seat returns the one with an id, or nil.
+func (t *table) seat(id mixer.ID) *seat {
+	i, ok := slices.BinarySearchFunc(t.seats, id, func(s *seat, id mixer.ID) int { return cmp.Compare(s.id, id) })
+	if !ok {
+		return nil
+	}
+	return t.seats[i]
+}
+
+// find returns the seat of a participant, or nil.
+func (t *table) find(participant string) *seat {
+	for _, s := range t.seats {
+		if s.config.Participant == participant {
+			return s
+		}
+	}
+	return nil
+}
+
+// rests reports whether a tick would do nothing.
+func (t *table) rests() bool {
+	if !t.mixer.Parked() || t.changed || len(t.talkers) > 0 {
+		return false
+	}
+	for _, s := range t.seats {
+		if !s.inbox.empty() {
+			return false
+		}
+	}
+	return true
+}
+
+// tick mixes 20 ms. now is when they begin.
+func (t *table) tick(number uint64, now time.Time) {
+	for _, s := range t.seats {
+		s.take()
+	}
+	wants := t.mixer.Select(number)
+	for _, s := range t.seats { // both are by id
+		var w mixer.Want
+		if len(wants) > 0 && wants[0].ID == s.id {
+			w, wants = wants[0], wants[1:]
+		}
+		s.play(w, now, t.pcm)
+	}
+	out := t.mixer.Mix()
+	t.deliver(&out)
+	t.tell(number, &out)
+}

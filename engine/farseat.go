@@ -1,0 +1,245 @@
+package engine
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/castd/castd/engine/room"
+	"github.com/castd/castd/engine/wire"
+)
+
+// far is what a seat has where its participant comes by way of another peer.
+type far struct {
+	// constant
+	room        *Room
+	peer        peer.ID
+	participant string
+	user        ed25519.PublicKey // of the peer
+	chain       *wire.Chain       // his right to speak
+	say, hear   wire.StreamID
+	state       chan *CallState // capacity 1: the newest that the peer has not been told
+	stop        context.CancelFunc
+
+	hopless time.Time // since when there is no hop to the peer; the room's goroutine's
+}
+
+const (
+	// maxPeerSeats bounds the seats of participants who come by way of one peer.
+	maxPeerSeats = 64
+	// farPatience is how long a seat is kept for a peer that there is no hop to.
+	farPatience = 10 * time.Second
+)
+
+// seatJoinLoop answers a peer that asks for a seat at this one's mix.
+func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wire.SeatAnswer {
+	if !r.mixesLoop() {
+		return &wire.SeatAnswer{Reason: "not_hub"}
+	}
+	if r.refusal(m.User, j.Chain, time.Now()) != "" || !r.maySpeakBy(m.User, j.Chain) || len(j.Participant) > maxParticipantID || j.Participant == "" {
+		r.e.metrics.refused.Add(1)
+		return &wire.SeatAnswer{Reason: "not_allowed"}
+	}
+	if old := r.farLoop(from, j.Participant); old != nil {
+		r.emptyLoop(old)
+	}
+	if len(r.seatsOfLoop(from)) >= maxPeerSeats {
+		return &wire.SeatAnswer{Reason: "full"}
+	}
+	f := &far{room: r, peer: from, participant: j.Participant, user: m.User, chain: j.Chain, state: make(chan *CallState, 1)}
+	f.say, f.hear = lineIDs(r.id, m.Device, j.Participant)
+	s, err := r.seatLoop(SeatConfig{
+		Participant: j.Participant, Name: room.CleanName(j.Name), RED: j.Red, SendsStereo: j.SendsStereo, HearsStereo: j.HearsStereo,
+		Hear: func(p *MediaPacket) { r.e.writeLine(from, f.hear, p) }, Tell: f.tell,
+	}, from)
+	var user *UserError
+	switch {
+	case errors.As(err, &user) && user.Code == CodeFull:
+		return &wire.SeatAnswer{Reason: "full"}
+	case err != nil:
+		r.e.log.Debug("cannot seat a participant", "peer", from, "err", err)
+		return &wire.SeatAnswer{Reason: "cannot"}
+	}
+	seat := s.(*roomSeat)
+	seat.far = f
+	ctx, stop := context.WithCancel(r.ctx)
+	f.stop = stop
+	r.done.Go(func() { f.run(ctx) })
+	r.e.connect(f.say, &lineEnd{from: from, take: func(h *wire.Header, payload []byte) { seat.Write(ofLine(h, payload)) }})
+	r.expect(from)
+	r.setStageLoop(from, true)
+	r.grants[from] = &grant{user: m.User, chain: j.Chain, ends: room.ExpiresAt(j.Chain)}
+	return &wire.SeatAnswer{}
+}
+
+// maxParticipantID bounds the name under which a peer seats somebody, in octets.
+const maxParticipantID = 64
+
+// farLoop returns a seat of another peer's, or nil.
+func (r *Room) farLoop(from peer.ID, participant string) *roomSeat {
+	for _, s := range r.seatsOfLoop(from) {
+		if s.far.participant == participant {
+			return s
+		}
+	}
+	return nil
+}
+
+// seatsOfLoop returns the seats of those who come by way of a peer.
+func (r *Room) seatsOfLoop(from peer.ID) (list []*roomSeat) {
+	if r.mixing == nil {
+		return nil
+	}
+	for s := range r.mixing.seats {
+		if s.far != nil && s.far.peer == from {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// emptyLoop takes somebody's seat away.
+func (r *Room) emptyLoop(s *roomSeat) {
+	s.Seat.Close()
+	r.unseatLoop(s)
+}
+
+// disconnect ends what the seat has of a line.
+func (f *far) disconnect() {
+	f.stop()
+	f.room.e.connect(f.say, nil)
+}
+
+// tell keeps the newest state for run.
+func (f *far) tell(s *CallState) {
+	select {
+	case <-f.state:
+	default:
+	}
+	select {
+	case f.state <- s:
+	default:
+	}
+}
+
+// run tells the peer the state, as fast as he takes it.
+func (f *far) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-f.state:
+			f.room.sendSeatNews(f.peer, &wire.SeatNews{Participant: f.participant, State: f.room.stateToWire(s)})
+		}
+	}
+}
+
+// stateToWire adds by way of which peers the participants come.
+func (r *Room) stateToWire(s *CallState) *wire.SeatState {
+	peers := make(map[string]string)
+	for _, p := range r.seated.Load().participants {
+		peers[p.Participant] = p.Peer
+	}
+	out := &wire.SeatState{Dominant: s.Dominant}
+	for _, p := range s.Participants {
+		out.Participants = append(out.Participants, &wire.SeatParticipant{
+			Participant: p.Participant, Name: p.Name, Talking: p.Talking, Peer: peers[p.Participant],
+		})
+	}
+	return out
+}
+
+// seatNewsLoop takes news of a seat: at the peer that mixes from the participant's, and there from the one that mixes.
+func (r *Room) seatNewsLoop(from peer.ID, n *wire.SeatNews) {
+	if s := r.farLoop(from, n.Participant); s != nil {
+		if n.Gone {
+			r.emptyLoop(s)
+			return
+		}
+		for _, w := range n.Wishes[:min(len(n.Wishes), maxWishes)] {
+			s.Wish(w.Participant, w.Gain)
+		}
+		if n.LossPermille != nil {
+			s.Loss(float64(*n.LossPermille) / 10)
+		}
+		return
+	}
+	for l := range r.lines {
+		if l.hub != from || l.config.Participant != n.Participant {
+			continue
+		}
+		if n.Gone {
+			l.gone.Store(true)
+		}
+		if n.State != nil {
+			r.toldLoop(l, n.State)
+		}
+	}
+}
+
+// toldLoop takes the state of a conference that another peer mixes.
+func (r *Room) toldLoop(l *line, n *wire.SeatState) {
+	if len(n.Participants) > maxTakingPart {
+		return
+	}
+	state := &CallState{Participants: []CallParticipant{}, Dominant: n.Dominant}
+	seated := &seated{}
+	for _, p := range n.Participants {
+		name := room.CleanName(p.Name)
+		state.Participants = append(state.Participants, CallParticipant{Participant: p.Participant, Name: name, Talking: p.Talking})
+		seated.participants = append(seated.participants, ParticipantInfo{Participant: p.Participant, Name: name, Peer: p.Peer, Roles: []string{"speaker"}})
+	}
+	if r.mixing == nil {
+		r.seated.Store(seated)
+	}
+	if l.config.Tell != nil {
+		l.config.Tell(state)
+	}
+}
+
+// maxTakingPart bounds the participants that another peer may tell of.
+const maxTakingPart = 4096
+
+// watchSeatsLoop takes the seats of peers that have gone without a word, and of those who may not speak any more.
+func (r *Room) watchSeatsLoop(now time.Time) {
+	if len(r.lines) == 0 && r.mixing == nil && len(r.seated.Load().participants) > 0 {
+		r.seated.Store(&seated{}) // nobody tells of it any more
+	}
+	if r.mixing == nil {
+		return
+	}
+	for s := range r.mixing.seats {
+		f := s.far
+		switch {
+		case f == nil:
+		case !r.maySpeakBy(f.user, f.chain):
+			r.emptyLoop(s)
+			r.sendSeatNews(f.peer, &wire.SeatNews{Participant: f.participant, Gone: true})
+		case r.e.hop(f.peer) != nil:
+			f.hopless = time.Time{}
+		case f.hopless.IsZero():
+			f.hopless = now
+		case now.Sub(f.hopless) >= farPatience:
+			r.emptyLoop(s)
+		}
+		if r.mixing == nil {
+			return
+		}
+	}
+}
+
+// maySpeakBy reports whether a user has the right to speak.
+func (r *Room) maySpeakBy(user ed25519.PublicKey, chain *wire.Chain) bool {
+	rights, _ := r.policy().Check(user, chain, time.Now()) // without a right it does not matter why
+	return rights.Has(room.Speak)
+}
+
+// expelSeatsLoop takes all seats of a peer that is put out of the room.
+func (r *Room) expelSeatsLoop(id peer.ID) {
+	for _, s := range r.seatsOfLoop(id) {
+		r.emptyLoop(s)
+	}
+}

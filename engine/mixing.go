@@ -1,0 +1,57 @@
+package engine
+
+// Mixing mixes the conferences of this peer. engine/conference implements it. All methods are safe for concurrent use.
+type Mixing interface {
+	// Open begins to mix a room. everything gets each packet of what those hear who do not take part. It is called on a goroutine of
+	// Mixing's, and must not block.
+	Open(everything func(*MediaPacket)) (Mix, error)
+}
+
+// Mix is the conference of one room. All methods are safe for concurrent use.
+type Mix interface {
+	// Join gives a participant a seat. It fails where the machine cannot serve one more.
+	Join(c SeatConfig) (Seat, error)
+	// Close takes the seats away and ends the mix. When it returns, nobody hears anything of it any more.
+	Close()
+}
+
+// SeatConfig says who takes part in a conference. Hear and Tell are called one at a time, on a goroutine of Mixing's; they must not
+// block.
+type SeatConfig struct {
+	Participant string
+	Name        string
+	// RED says that what he sends are payloads of RFC 2198 with Opus in them, else they are Opus.
+	RED bool
+	// SendsStereo and HearsStereo say that two channels are worth their while.
+	SendsStereo, HearsStereo bool
+	// Hear gets what he is to hear: everybody but himself. Sequence numbers have no holes but those of packets that were lost on their
+	// way to the mixer, and timestamps are those of the room. The packet is shared: it may be kept, and must not be changed.
+	Hear func(*MediaPacket)
+	// Tell gets the state of the conference when it has changed. It may be nil.
+	Tell func(*CallState)
+}
+
+// Seat is a participant's place in a Mix. All methods are safe for concurrent use and never block but Close.
+type Seat interface {
+	// Write takes a packet that has come from the participant.
+	Write(p *MediaPacket)
+	// Loss tells what part of the packets to the participant is lost, in percent, as he reports it about once a second.
+	Loss(percent float64)
+	// Wish sets how loud he wants to hear another one, as a factor from 0 to 16.
+	Wish(participant string, gain float32)
+	// Close takes the participant out. When it returns, neither Hear nor Tell is called any more.
+	Close()
+}
+
+// CallState is what participants are told of a conference. Values are immutable.
+type CallState struct {
+	Participants []CallParticipant `json:"participants"`       // by id
+	Dominant     string            `json:"dominant,omitempty"` // who speaks, or did last
+}
+
+// CallParticipant is one of them.
+type CallParticipant struct {
+	Participant string `json:"participant"`
+	Name        string `json:"name,omitempty"`
+	Talking     bool   `json:"talking"` // he is heard at the moment
+}
