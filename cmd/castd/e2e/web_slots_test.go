@@ -9,6 +9,9 @@ import (
 // sceneShape is the ratio of the sides of the picture of browser/scene.js.
 const sceneShape = 1184.0 / 608
 
+// sceneFlows is the number of its pictures within two seconds that shows that it moves, out of 20.
+const sceneFlows = 10
+
 // TestSlots has several publishers and a publisher with two slots in one room, and a viewer who chooses.
 func TestSlots(t *testing.T) {
 	b := startBrowsers(t)
@@ -44,7 +47,7 @@ func TestSlots(t *testing.T) {
 	b.do(t, command{"do": "press", "as": "viewer", "selector": `#slots button[data-slot="screen"]`}, nil)
 	b.do(t, command{"do": "shape", "as": "viewer", "ratio": sceneShape, "not": true}, nil)
 	b.do(t, command{"do": "state", "as": "viewer", "state": "live"}, nil)
-	b.do(t, command{"do": "back", "as": "viewer", "ms": 10000}, nil) // as below, after a change of slot
+	b.do(t, command{"do": "back", "as": "viewer", "ms": 10000, "least": 5}, nil) // as below; a screen on which little happens
 	b.do(t, command{"do": "flow", "as": "viewer", "seconds": 2}, &before)
 	if before.Samples == 0 || before.FPS < 1 {
 		t.Errorf("of the screen comes %+v", before)
@@ -60,7 +63,7 @@ func TestSlots(t *testing.T) {
 	b.do(t, command{"do": "shape", "as": "viewer", "ratio": sceneShape}, nil)
 	b.do(t, command{"do": "state", "as": "viewer", "state": "live"}, nil)
 	// The first pictures of another slot are its cached group, after which a browser on a busy machine stands still for a moment.
-	b.do(t, command{"do": "back", "as": "viewer", "ms": 10000}, nil)
+	b.do(t, command{"do": "back", "as": "viewer", "ms": 10000, "least": sceneFlows}, nil)
 	b.do(t, command{"do": "flow", "as": "viewer", "seconds": 2}, &after)
 	if after.FPS < 4 || after.Samples == 0 || len(after.Troubles) > 0 { // the scene has 10 pictures a second
 		t.Errorf("of the camera comes %+v", after)

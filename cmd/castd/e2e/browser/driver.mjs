@@ -95,11 +95,11 @@ const commands = {
     return {};
   },
 
-  // back waits until a viewer's pictures have moved on, and tells how long that took, and how long the page said "live" while
-  // they did not move.
-  async back({ as, ms }) {
+  // back waits until a viewer's pictures have moved on, more than least of them within two seconds, and tells how long that took,
+  // and how long the page said "live" while they did not move.
+  async back({ as, ms, least = 20 }) {
     const page = pages.get(as);
-    return page.evaluate(async (limit) => {
+    return page.evaluate(async ([limit, few]) => {
       const begin = performance.now();
       const moved = [];
       const player = document.getElementById('player');
@@ -113,12 +113,12 @@ const commands = {
         await new Promise((resolve) => { setTimeout(resolve, 50); });
         const now = performance.now();
         const flowing = moved.filter((at) => now - at < 2000).length;
-        if (flowing > 20) return { ms: now - begin, silent };
+        if (flowing > few) return { ms: now - begin, silent };
         if (flowing === 0 && document.getElementById('state').dataset.state === 'live') silent += now - last;
         last = now;
         if (now - begin > limit) throw new Error(`no picture after ${limit} ms, and the page says: ${document.getElementById('state-text').textContent}`);
       }
-    }, ms);
+    }, [ms, least]);
   },
 
   // weigh loads the page on a phone, and tells how many octets came until it plays, from which hosts, and what the policy stopped.
