@@ -55,13 +55,13 @@ func (e *presence) opened(c network.Conn, cancel context.CancelFunc) (others []n
 	return others, true
 }
 
-// closed notes that a connection has ended.
-func (e *presence) closed(c network.Conn) {
+// closed notes that a connection has ended. It reports whether there are others with the peer.
+func (e *presence) closed(c network.Conn) (others bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	cancel, ok := e.conns[c]
 	if !ok {
-		return
+		return false
 	}
 	cancel()
 	delete(e.conns, c)
@@ -70,7 +70,9 @@ func (e *presence) closed(c network.Conn) {
 		delete(e.count, id)
 		e.gone[id] = true
 		e.enqueueLocked(id)
+		return false
 	}
+	return true
 }
 
 func (e *presence) enqueueLocked(id peer.ID) {

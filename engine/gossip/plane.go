@@ -41,7 +41,7 @@ type Plane struct {
 	mu        sync.Mutex // guards what follows, and adding to wg
 	closed    bool
 	starts    int
-	resyncing map[peer.ID]bool
+	resyncing map[peer.ID]bool // peers that resync looks after; whether subscriptions of theirs were forgotten
 	wg        sync.WaitGroup
 }
 
@@ -71,7 +71,7 @@ func New(ctx context.Context, cfg Config) (*Plane, error) {
 	h.SetStreamHandler(aliveProtocol, p.inbound(p.handleAlive))
 	p.notifiee = &network.NotifyBundle{
 		ConnectedF:    func(_ network.Network, c network.Conn) { p.opened(c) },
-		DisconnectedF: func(_ network.Network, c network.Conn) { p.presence.closed(c) },
+		DisconnectedF: func(_ network.Network, c network.Conn) { p.closeNoted(c) },
 	}
 	h.Network().Notify(p.notifiee)
 
@@ -159,6 +159,13 @@ func (p *Plane) opened(c network.Conn) {
 	}
 	if c.Stat().Direction == network.DirOutbound {
 		p.spawn(func() { p.watchLoop(ctx, c) })
+	}
+}
+
+// closeNoted notes that a connection has closed. Gossipsub may have been on it though there is another one.
+func (p *Plane) closeNoted(c network.Conn) {
+	if p.presence.closed(c) {
+		p.resync(c.RemotePeer(), false)
 	}
 }
 

@@ -1,6 +1,8 @@
 package gossip
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -92,6 +94,13 @@ func (f *topicFilter) forget(id peer.ID) bool {
 	n := len(f.peers[id])
 	delete(f.peers, id)
 	return n > 0
+}
+
+// of returns the topics that the peer has subscribed to.
+func (f *topicFilter) of(id peer.ID) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.peers[id]))
 }
 
 // knows reports whether the peer has subscribed to anything.

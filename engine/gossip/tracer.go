@@ -12,16 +12,14 @@ import (
 type tracer struct {
 	stats  *counters
 	filter *topicFilter
-	lost   func(peer.ID) // called when gossipsub forgets what the peer has subscribed to; must not block
+	lost   func(id peer.ID, forgotten bool) // called when gossipsub's stream to a peer has ended; must not block
 }
 
 var _ pubsub.RawTracer = (*tracer)(nil)
 
 // OnClosedOutboundStream is called when gossipsub's stream to a peer has ended, and with it what gossipsub knows of the peer.
 func (t *tracer) OnClosedOutboundStream(p peer.ID) {
-	if t.filter.forget(p) {
-		t.lost(p)
-	}
+	t.lost(p, t.filter.forget(p))
 }
 
 func (t *tracer) DropRPC(*pubsub.RPC, peer.ID)         { t.stats.gossipUnsent.Add(1) }
