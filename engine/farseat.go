@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -24,13 +25,18 @@ type far struct {
 	state       chan *CallState // capacity 1: the newest that the peer has not been told
 	stop        context.CancelFunc
 
-	hopless time.Time // since when there is no hop to the peer; the room's goroutine's
+	// The room's goroutine's.
+	hopless time.Time // since when there is no hop to the peer
+	hop     *hopState // that was there last
+	doubt   time.Time // since when it is another one, behind which the peer may not know of the seat
+
+	heard atomic.Bool // something has come from the participant
 }
 
 const (
 	// maxPeerSeats bounds the seats of participants who come by way of one peer.
 	maxPeerSeats = 64
-	// farPatience is how long a seat is kept for a peer that there is no hop to.
+	// farPatience is how long a seat is kept for a peer that there is no hop to, and by way of which nothing comes over a new one.
 	farPatience = 10 * time.Second
 )
 
@@ -68,7 +74,10 @@ func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wi
 	ctx, stop := context.WithCancel(r.ctx)
 	f.stop = stop
 	r.done.Go(func() { f.run(ctx) })
-	r.e.connect(f.say, &lineEnd{from: from, take: func(h *wire.Header, payload []byte) { seat.Write(ofLine(h, payload)) }})
+	r.e.connect(f.say, &lineEnd{from: from, take: func(h *wire.Header, payload []byte) {
+		f.heard.Store(true)
+		seat.Write(ofLine(h, payload))
+	}})
 	r.expect(from)
 	r.setStageLoop(from, true)
 	r.grants[from] = &grant{user: m.User, chain: j.Chain, ends: room.ExpiresAt(j.Chain)}
@@ -215,7 +224,7 @@ func (r *Room) watchSeatsLoop(now time.Time) {
 		f := s.far
 		switch {
 		case f == nil:
-		case !r.maySpeakBy(f.user, f.chain):
+		case !r.maySpeakBy(f.user, f.chain) || f.forgotten(r.e.hop(f.peer), now):
 			r.emptyLoop(s)
 			r.sendSeatNews(f.peer, &wire.SeatNews{Participant: f.participant, Gone: true})
 		case r.e.hop(f.peer) != nil:
@@ -229,6 +238,19 @@ func (r *Room) watchSeatsLoop(now time.Time) {
 			return
 		}
 	}
+}
+
+// forgotten reports whether the peer has most likely begun anew since it took the seat: there is another hop to it, over which nothing
+// comes. If it has not, it is told, and takes another seat.
+func (f *far) forgotten(hop *hopState, now time.Time) bool {
+	if hop != nil && hop != f.hop {
+		if f.hop != nil {
+			f.doubt = now
+			f.heard.Store(false)
+		}
+		f.hop = hop
+	}
+	return !f.doubt.IsZero() && !f.heard.Load() && now.Sub(f.doubt) >= farPatience
 }
 
 // maySpeakBy reports whether a user has the right to speak.

@@ -187,19 +187,16 @@ func (v *viewer) readReports(b []byte) {
 		return
 	}
 	for _, p := range packets {
-		if r, ok := p.(*rtcp.SenderReport); ok {
-			for k := range v.streams {
-				v.streams[k].note(r, time.Now())
+		r, ok := p.(*rtcp.SenderReport)
+		if !ok {
+			continue
+		}
+		for k := range v.streams {
+			if s := &v.streams[k]; s.ssrc.Load() == r.SSRC {
+				s.lastSR.Store(uint32(r.NTPTime >> 16))
+				s.gotSR.Store(time.Now().UnixNano())
 			}
 		}
-	}
-}
-
-// note remembers a sender report, if it is the stream's.
-func (s *streamState) note(r *rtcp.SenderReport, now time.Time) {
-	if s.ssrc.Load() == r.SSRC {
-		s.lastSR.Store(uint32(r.NTPTime >> 16))
-		s.gotSR.Store(now.UnixNano())
 	}
 }
 
@@ -211,29 +208,20 @@ func (v *viewer) report(now time.Time) {
 	v.nextRR = now.Add(time.Second/2 + rand.N(time.Second))
 	r := &rtcp.ReceiverReport{SSRC: v.ssrc}
 	for k := range v.streams {
-		r.Reports = v.streams[k].report(r.Reports, now)
+		s := &v.streams[k]
+		ssrc := s.ssrc.Load()
+		if ssrc == 0 {
+			continue
+		}
+		report := rtcp.ReceptionReport{SSRC: ssrc, LastSequenceNumber: s.highest.Load(), LastSenderReport: s.lastSR.Load()}
+		if got := s.gotSR.Load(); got != 0 {
+			report.Delay = uint32((now.UnixNano() - got) * 65536 / 1e9)
+		}
+		r.Reports = append(r.Reports, report)
 	}
-	if b, err := rtcp.Marshal([]rtcp.Packet{r, named(v.ssrc, "viewer")}); err == nil {
+	if b, err := rtcp.Marshal([]rtcp.Packet{r, &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
+		Source: v.ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "viewer"}},
+	}}}}); err == nil {
 		v.sendRTCP(b)
 	}
-}
-
-// report appends what is to be told of the stream, once it has come.
-func (s *streamState) report(list []rtcp.ReceptionReport, now time.Time) []rtcp.ReceptionReport {
-	ssrc := s.ssrc.Load()
-	if ssrc == 0 {
-		return list
-	}
-	report := rtcp.ReceptionReport{SSRC: ssrc, LastSequenceNumber: s.highest.Load(), LastSenderReport: s.lastSR.Load()}
-	if got := s.gotSR.Load(); got != 0 {
-		report.Delay = uint32((now.UnixNano() - got) * 65536 / 1e9)
-	}
-	return append(list, report)
-}
-
-// named is the packet that reports are accompanied by (RFC 3550 section 6.5).
-func named(ssrc uint32, name string) *rtcp.SourceDescription {
-	return &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
-		Source: ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: name}},
-	}}}
 }

@@ -294,3 +294,38 @@ func TestMixerGone(t *testing.T) {
 		})
 	}
 }
+
+// TestPeerOfCallersRestarts: a peer by way of which somebody takes part is killed and runs again before it was missed. The seat that it had
+// goes, though there is a hop to it again.
+func TestPeerOfCallersRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(4)
+		net.Delay = 20 * time.Millisecond
+		s := conference.New()
+		t.Cleanup(s.Close)
+		net.Mixing = s
+		hub, near := addPeer(t, net, "hub"), addPeer(t, net, "near")
+		room := enter(t, hub, engine.JoinOptions{Create: true, Mode: "conference"})
+		ann := takePart(t, room, "ann", 400)
+		lost := takePart(t, enter(t, near, engine.JoinOptions{Wait: 5 * time.Second}), "bob", 700)
+		time.Sleep(3 * time.Second)
+		check(t, ann, lost)
+		net.Kill(near)
+		lost.leave()
+		again, err := net.Restart(near, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = again.Engine.Close(ctx)
+			again.Close()
+		})
+		bob := takePart(t, enter(t, again, engine.JoinOptions{Wait: 5 * time.Second}), "bob again", 700)
+		time.Sleep(15 * time.Second)
+		check(t, ann, bob)
+		ann.leave()
+		bob.leave()
+	})
+}

@@ -18,6 +18,7 @@ const { renewed } = await import('./exchange.js');
 const { deviceMessage, whyNoDevices } = await import('./devices.js');
 const { grow, layout, news, unfold, wide } = await import('./branches.js');
 await import('./tree.js'); // loads without a page
+await import('./calling.js');
 const { slotsOf } = await import('./player.js');
 
 // Tokens come alone or in a link.
@@ -42,7 +43,14 @@ assert.equal(renewed(next, fragment), next);
 // Each reason why there is no camera has words that say what to do.
 const fails = (name, message = '') => deviceMessage(Object.assign(new Error(message), { name }));
 assert.match(await fails('NotAllowedError'), /was not allowed .*beside the address/);
+const mute = (name, message = '') => deviceMessage(Object.assign(new Error(message), { name }), false);
+assert.match(await mute('NotAllowedError'), /was not allowed to use the microphone.*beside the address/);
 permissions.camera = 'denied';
+assert.doesNotMatch(await mute('NotAllowedError'), /blocked/);
+assert.match(await mute('NotAllowedError', 'Permission denied by system'), /keeps the microphone from .*Allow it/);
+assert.match(await mute('NotFoundError'), /No microphone .*you can listen/);
+assert.match(await mute('NotReadableError'), /in use by another program.*Close/);
+assert.match(await mute('OtherError', 'strange'), /^The microphone could not be opened: strange/);
 assert.match(await fails('NotAllowedError'), /are blocked .*beside the address/);
 assert.match(await fails('NotAllowedError', 'Permission denied by system'), /operating system .*privacy/);
 assert.match(await fails('NotFoundError'), /Plug one in, or choose/);

@@ -15,43 +15,50 @@ export const canShare = () => isSecureContext && Boolean(navigator.mediaDevices?
 
 const allow = ' Allow it beside the address (press the symbol to its left), and try again.';
 
-// deviceMessage says what to do about an error of getUserMedia.
-export async function deviceMessage(err) {
+// deviceMessage says what to do about an error of getUserMedia, which was asked for a camera as well, or for a microphone alone.
+export async function deviceMessage(err, camera = true) {
+  const names = camera ? ['camera', 'microphone'] : ['microphone'];
+  const either = camera ? 'camera or microphone' : 'the microphone';
+  const Either = either[0].toUpperCase() + either.slice(1);
   switch (err.name) {
     case 'NotAllowedError': {
       if (/system/i.test(err.message)) {
-        return 'The operating system keeps camera and microphone from this browser. Allow them in its settings, under privacy, and try again.';
+        return `The operating system keeps ${camera ? 'camera and microphone' : 'the microphone'} from this browser. Allow ${camera ? 'them' : 'it'} in its settings, under privacy, and try again.`;
       }
-      const states = await Promise.all(['camera', 'microphone'].map((name) => navigator.permissions?.query({ name }).then((p) => p.state, () => '')));
-      if (states.includes('denied')) return 'Camera or microphone are blocked for this page.' + allow;
-      return 'The browser was not allowed to use camera or microphone.' + allow;
+      const states = await Promise.all(names.map((name) => navigator.permissions?.query({ name }).then((p) => p.state, () => '')));
+      if (states.includes('denied')) return `${Either} ${camera ? 'are' : 'is'} blocked for this page.` + allow;
+      return `The browser was not allowed to use ${either}.` + allow;
     }
-    case 'NotFoundError': return 'No such camera or microphone was found. Plug one in, or choose "No picture" or "No sound".';
+    case 'NotFoundError': return camera
+      ? 'No such camera or microphone was found. Plug one in, or choose "No picture" or "No sound".'
+      : 'No microphone was found. Plug one in, and try again; until then you can listen.';
     case 'NotReadableError':
-    case 'AbortError': return 'Camera or microphone are in use by another program or do not answer. Close other programs that use them, or plug them in again, and try again.';
+    case 'AbortError': return camera
+      ? 'Camera or microphone are in use by another program or do not answer. Close other programs that use them, or plug them in again, and try again.'
+      : 'The microphone is in use by another program or does not answer. Close other programs that use it, or plug it in again, and try again.';
     case 'OverconstrainedError': return 'That device has gone. Choose another one.';
   }
-  return 'Camera or microphone could not be opened: ' + err.message;
+  return `${Either} could not be opened: ` + err.message;
 }
 
 // plainly makes an error whose message is for the person.
 const plainly = (text, name = '') => Object.assign(new Error(text), { plain: true, reason: name });
 
-// Devices is a camera and a microphone, as chosen. changed(media) tells of another choice, lost(text) of a device that has gone.
+// Devices is a camera and a microphone, as chosen, or without camera and preview a microphone alone. changed(media) tells of another choice, lost(text) of a device that has gone.
 export class Devices {
   constructor({ preview, level, camera, microphone }) {
     Object.assign(this, { preview, level, camera, microphone });
     this.changed = () => {};
     this.lost = () => {};
     this.failed = () => {};
-    for (const select of [camera, microphone]) select.addEventListener('change', () => this.change());
+    for (const select of [camera, microphone]) select?.addEventListener('change', () => this.change());
     navigator.mediaDevices?.addEventListener?.('devicechange', () => this.list());
   }
 
   // open opens the chosen devices and shows them.
   async open() {
     const sound = this.microphone.value;
-    const picture = this.camera.value;
+    const picture = this.camera?.value || 'none';
     const audio = sound !== 'none' && { echoCancellation: true, noiseSuppression: true, autoGainControl: true, ...(sound !== 'default' && { deviceId: { exact: sound } }) };
     const video = picture !== 'none' &&
       { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 }, ...(picture !== 'default' && { deviceId: { exact: picture } }) };
@@ -60,13 +67,11 @@ export class Devices {
     try {
       media = await this.take(audio, video);
     } catch (err) {
-      throw plainly(await deviceMessage(err), err.name);
+      throw plainly(await deviceMessage(err, Boolean(this.camera)), err.name);
     }
     this.release();
     this.media = media;
-    this.preview.srcObject = media;
-    this.preview.classList.toggle('on', media.getVideoTracks().length > 0);
-    this.preview.play().catch(() => {});
+    this.show(media);
     for (const t of media.getTracks()) t.addEventListener('ended', () => this.ended(t));
     this.listen();
     this.list();
@@ -83,12 +88,18 @@ export class Devices {
     }
   }
 
+  show(media) {
+    if (!this.preview) return;
+    this.preview.srcObject = media;
+    this.preview.classList.toggle('on', Boolean(media?.getVideoTracks().length));
+    if (media) this.preview.play().catch(() => {});
+  }
+
   // release gives the devices back.
   release() {
     this.media?.getTracks().forEach((t) => t.stop());
     this.media = null;
-    this.preview.srcObject = null;
-    this.preview.classList.remove('on');
+    this.show(null);
     this.sound?.close();
     this.sound = null;
     this.level.value = 0;
@@ -99,6 +110,7 @@ export class Devices {
     if (!navigator.mediaDevices?.enumerateDevices) return;
     const all = await navigator.mediaDevices.enumerateDevices().catch(() => []);
     for (const [select, kind] of [[this.camera, 'videoinput'], [this.microphone, 'audioinput']]) {
+      if (!select) continue;
       const chosen = select.value;
       select.querySelectorAll('option[data-device]').forEach((o) => o.remove());
       const before = select.options[1];

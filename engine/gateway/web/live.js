@@ -1,70 +1,65 @@
-// Going live: a WHIP session for one slot that comes back when the connection is lost.
+// Sessions that come back when the connection is lost, and going live: a WHIP session for one slot.
 
 import { Exchange } from './exchange.js';
 import { backoff, sleep } from './api.js';
 
 const videoRate = 1500000; // bits per second, what a peer reckons a programme with
 
-// Sender sends what a source (Devices or Screen) opens. Changes are told by say(state, text); state is idle, connecting, live or
-// error. slot() and name() are asked at each beginning.
-export class Sender {
-  constructor({ room, source, say, name, slot }) {
-    Object.assign(this, { room, source, say, name, slot });
-    // Without a goodbye the peer holds the slot for 30 s, in which a page that was loaded again goes on.
-    addEventListener('pagehide', () => {
-      this.exchange?.drop();
-      this.exchange?.onlost();
-    });
+// Keeper keeps one session after the other for what a source (Devices or Screen) opens. Changes are told by say(state, text); state is
+// idle, connecting, live or error. words are what it says of the source, and when nothing is kept.
+export class Keeper {
+  constructor({ source, say, words }) {
+    Object.assign(this, { source, say, words });
+    this.live = null; // what tells one start from the next; null when stopped
   }
 
-  // start goes live and stays so until stop is called or it becomes useless.
+  // begin is called once by each start, when the source is open.
+  begin() {}
+
+  // replaced takes note that somebody has taken a slot from another one with the same token.
+  replaced() {}
+
+  // start begins, and keeps on until stop is called or it becomes useless.
   async start() {
     if (this.live) return;
-    this.live = true;
-    this.taken = null;
+    const turn = this.live = {};
+    const on = () => this.live === turn;
     try {
-      this.say('connecting', 'Opening what is to be sent');
+      this.say('connecting', this.words.opening);
       if (!this.source.media) await this.source.open();
-      this.place = this.slot();
-      for (let failures = 0; this.live; failures++) {
+      if (on()) this.begin();
+      for (let failures = 0; on(); failures++) {
         const before = performance.now();
         this.say('connecting', failures ? 'Connection lost, trying again' : 'Connecting');
         let wait = 0;
         try {
-          const ended = await this.session();
-          if (ended && this.live) {
-            await sleep(700); // in which an event may say why
-            if (this.taken && performance.now() - this.taken.at < 3000) throw Object.assign(new Error(this.taken.why), { status: 409 });
-          }
+          await this.session();
           if (performance.now() - before > 10000) failures = 0;
         } catch (err) {
           if ([400, 401, 403, 404, 409].includes(err.status)) throw err;
           wait = err.retryAfter || 0;
-          if (this.live) this.say('connecting', err.message + ' Trying again.');
+          if (on()) this.say('connecting', err.message + ' Trying again.');
         }
+        if (!on()) break;
         this.pause = new AbortController();
-        if (this.live) await sleep(Math.max(wait, backoff(Math.min(failures, 4))), this.pause.signal);
+        await sleep(Math.max(wait, backoff(Math.min(failures, 4))), this.pause.signal);
       }
-      this.say('idle', 'You are not sending.');
+      if (!this.live) this.say('idle', this.words.idle);
     } catch (err) {
-      this.say('error', err.message);
+      if (!this.live || on()) this.say('error', err.message);
     } finally {
-      this.live = false;
-      this.source.release();
+      if (!this.live || on()) {
+        this.live = null;
+        this.source.release();
+      }
     }
   }
 
   stop() {
-    this.live = false;
+    this.live = null;
     this.pause?.abort();
     this.exchange?.lost();
     if (!this.exchange) this.source.release();
-  }
-
-  // replaced takes note that somebody has taken a slot from another one with the same token. If that was this page, the peer also
-  // ends its session.
-  replaced(slot, why) {
-    if (this.live && (slot || 'main').toLowerCase() === this.place?.toLowerCase()) this.taken = { why, at: performance.now() };
   }
 
   // wake looks after the connection when the machine has slept or the network has changed.
@@ -84,29 +79,60 @@ export class Sender {
     }
   }
 
-  // session is one connection, from offer to end. It tells whether the peer has ended it.
+  // keep opens an exchange, and returns when it is over.
+  async keep(x) {
+    this.exchange = x;
+    const over = new Promise((resolve) => { x.onlost = resolve; });
+    x.onconnected = () => { if (this.live) this.say('live', this.words.live); };
+    x.onshaky = () => this.say('connecting', 'Connection lost, trying to mend it');
+    const late = setTimeout(() => { if (x.pc.connectionState !== 'connected') x.lost(); }, 12000);
+    try {
+      await x.open();
+      await over;
+    } finally {
+      clearTimeout(late);
+      x.close();
+      if (this.exchange === x) this.exchange = null;
+    }
+  }
+}
+
+// Sender sends into a room. slot() and name() are asked at each beginning.
+export class Sender extends Keeper {
+  constructor({ room, source, say, name, slot }) {
+    super({ source, say, words: { opening: 'Opening what is to be sent', live: 'You are live.', idle: 'You are not sending.' } });
+    Object.assign(this, { room, name, slot });
+    // Without a goodbye the peer holds the slot for 30 s, in which a page that was loaded again goes on.
+    addEventListener('pagehide', () => {
+      this.exchange?.drop();
+      this.exchange?.onlost();
+    });
+  }
+
+  begin() {
+    this.taken = null;
+    this.place = this.slot();
+  }
+
+  // replaced: if it was this page whose slot was taken, the peer also ends its session.
+  replaced(slot, why) {
+    if (this.live && (slot || 'main').toLowerCase() === this.place?.toLowerCase()) this.taken = { why, at: performance.now() };
+  }
+
+  // session is one connection, from offer to end.
   async session() {
     const query = new URLSearchParams({ slot: this.place });
     if (this.name()) query.set('name', this.name());
-    const x = this.exchange = new Exchange(`/whip/${encodeURIComponent(this.room)}?${query}`);
+    const x = new Exchange(`/whip/${encodeURIComponent(this.room)}?${query}`);
     x.senders = {};
     const { media } = this.source;
     for (const track of media.getTracks()) {
       const encoding = track.kind === 'video' ? [{ maxBitrate: videoRate }] : undefined;
       x.senders[track.kind] = x.pc.addTransceiver(track, { direction: 'sendonly', streams: [media], sendEncodings: encoding }).sender;
     }
-    const over = new Promise((resolve) => { x.onlost = resolve; });
-    x.onconnected = () => { if (this.live) this.say('live', 'You are live.'); };
-    x.onshaky = () => this.say('connecting', 'Connection lost, trying to mend it');
-    const late = setTimeout(() => { if (x.pc.connectionState !== 'connected') x.lost(); }, 12000);
-    try {
-      await x.open();
-      await over;
-      return x.ended;
-    } finally {
-      clearTimeout(late);
-      x.close();
-      if (this.exchange === x) this.exchange = null;
-    }
+    await this.keep(x);
+    if (!x.ended || !this.live) return;
+    await sleep(700); // in which an event may say why
+    if (this.taken && performance.now() - this.taken.at < 3000) throw Object.assign(new Error(this.taken.why), { status: 409 });
   }
 }

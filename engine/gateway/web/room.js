@@ -19,6 +19,7 @@ export async function showRoom(name, expired) {
   const watcher = playing(name, expired);
   const choose = choosing(watcher);
   let senders = [];
+  let update = () => {}; // takes what the API tells, where the room is a conference
   let ready = false;
 
   const refresh = whenever(async () => {
@@ -34,11 +35,17 @@ export async function showRoom(name, expired) {
     if (!ready) {
       ready = true;
       byId('panels').hidden = byId('room-line').hidden = false;
-      if (info.allowed.includes('speak')) senders = sending(name, watcher);
+      if (info.mode === 'conference') {
+        const { calling } = await import('./calling.js');
+        const part = await calling(name, info, watcher);
+        if (part.call) senders = [part.call];
+        update = part.update;
+      } else if (info.allowed.includes('speak')) senders = sending(name, watcher);
       inviting(name, path, info);
     }
     showInfo(info);
     choose(info);
+    update(info);
     if (!info.allowed.includes('admin')) return;
     const [place, peers] = await Promise.all([get(path + '/tree').catch(() => null), get('peers').catch(() => null)]);
     showPeers(peers, info.room);

@@ -8,14 +8,14 @@ const slotForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const resumable = 30000; // milliseconds in which a slot waits for its sender
 
 // store keeps a text in the browser where that is allowed.
-function store(area, key, text) {
+export function store(area, key, text) {
   try {
     if (text === undefined) return area().getItem(key) || '';
     area().setItem(key, text);
   } catch { /* then it lasts as long as the page */ }
   return '';
 }
-const forGood = () => localStorage;
+export const forGood = () => localStorage;
 const forTab = () => sessionStorage;
 
 // sending wires the panel, and returns its senders.

@@ -22,6 +22,7 @@ export class Watcher {
     Object.assign(this, { room, player, say, measure, blocked });
     this.on = false; // what is wanted is live, as far as is known
     this.away = false; // the peer does not answer requests
+    this.conference = false; // what is heard is a mix, in which there are pauses
     this.seen = false; // something was playing since the page was opened
     this.want = null; // { slot, participant, label } that was chosen; null: the slot that has been live longest
     this.media = new MediaStream();
@@ -36,15 +37,16 @@ export class Watcher {
   // start connects, again and again, until something makes that useless.
   async start() {
     if (this.running) return this.hurry();
-    this.running = true;
+    const turn = this.running = {}; // what tells one start from the next
     this.refusal = '';
-    for (let failures = 0; this.running; failures++) {
+    for (let failures = 0; ; failures++) {
       const before = performance.now();
       this.lastPacket = 0;
       if (!this.old) this.say('connecting', failures === 0 && !this.seen ? 'Connecting' : 'Connection lost, trying again');
       let wait = 0;
       try {
         await this.session();
+        if (this.running !== turn) return;
         if (this.switching) {
           this.switching = false;
           failures = -1;
@@ -52,6 +54,7 @@ export class Watcher {
         }
         if (performance.now() - before > 10000) failures = 0;
       } catch (err) {
+        if (this.running !== turn) return;
         this.retire();
         if ([400, 401, 403, 409].includes(err.status)) return this.stop('error', err.message, err);
         wait = err.retryAfter || (err.status === 404 ? 5000 : 0);
@@ -61,13 +64,14 @@ export class Watcher {
       if (this.refusal) return this.stop('error', this.refusal);
       this.pause = new AbortController();
       await sleep(Math.max(wait, backoff(Math.min(failures, 5))), this.pause.signal);
+      if (this.running !== turn) return;
       if (this.refusal) return this.stop('error', this.refusal);
     }
   }
 
   stop(state, text, err) {
-    this.running = false;
-    this.exchange?.close();
+    this.running = null;
+    this.exchange?.lost();
     this.retire();
     this.say(state, text, err);
   }
@@ -228,6 +232,8 @@ export class Watcher {
     } else if (this.away && this.seen) {
       this.say('connecting', 'This peer does not answer, trying again');
       x.mend(); // ICE would take longer to notice
+    } else if (this.conference) {
+      this.say('waiting', 'Nobody is talking at the moment');
     } else if (this.on) {
       this.say('waiting', this.seen ? `${Whose} is quiet for a moment` : 'It begins in a moment');
     } else if (this.seen && !this.want) {

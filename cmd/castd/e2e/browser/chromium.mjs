@@ -29,12 +29,13 @@ export async function launch({ refuse = false, map = [] } = {}) {
   });
 }
 
-// open loads a page with the scripts (files of this folder) put in front. Errors of the page are collected in page.troubles.
-export async function open(browser, url, { scripts = [], width = 1280, height = 800, dark = false, scale = 1, before = () => {} } = {}) {
+// open loads a page with the scripts (files of this folder) put in front, which find settings in window.settings. Errors of the page are collected in page.troubles.
+export async function open(browser, url, { scripts = [], settings, width = 1280, height = 800, dark = false, scale = 1, before = () => {} } = {}) {
   const context = await browser.newContext({
     ignoreHTTPSErrors: true, // as a person does once for a certificate of the peer's own
     viewport: { width, height }, colorScheme: dark ? 'dark' : 'light', deviceScaleFactor: scale, hasTouch: width < 600, isMobile: width < 600,
   });
+  if (settings) await context.addInitScript({ content: `window.settings = ${JSON.stringify(settings)};` });
   for (const s of scripts) await context.addInitScript(script(s));
   const page = await context.newPage();
   page.troubles = [];
@@ -56,7 +57,7 @@ export async function processes(browser) {
 export async function until(page, id, states, ms) {
   const wanted = [].concat(states);
   try {
-    await page.waitForFunction(([i, w]) => w.includes(document.getElementById(i).dataset.state), [id, wanted], { timeout: ms, polling: 50 });
+    await page.waitForFunction(([i, w]) => w.includes(document.getElementById(i)?.dataset.state), [id, wanted], { timeout: ms, polling: 50 });
   } catch {
     throw new Error(`#${id} is not ${wanted} after ${ms} ms but: ${JSON.stringify(await said(page, id))} ${page.troubles}`);
   }

@@ -4,6 +4,7 @@
 // Try one by hand: echo '{"do":"watch","as":"v","url":"http://127.0.0.1:8470/r/lobby#token=..."}' | node driver.mjs
 
 import { createInterface } from 'node:readline';
+import { callCommands } from './calls.mjs';
 import { findChromium, launch, open, processes, said, until } from './chromium.mjs';
 import { behind, lipSync, median, round } from './measure.mjs';
 
@@ -21,6 +22,8 @@ async function browser(name) {
 }
 
 const commands = {
+  ...callCommands(browser, pages),
+
   // hello tells whether there is what the tests need.
   async hello() {
     findChromium();
@@ -341,12 +344,12 @@ const commands = {
   },
 
   // visit opens a page, presses a button, and returns what element say then says: as soon as it has the state, or is visible.
-  async visit({ url, as = 'viewer', click, say, state }) {
-    const page = await open(await browser(as), url.replace('{foreign}', foreign));
+  async visit({ url, as = 'viewer', scripts, click, say, state }) {
+    const page = await open(await browser(as), url.replace('{foreign}', foreign), { scripts });
     try {
       if (click) await page.click('#' + click, { timeout: 15000 });
       if (state) return await until(page, say, state, 15000);
-      await page.waitForFunction((i) => document.getElementById(i).checkVisibility(), say, { timeout: 15000 });
+      await page.waitForFunction((i) => document.getElementById(i)?.checkVisibility(), say, { timeout: 15000 });
       return await said(page, say);
     } finally {
       await page.context().close();

@@ -1,0 +1,81 @@
+// Commands of driver.mjs for the call in a room's page. Microphones and ears are those of talk.js.
+
+import { open, until } from './chromium.mjs';
+
+const patience = 20000; // milliseconds
+
+export const callCommands = (browser, pages) => ({
+  // call opens a page, joins the call, and waits until it is in it.
+  async call({ as, by = 'viewer', url, name, voice, ...look }) {
+    const page = await open(await browser(by), url, { scripts: ['talk.js'], settings: voice, ...look });
+    pages.set(as, page);
+    await page.fill('#call-who', name, { timeout: patience });
+    await page.click('#call-join');
+    return until(page, 'call-state', 'live', patience);
+  },
+
+  // ear tells how loud tones are that a page plays, and what is left of its own, in dB below full scale.
+  async ear({ as, tones, own }) {
+    return pages.get(as).evaluate(([t, o]) => ({ levels: t.map((f) => talk.level(f)), residue: talk.residue(o) }), [tones, own]);
+  },
+
+  async forget({ as }) {
+    await pages.get(as).evaluate(() => talk.forget());
+    return {};
+  },
+
+  // people tells whom a page shows in the call.
+  async people({ as }) {
+    const page = pages.get(as);
+    const people = await page.$$eval('#call-people li', (all) => all.map((e) => ({
+      participant: e.dataset.participant, name: e.querySelector('.name').textContent, marks: e.querySelector('.marks').textContent,
+      talking: e.classList.contains('talking'), slider: e.querySelector('input[type=range]')?.checkVisibility() ? e.querySelector('input[type=range]').ariaLabel : '',
+    })));
+    return { people, troubles: page.troubles, level: await page.$eval('#call-level', (m) => m.value) };
+  },
+
+  // loudness moves the slider of somebody.
+  async loudness({ as, name, value }) {
+    const page = pages.get(as);
+    await page.getByLabel('Loudness of ' + name, { exact: true }).fill(String(value), { timeout: patience });
+    return {};
+  },
+
+  // picture saves what a page of a call looks like on a screen of that size, and tells what does not fit on it, what is too small to
+  // touch, and what has no name.
+  async picture({ as, file, width, height, dark, cut }) {
+    const page = pages.get(as);
+    await page.emulateMedia({ colorScheme: dark ? 'dark' : 'light' });
+    await page.setViewportSize({ width, height });
+    await page.screenshot({ path: file, fullPage: true, clip: { x: 0, y: 0, width, height: cut } });
+    return page.evaluate(() => {
+      const seen = [...document.querySelectorAll('button, select, input, meter')].filter((e) => e.checkVisibility());
+      const name = (e) => e.id || e.textContent || e.className;
+      return {
+        wide: document.documentElement.scrollWidth > innerWidth || seen.some((e) => e.getBoundingClientRect().right > innerWidth),
+        small: seen.filter((e) => e.matches('button, select, input:not([type=checkbox])') && e.getBoundingClientRect().height < 28).map(name),
+        nameless: seen.filter((e) => !e.labels?.length && !e.ariaLabel && !e.textContent.trim()).map(name),
+      };
+    });
+  },
+
+  // delays matches the clicks that one page has said with those that another one has heard since, and tells how long they took.
+  async delays({ from, to, count, ms }) {
+    const [mouth, ear] = [pages.get(from), pages.get(to)];
+    const wait = (page, key) => page.waitForFunction(([k, n]) => talk[k].length >= n, [key, count], { timeout: ms, polling: 200 });
+    await mouth.evaluate(() => { talk.said.length = 0; });
+    await ear.evaluate(() => { talk.heard.length = 0; });
+    await wait(ear, 'heard').catch(() => {}); // what has come by then is judged
+    const [said, heard] = [await mouth.evaluate(() => talk.said), await ear.evaluate(() => talk.heard)];
+    const delays = heard.map((at) => at - Math.max(...said.filter((s) => s <= at))).filter((d) => d < 1000);
+    return { delays, said: said.length, heard: heard.length };
+  },
+
+  // received gives the player's own numbers of what a page hears.
+  async received({ as }) {
+    return pages.get(as).evaluate(async () => {
+      for (const s of (await talk.connections.at(-1).getStats()).values()) if (s.type === 'inbound-rtp' && s.kind === 'audio') return s;
+      return {};
+    });
+  },
+});
