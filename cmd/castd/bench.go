@@ -34,16 +34,20 @@ func (a *app) benchCommand() *cobra.Command {
 	c := &b.config
 	cmd := &cobra.Command{
 		Use:   "bench [URL...]",
-		Short: "Loads a WHIP and WHEP address with publishers and viewers, and measures",
+		Short: "Loads WHIP, WHEP and call addresses with publishers, viewers and callers, and measures",
 		Long: "Publishes into a WHIP address, watches its WHEP address with many viewers, and tells delays, losses, first pictures,\n" +
-			"and with --pid what the server's process spends on each packet that it forwards. Of two addresses that differ only in\n" +
-			"whip and whep one is enough; with --room they are the running peer's, and so is the process.\n\n" +
+			"and with --pid what the server's process spends on each packet that it forwards. Of addresses that differ only in\n" +
+			"whip, whep and call one is enough; with --room they are the running peer's, and so is the process.\n\n" +
+			"With --callers many take part in a conference, each with a tone of his own, and hear who is heard, how loud, and whether\n" +
+			"anything of themselves comes back. With --talking only the first of them talk.\n\n" +
 			"With --reference a stock pion forwarder is measured beside, in turns, and the ratio told. With no address either,\n" +
 			"a peer is started for it, and a table of several loads printed.",
 		Example: "  castd bench --room lobby --video-publishers 1 --subscribers 20\n" +
 			"  castd bench http://127.0.0.1:8470/whip/lobby --token T --audio-publishers 1 --subscribers 100 --pid 4711\n" +
+			"  castd bench --room talk --callers 50 --talking 3 --subscribers 100\n" +
+			"  castd bench http://127.0.0.1:8470/call/talk --token T --callers 10 --pid 4711\n" +
 			"  castd bench --reference --markdown",
-		Args: between(0, 2, "addresses"),
+		Args: between(0, 3, "addresses"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			if !a.json {
@@ -71,12 +75,15 @@ func (a *app) benchCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&c.WHIP, "whip", "", "`URL` to publish to")
 	f.StringVar(&c.WHEP, "whep", "", "`URL` to watch")
+	f.StringVar(&c.Call, "call", "", "`URL` to call at")
 	f.StringVar(&b.room, "room", "", "`ROOM` of the running peer, instead of addresses")
 	f.StringVar(&c.Token, "token", "", "bearer `TOKEN`")
 	f.BoolVar(&c.Insecure, "insecure", false, "take any certificate of the server")
 	f.IntVar(&c.VideoPublishers, "video-publishers", 0, "`N` who send video")
 	f.IntVar(&c.AudioPublishers, "audio-publishers", 0, "`N` who send audio; the first ones send it together with video")
 	f.IntVar(&c.Subscribers, "subscribers", 0, "`N` who watch")
+	f.IntVar(&c.Callers, "callers", 0, "`N` who take part in a conference")
+	f.IntVar(&c.Talking, "talking", -1, "`K` callers who talk, while the others are silent (default: all)")
 	f.Float64Var(&c.JoinRate, "num-per-second", 20, "joins a second")
 	f.Var(&b.span, "duration", "how long to measure, after all have joined")
 	f.Var(&b.settle, "settle", "how long to wait before that")
@@ -102,6 +109,10 @@ func (b *benchFlags) prepare(ctx context.Context, a *app, args []string) error {
 	switch {
 	case min(c.VideoPublishers, c.AudioPublishers, c.Subscribers) < 0 || publishers > bench.MaxPublishers || c.Subscribers > bench.MaxSubscribers:
 		return usagef("there can be up to %d publishers and up to %d subscribers", bench.MaxPublishers, bench.MaxSubscribers)
+	case c.Callers < 0 || c.Callers > bench.MaxCallers:
+		return usagef("there can be up to %d callers", bench.MaxCallers)
+	case c.Talking < -1 || c.Talking > c.Callers:
+		return usagef("--talking says how many of the --callers talk: at most all of them")
 	case !(c.JoinRate > 0) || math.IsInf(c.JoinRate, 0) || c.JoinRate > 1000:
 		return usagef("--num-per-second is more than 0 and at most 1000")
 	case c.Duration <= 0:
@@ -112,6 +123,9 @@ func (b *benchFlags) prepare(ctx context.Context, a *app, args []string) error {
 		return usagef("--rounds is from 1 to 100")
 	case c.PID < 0:
 		return usagef("--pid is the number of a process")
+	}
+	if c.Talking < 0 {
+		c.Talking = c.Callers
 	}
 	if c.PID > 0 {
 		if _, err := bench.ReadUsage(c.PID); err != nil {
@@ -132,12 +146,16 @@ func (b *benchFlags) prepare(ctx context.Context, a *app, args []string) error {
 	switch {
 	case len(b.rows) > 0 || b.markdown && !b.reference:
 		return usagef("--row and --markdown are for the table: use --reference, and no addresses with --row")
-	case publishers == 0 && c.Subscribers == 0:
-		return usagef("nothing to do: give --video-publishers or --audio-publishers, and --subscribers")
+	case publishers == 0 && c.Subscribers == 0 && c.Callers == 0:
+		return usagef("nothing to do: give --video-publishers or --audio-publishers, and --subscribers, or --callers")
 	case publishers > 0 && c.WHIP == "":
 		return usagef("no address to publish to: give one, or --whip, or --room")
 	case c.Subscribers > 0 && c.WHEP == "":
 		return usagef("no address to watch: give one, or --whep, or --room")
+	case c.Callers > 0 && c.Call == "":
+		return usagef("no address to call at: give one, or --call, or --room")
+	case c.Callers > 0 && b.reference:
+		return usagef("the reference has no conferences: leave out --reference or --callers")
 	case b.reference && c.PID == 0:
 		return usagef("--reference compares what processes spend: name the server's with --pid")
 	}
@@ -145,12 +163,14 @@ func (b *benchFlags) prepare(ctx context.Context, a *app, args []string) error {
 }
 
 // table reports whether this program's own peer is to be measured.
-func (b *benchFlags) table() bool { return b.config.WHIP == "" && b.config.WHEP == "" }
+func (b *benchFlags) table() bool {
+	return b.config.WHIP == "" && b.config.WHEP == "" && b.config.Call == ""
+}
 
 // checkTable refuses what means nothing where the loads are given.
 func (b *benchFlags) checkTable() error {
 	c := &b.config
-	if c.PID != 0 || c.Token != "" || c.Subscribers != 0 || c.VideoPublishers != 0 || c.AudioPublishers != 0 {
+	if c.PID != 0 || c.Token != "" || c.Callers != 0 || c.Subscribers != 0 || c.VideoPublishers != 0 || c.AudioPublishers != 0 {
 		return usagef("without an address --reference measures its own peer with loads of its own: leave out publishers, subscribers, --pid and --token, or give an address")
 	}
 	if len(b.loads()) == 0 {
@@ -183,33 +203,44 @@ func (b *benchFlags) loads() []bench.Load {
 // addresses takes those of the arguments and derives the one that was not given.
 func (b *benchFlags) addresses(args []string) error {
 	c := &b.config
-	for _, raw := range []string{c.WHIP, c.WHEP} {
+	for _, raw := range []string{c.WHIP, c.WHEP, c.Call} {
 		if u, err := url.Parse(raw); raw != "" && !isAddress(u, err) {
 			return usagef("%q is no address: write it like http://127.0.0.1:8470/whip/lobby", raw)
 		}
 	}
+	ways := []struct {
+		name    string
+		address *string
+	}{{"whip", &c.WHIP}, {"whep", &c.WHEP}, {"call", &c.Call}}
 	for _, raw := range args {
 		u, err := url.Parse(raw)
-		switch {
-		case !isAddress(u, err):
+		if !isAddress(u, err) {
 			return usagef("%q is no address: write it like http://127.0.0.1:8470/whip/lobby", raw)
-		case strings.Contains(u.Path, "whep") && c.WHEP == "":
-			c.WHEP = raw
-		case strings.Contains(u.Path, "whip") && c.WHIP == "":
-			c.WHIP = raw
-		case strings.Contains(u.Path, "whep") || strings.Contains(u.Path, "whip"):
-			return usagef("there are two addresses for one direction: give one for WHIP and one for WHEP")
-		default:
-			return usagef("%q has neither whip nor whep in its path: say with --whip or --whep which it is", raw)
+		}
+		known := false
+		for _, w := range ways {
+			if known || bench.Sibling(raw, w.name, w.name) == "" {
+				continue
+			}
+			if *w.address != "" {
+				return usagef("there are two addresses for one direction: give one for WHIP, one for WHEP and one for calls")
+			}
+			*w.address, known = raw, true
+		}
+		if !known {
+			return usagef("%q has neither whip nor whep nor call in its path: say with --whip, --whep or --call which it is", raw)
 		}
 	}
 	if b.room != "" && !b.table() {
 		return usagef("--room stands for addresses: give either")
 	}
-	if c.WHIP == "" {
-		c.WHIP = bench.Sibling(c.WHEP, "whep", "whip")
-	} else if c.WHEP == "" {
-		c.WHEP = bench.Sibling(c.WHIP, "whip", "whep")
+	given := [...]string{c.WHIP, c.WHEP, c.Call}
+	for _, w := range ways {
+		for i, from := range ways {
+			if *w.address == "" && given[i] != "" {
+				*w.address = bench.Sibling(given[i], from.name, w.name)
+			}
+		}
 	}
 	return nil
 }
@@ -241,7 +272,7 @@ func (b *benchFlags) runningRoom(ctx context.Context, a *app) error {
 		c.PID = runningPID(a.dataDir)
 	}
 	c.Fingerprint = status.Fingerprint
-	c.WHIP, c.WHEP = status.HTTP+"/whip/"+info.Room, status.HTTP+"/whep/"+info.Room
+	c.WHIP, c.WHEP, c.Call = status.HTTP+"/whip/"+info.Room, status.HTTP+"/whep/"+info.Room, status.HTTP+"/call/"+info.Room
 	if c.Token != "" {
 		return nil
 	}
@@ -348,6 +379,25 @@ func benchText(r *bench.Result) string {
 	}
 	kind("audio", r.Audio)
 	kind("video", r.Video)
+	if c := r.Call; c != nil {
+		row("callers", "%d, %d of them talk, %d failed, connected after %.0f ms, first packet after %.0f ms", c.Callers, c.Talking, c.Failed, c.ConnectP50, c.FirstPacket)
+		if c.FirstFailure != "" {
+			row("first failure", "%s", c.FirstFailure)
+		}
+		if c.Ended > 0 {
+			row("ended", "%d calls, by the server", c.Ended)
+		}
+		row("  packets", "%d sent; %d of %d received, %d lost, %d twice, %d out of order", c.Sent, c.Received, c.Expected, c.Lost, c.Duplicates, c.Reordered)
+		row("  jitter", "p50 %.1f ms, most %.1f ms", c.JitterP50, c.JitterMax)
+		switch {
+		case c.Others == 0:
+			row("  heard", "nobody, by %d who listened", c.Ears)
+		case c.Own == 0:
+			row("  heard", "%d others at %.1f dB, by %d who listened", c.Others, c.Level, c.Ears)
+		default:
+			row("  heard", "%d others at %.1f dB, by %d who listened; own voice %.1f dB beside them", c.Others, c.Level, c.Ears, c.Own)
+		}
+	}
 	row("forwarded", "%d packets, %sbit/s, in %.1f s", r.Packets, formatRate(uint64(r.Bitrate)), r.Seconds)
 	if r.Threads > 0 {
 		per := ""

@@ -17,9 +17,17 @@ func TestBenchUsage(t *testing.T) {
 		{"", 2, "nothing to do: give --video-publishers or --audio-publishers, and --subscribers"},
 		{"lobby --subscribers 1", 2, `"lobby" is no address: write it like http://127.0.0.1:8470/whip/lobby`},
 		{"ftp://h/whip/lobby --subscribers 1", 2, "is no address"},
-		{"http://h/lobby --subscribers 1", 2, "say with --whip or --whep which it is"},
+		{"http://h/lobby --subscribers 1", 2, "say with --whip, --whep or --call which it is"},
+		{"http://h/call/a http://h/call/b --callers 1", 2, "two addresses for one direction"},
+		{"--whep http://h/x --callers 1", 2, "no address to call at: give one, or --call, or --room"},
+		{"http://h/call/a --callers 1001", 2, "up to 1000 callers"},
+		{"http://h/call/a --callers -1", 2, "up to 1000 callers"},
+		{"http://h/call/a --callers 2 --talking 3", 2, "at most all of them"},
+		{"http://h/call/a --callers 2 --talking some", 2, "is not a number"},
+		{"http://h/call/a --callers 2 --reference --pid 1", 2, "the reference has no conferences"},
+		{"http://127.0.0.1:1/call/a --callers 1 --talking 0 --json", 3, "127.0.0.1:1 cannot be reached"},
 		{"http://h/whip/a http://h/whip/b --subscribers 1", 2, "two addresses for one direction"},
-		{"http://h/whip/a http://h/whip/b http://h/whip/c", 2, "takes only addresses"},
+		{"http://h/whip/a http://h/whep/b http://h/call/c http://h/call/d", 2, "takes only addresses"},
 		{"--whip lobby --subscribers 1", 2, "is no address"},
 		{"--whep http://h/x --audio-publishers 1", 2, "no address to publish to"},
 		{"--whip http://h/x --subscribers 1", 2, "no address to watch"},
@@ -56,10 +64,12 @@ func TestBenchUsage(t *testing.T) {
 }
 
 func TestBenchAddresses(t *testing.T) {
-	tests := []struct{ args, whip, whep, wantWHIP, wantWHEP string }{
-		{args: "http://h/whip/a", wantWHIP: "http://h/whip/a", wantWHEP: "http://h/whep/a"},
-		{args: "http://h/a/whep", wantWHIP: "http://h/a/whip", wantWHEP: "http://h/a/whep"},
-		{args: "http://h/whep/b http://h/whip/a", wantWHIP: "http://h/whip/a", wantWHEP: "http://h/whep/b"},
+	tests := []struct{ args, whip, whep, wantWHIP, wantWHEP, wantCall string }{
+		{args: "http://h/whip/a", wantWHIP: "http://h/whip/a", wantWHEP: "http://h/whep/a", wantCall: "http://h/call/a"},
+		{args: "http://h/a/whep", wantWHIP: "http://h/a/whip", wantWHEP: "http://h/a/whep", wantCall: "http://h/a/call"},
+		{args: "http://h/whep/b http://h/whip/a", wantWHIP: "http://h/whip/a", wantWHEP: "http://h/whep/b", wantCall: "http://h/call/a"},
+		{args: "http://h/call/a http://h/whep/b", wantWHIP: "http://h/whip/b", wantWHEP: "http://h/whep/b", wantCall: "http://h/call/a"},
+		{args: "http://h/call/a", wantWHIP: "http://h/whip/a", wantWHEP: "http://h/whep/a", wantCall: "http://h/call/a"},
 		{whip: "http://h/in", whep: "http://h/out", wantWHIP: "http://h/in", wantWHEP: "http://h/out"},
 		{whip: "http://h/in", wantWHIP: "http://h/in"},
 	}
@@ -69,8 +79,8 @@ func TestBenchAddresses(t *testing.T) {
 		if err := b.addresses(strings.Fields(x.args)); err != nil {
 			t.Errorf("%+v: %v", x, err)
 		}
-		if b.config.WHIP != x.wantWHIP || b.config.WHEP != x.wantWHEP {
-			t.Errorf("%+v: %s, %s", x, b.config.WHIP, b.config.WHEP)
+		if b.config.WHIP != x.wantWHIP || b.config.WHEP != x.wantWHEP || b.config.Call != x.wantCall {
+			t.Errorf("%+v: %s, %s, %s", x, b.config.WHIP, b.config.WHEP, b.config.Call)
 		}
 	}
 }
@@ -85,6 +95,19 @@ func TestBenchText(t *testing.T) {
 	for _, want := range []string{
 		"3, 1 failed", "it is full", "ended          1 sessions", "first picture  p50 12 ms", "199 of 200 received, 1 lost", "p50 1.50 ms",
 		"300 packets, 1.2Mbit/s", "12.34 us/packet, 5.0 % of a core", "40 MB", "the delays mean nothing",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in\n%s", want, text)
+		}
+	}
+	r = &bench.Result{Call: &bench.CallResult{
+		Callers: 10, Talking: 4, Failed: 1, FirstFailure: "it is full", Ended: 2, Sent: 500, Expected: 400, Received: 399, Lost: 1, JitterP50: 0.5, JitterMax: 2,
+		Ears: 9, Others: 3, Level: -20.1, Own: -60.5,
+	}}
+	text = benchText(r)
+	for _, want := range []string{
+		"10, 4 of them talk, 1 failed", "it is full", "2 calls, by the server", "500 sent; 399 of 400 received, 1 lost", "p50 0.5 ms, most 2.0 ms",
+		"3 others at -20.1 dB, by 9 who listened; own voice -60.5 dB beside them",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)

@@ -47,7 +47,7 @@ engine/guest       : engine engine/checks engine/codec engine/secure engine/udp 
 engine/gateway/apicheck :
 engine/gateway     : engine engine/wire engine/room
 engine/conference  : engine engine/wire mixer mixer/jitter mixer/opus
-engine/bench       :
+engine/bench       : mixer/tonetest
 engine/enginetest  : engine engine/wire engine/gossip engine/hop engine/udp
 engine/node        : engine engine/canary engine/cert engine/codec engine/conference engine/container engine/gateway engine/gossip engine/guest engine/hop engine/machine engine/room engine/seal engine/store engine/uplink engine/wire engine/udp
 plugins/sdk        :

@@ -131,17 +131,17 @@ func (p *publisher) report(now time.Time) {
 		if !p.media[k] {
 			continue
 		}
-		wall := uint64(now.UnixNano())
-		r := rtcp.SenderReport{
-			SSRC: p.ssrc[k], NTPTime: (wall/1e9+2208988800)<<32 | (wall%1e9)<<32/1e9, RTPTime: p.timestamp[k],
-			PacketCount: uint32(p.counter[k]), OctetCount: p.octets[k],
-		}
-		d := rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
-			Source: p.ssrc[k], Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "bench"}},
-		}}}
-		if b, err := rtcp.Marshal([]rtcp.Packet{&r, &d}); err == nil {
+		r := senderReport(p.ssrc[k], now, p.timestamp[k], uint32(p.counter[k]), p.octets[k])
+		if b, err := rtcp.Marshal([]rtcp.Packet{r, named(p.ssrc[k], "bench")}); err == nil {
 			p.sendRTCP(b)
 		}
+	}
+}
+
+func senderReport(ssrc uint32, now time.Time, timestamp, packets, octets uint32) *rtcp.SenderReport {
+	wall := uint64(now.UnixNano())
+	return &rtcp.SenderReport{
+		SSRC: ssrc, NTPTime: (wall/1e9+2208988800)<<32 | (wall%1e9)<<32/1e9, RTPTime: timestamp, PacketCount: packets, OctetCount: octets,
 	}
 }
 

@@ -25,6 +25,7 @@ type Result struct {
 	FirstPicture float64 `json:"first_picture_ms_p50,omitempty"`
 	PictureP95   float64 `json:"first_picture_ms_p95,omitempty"`
 
+	Call  *CallResult `json:"call,omitempty"`
 	Audio *KindResult `json:"audio,omitempty"`
 	Video *KindResult `json:"video,omitempty"`
 
@@ -78,6 +79,9 @@ func (r *run) sum(result *Result) {
 	result.ConnectP50 = ms(result.connect.quantile(0.5))
 	if connected > 0 && result.cpu > 0 {
 		result.CPUIdle = ms(result.cpu) / float64(connected) / result.Seconds
+	}
+	if r.Callers > 0 {
+		r.sumCall(result.Call)
 	}
 	var packet, picture histogram
 	var kindsSeen [kinds]KindResult

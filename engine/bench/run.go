@@ -15,20 +15,24 @@ import (
 const (
 	MaxPublishers  = 100
 	MaxSubscribers = 10_000
+	MaxCallers     = 1000
 )
 
 // Config says what to load a server with.
 type Config struct {
-	// WHIP and WHEP are the addresses; an empty one is not used.
-	WHIP, WHEP string
-	Token      string // bearer token; "" for none
-	Insecure   bool   // any certificate of the server will do
+	// WHIP, WHEP and Call are the addresses; an empty one is not used.
+	WHIP, WHEP, Call string
+
+	Token    string // bearer token; "" for none
+	Insecure bool   // any certificate of the server will do
 	// Fingerprint is the SHA-256 of the only certificate that will do, "AB:CD:..."; "" for those that the system trusts.
 	Fingerprint string
 
 	VideoPublishers int
 	AudioPublishers int
 	Subscribers     int
+	Callers         int           // who take part in a conference
+	Talking         int           // of them; the others are silent, and send what browsers do then
 	JoinRate        float64       // joins a second
 	Settle          time.Duration // between the last join and the measurement
 	Duration        time.Duration // of the measurement
@@ -60,6 +64,8 @@ type run struct {
 
 	publishers []*publisher
 	viewers    []*viewer
+	callers    []*caller
+	choir      choir
 	sending    sync.WaitGroup
 
 	mu    sync.Mutex // guards what follows
@@ -92,6 +98,9 @@ func Run(ctx context.Context, c Config) (*Result, error) {
 		return nil, err
 	}
 	result := &Result{}
+	if err := r.call(ctx, result); err != nil {
+		return nil, err
+	}
 	if err := r.watch(ctx, result); err != nil {
 		return nil, err
 	}
@@ -181,15 +190,15 @@ func (r *run) publish(ctx context.Context) error {
 	return nil
 }
 
-// watch opens the viewers at the rate that was asked for. Single ones may fail.
-func (r *run) watch(ctx context.Context, result *Result) error {
-	begin := time.Now()
+// crowd connects many at the rate that was asked for. prepare is called for one after the other, and what it returns for several at a time.
+// Single ones may fail; the first reason is told, and an error returned where nobody has come.
+func (r *run) crowd(ctx context.Context, count int, name string, prepare func(i int) (func() error, error)) (failed int, reason string, err error) {
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	var first error
 	pace := time.NewTicker(time.Duration(float64(time.Second) / r.JoinRate))
 	defer pace.Stop()
-	for i := range r.Subscribers {
+	for i := range count {
 		if i > 0 {
 			select {
 			case <-ctx.Done():
@@ -199,50 +208,71 @@ func (r *run) watch(ctx context.Context, result *Result) error {
 		if ctx.Err() != nil {
 			break
 		}
-		e, err := newEndpoint(r.http, r.dtls)
+		connect, err := prepare(i)
 		if err != nil {
 			group.Wait()
-			return err
+			return 0, "", err
 		}
-		v := &viewer{endpoint: e, run: r, ssrc: rand.Uint32(), tracks: map[trackKey]*track{}}
-		e.receive, e.feedback = v.packet, v.readReports
-		r.every(func(now time.Time) { e.tick(now); v.report(now) })
 		group.Go(func() {
-			err := e.open(ctx, r.WHEP, &offer{media: [kinds]bool{true, true}})
-			if err == nil {
-				err = e.await(ctx)
-			}
+			err := connect()
 			mu.Lock()
 			defer mu.Unlock()
-			r.viewers = append(r.viewers, v)
 			if err != nil {
-				result.Failed++
+				failed++
 				if first == nil {
 					first = err
 				}
-				return
 			}
-			v.connectAt = time.Now()
-			result.connect.add(v.connectAt.Sub(v.posted))
 		})
 		if i%10 == 9 {
-			r.say("%d of %d viewers join", i+1, r.Subscribers)
+			r.say("%d of %d %s join", i+1, count, name)
 		}
 	}
 	group.Wait()
 	if err := context.Cause(ctx); err != nil {
-		return err
+		return failed, "", err
 	}
+	if first == nil {
+		return 0, "", nil
+	}
+	if failed == count {
+		return failed, "", first
+	}
+	return failed, first.Error(), nil
+}
+
+// watch opens the viewers.
+func (r *run) watch(ctx context.Context, result *Result) error {
+	begin := time.Now()
+	var mu sync.Mutex
+	var err error
+	result.Failed, result.FirstFailure, err = r.crowd(ctx, r.Subscribers, "viewers", func(int) (func() error, error) {
+		e, err := newEndpoint(r.http, r.dtls)
+		if err != nil {
+			return nil, err
+		}
+		v := &viewer{endpoint: e, run: r, ssrc: rand.Uint32(), tracks: map[trackKey]*track{}}
+		e.receive, e.feedback = v.packet, v.readReports
+		r.every(func(now time.Time) { e.tick(now); v.report(now) })
+		r.viewers = append(r.viewers, v)
+		return func() error {
+			if err := e.open(ctx, r.WHEP, &offer{media: [kinds]bool{true, true}}); err != nil {
+				return err
+			}
+			if err := e.await(ctx); err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			v.connectAt = time.Now()
+			result.connect.add(v.connectAt.Sub(v.posted))
+			return nil
+		}, nil
+	})
 	if took := time.Since(begin); r.Subscribers > 0 {
 		result.JoinsPerSecond = float64(r.Subscribers-result.Failed) / took.Seconds()
 	}
-	if first != nil {
-		result.FirstFailure = first.Error()
-		if result.Failed == r.Subscribers {
-			return first
-		}
-	}
-	return nil
+	return err
 }
 
 // await returns when media may flow.
@@ -326,13 +356,21 @@ func (r *run) closeAll() {
 			close(p.stop)
 		}
 	}
+	r.choir.end()
 	r.sending.Wait()
+	var many []*endpoint
+	for _, v := range r.viewers {
+		many = append(many, v.endpoint)
+	}
+	for _, c := range r.callers {
+		many = append(many, c.endpoint)
+	}
 	var group sync.WaitGroup
 	limit := make(chan struct{}, 16)
-	for _, v := range r.viewers {
+	for _, e := range many {
 		group.Go(func() {
 			limit <- struct{}{}
-			v.close(ctx)
+			e.close(ctx)
 			<-limit
 		})
 	}

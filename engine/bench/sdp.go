@@ -19,9 +19,16 @@ const (
 	ptVP8  = 96
 )
 
+// levelExtension is the id of the header extension for audio levels (RFC 6464) in offers.
+const (
+	levelExtension = 1
+	uriLevel       = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+)
+
 // offer is what an endpoint offers.
 type offer struct {
-	send        bool // publishes, else it watches
+	send        bool // publishes or takes part in a conference, else it watches
+	call        bool // takes part in a conference
 	media       [kinds]bool
 	ssrc        [kinds]uint32
 	ufrag, pwd  string
@@ -47,7 +54,10 @@ func (o *offer) text() string {
 		print = print[:i] + ":" + print[i:]
 	}
 	direction := "recvonly"
-	if o.send {
+	switch {
+	case o.call:
+		direction = "sendrecv"
+	case o.send:
 		direction = "sendonly"
 	}
 	for k, has := range o.media {
@@ -72,6 +82,9 @@ func (o *offer) text() string {
 		line("a=rtcp-mux\r\na=rtcp-rsize")
 		if kind(k) == audio {
 			line("a=rtpmap:%d opus/48000/2\r\na=fmtp:%d minptime=10;useinbandfec=1", ptOpus, ptOpus)
+			if o.call {
+				line("a=rtcp-fb:%d transport-cc\r\na=extmap:%d %s", ptOpus, levelExtension, uriLevel)
+			}
 		} else {
 			line("a=rtpmap:%d VP8/90000", ptVP8)
 			for _, fb := range []string{"ccm fir", "nack", "nack pli"} {
@@ -97,6 +110,7 @@ type answer struct {
 	client      bool // the server is the DTLS client
 	candidates  []netip.AddrPort
 	pt          [kinds]uint8 // 0: refused
+	levels      bool         // audio levels are taken
 }
 
 const maxAnswer = 256 << 10 // octets
@@ -143,6 +157,9 @@ func parseAnswer(text string) (*answer, error) {
 			a.algorithm, a.fingerprint = parseFingerprint(look("fingerprint"))
 		}
 		for _, at := range slices.Concat(d.Attributes, m.Attributes) {
+			if at.Key == "extmap" && m.MediaName.Media == audio.String() && at.Value == fmt.Sprintf("%d %s", levelExtension, uriLevel) {
+				a.levels = true
+			}
 			if at.Key != "candidate" {
 				continue
 			}

@@ -187,16 +187,19 @@ func (v *viewer) readReports(b []byte) {
 		return
 	}
 	for _, p := range packets {
-		r, ok := p.(*rtcp.SenderReport)
-		if !ok {
-			continue
-		}
-		for k := range v.streams {
-			if s := &v.streams[k]; s.ssrc.Load() == r.SSRC {
-				s.lastSR.Store(uint32(r.NTPTime >> 16))
-				s.gotSR.Store(time.Now().UnixNano())
+		if r, ok := p.(*rtcp.SenderReport); ok {
+			for k := range v.streams {
+				v.streams[k].note(r, time.Now())
 			}
 		}
+	}
+}
+
+// note remembers a sender report, if it is the stream's.
+func (s *streamState) note(r *rtcp.SenderReport, now time.Time) {
+	if s.ssrc.Load() == r.SSRC {
+		s.lastSR.Store(uint32(r.NTPTime >> 16))
+		s.gotSR.Store(now.UnixNano())
 	}
 }
 
@@ -208,20 +211,29 @@ func (v *viewer) report(now time.Time) {
 	v.nextRR = now.Add(time.Second/2 + rand.N(time.Second))
 	r := &rtcp.ReceiverReport{SSRC: v.ssrc}
 	for k := range v.streams {
-		s := &v.streams[k]
-		ssrc := s.ssrc.Load()
-		if ssrc == 0 {
-			continue
-		}
-		report := rtcp.ReceptionReport{SSRC: ssrc, LastSequenceNumber: s.highest.Load(), LastSenderReport: s.lastSR.Load()}
-		if got := s.gotSR.Load(); got != 0 {
-			report.Delay = uint32((now.UnixNano() - got) * 65536 / 1e9)
-		}
-		r.Reports = append(r.Reports, report)
+		r.Reports = v.streams[k].report(r.Reports, now)
 	}
-	if b, err := rtcp.Marshal([]rtcp.Packet{r, &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
-		Source: v.ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "viewer"}},
-	}}}}); err == nil {
+	if b, err := rtcp.Marshal([]rtcp.Packet{r, named(v.ssrc, "viewer")}); err == nil {
 		v.sendRTCP(b)
 	}
+}
+
+// report appends what is to be told of the stream, once it has come.
+func (s *streamState) report(list []rtcp.ReceptionReport, now time.Time) []rtcp.ReceptionReport {
+	ssrc := s.ssrc.Load()
+	if ssrc == 0 {
+		return list
+	}
+	report := rtcp.ReceptionReport{SSRC: ssrc, LastSequenceNumber: s.highest.Load(), LastSenderReport: s.lastSR.Load()}
+	if got := s.gotSR.Load(); got != 0 {
+		report.Delay = uint32((now.UnixNano() - got) * 65536 / 1e9)
+	}
+	return append(list, report)
+}
+
+// named is the packet that reports are accompanied by (RFC 3550 section 6.5).
+func named(ssrc uint32, name string) *rtcp.SourceDescription {
+	return &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
+		Source: ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: name}},
+	}}}
 }

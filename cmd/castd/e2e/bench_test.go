@@ -113,6 +113,51 @@ func TestBench(t *testing.T) {
 	}
 }
 
+// TestBenchCallers loads a conference: each of those who talk hears the others and not himself, and so do those who are silent.
+func TestBenchCallers(t *testing.T) {
+	p := launch(t, "hub", "start", "--room", "talk", "--mode", "conference", "--upload", "100M", "--http", "127.0.0.1:0")
+	p.ready()
+	out, errs, code := castd(t, "bench", "--data-dir", p.dir, "--room", "talk", "--callers", "5", "--talking", "3", "--subscribers", "2",
+		"--duration", "4s", "--num-per-second", "50", "--json")
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	var r struct {
+		benchResult
+		CPU  float64 `json:"cpu_cores"`
+		Call struct {
+			Callers  int     `json:"callers"`
+			Talking  int     `json:"talking"`
+			Failed   int     `json:"failed"`
+			Ended    int     `json:"ended"`
+			Sent     uint64  `json:"sent"`
+			Expected uint64  `json:"expected"`
+			Received uint64  `json:"received"`
+			Lost     uint64  `json:"lost"`
+			Twice    uint64  `json:"duplicates"`
+			Ears     int     `json:"ears"`
+			Others   int     `json:"others_p50"`
+			Level    float64 `json:"others_db_p50"`
+			Own      float64 `json:"own_voice_db"`
+			Faulty   int     `json:"faulty_packets"`
+		} `json:"call"`
+	}
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatalf("%v in %q", err, out)
+	}
+	c := r.Call
+	if c.Callers != 5 || c.Talking != 3 || c.Failed+c.Ended+r.Failed != 0 || c.Ears != 5 || c.Faulty != 0 || r.CPU <= 0 {
+		t.Errorf("%s", out)
+	}
+	// On a machine that is busy some of what is due in the window comes after it.
+	if c.Sent < 300 || c.Received < 300 || c.Received+c.Lost != c.Expected || c.Lost > c.Expected/10 || c.Twice != 0 || r.Packets < c.Received {
+		t.Errorf("packets: %s", out)
+	}
+	if c.Others < 2 || c.Level < -26 || c.Level > -14 || c.Own > -45 {
+		t.Errorf("heard: %s", out)
+	}
+}
+
 // TestBenchInterrupted stops a measurement: what there is gets printed.
 func TestBenchInterrupted(t *testing.T) {
 	o := origin(t)
