@@ -4,52 +4,100 @@ import (
 	"context"
 	"crypto/sha256"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
+	"github.com/pion/datachannel"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4"
 
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/wire"
 )
 
-// callQueue is how many packets of a conference wait for a participant's connection at most: 320 ms. Of more the oldest are dropped, which
-// CallDropped counts: whoever is that much behind wants to hear what is said now.
-const callQueue = 16
+const (
+	// callQueue is how many packets of a conference wait for a participant's connection at most: 320 ms. Of more the oldest are dropped, which
+	// CallDropped counts: whoever is that much behind wants to hear what is said now.
+	callQueue = 16
+	// callHistory is how many packets can be sent again to a participant, a power of two: 1.28 s.
+	callHistory = 64
+)
 
 // caller is the part of a session that takes part in a conference: it hands what the guest says to the room, and sends him what he is to
-// hear. What is heard comes on a goroutine that serves all participants, and waits in a queue for the session's.
+// hear. What is heard comes on a goroutine that serves all participants, and waits in a queue for the writer. What he says comes on a
+// socket's goroutine.
 type caller struct {
 	// Constant.
 	session *session
 	room    engine.Media
 	config  engine.SeatConfig
-	codec   codec
-	wake    chan struct{} // capacity 1: there is something to send
-	number  int64         // added to the numbers of what is heard
-	clock   uint32        // and to its timestamps
-	pc      *webrtc.PeerConnection
-	track   *webrtc.TrackLocalStaticRTP
-	sender  *webrtc.RTPSender
+	writer  *writer
+	link    *link    // set by carrier
+	opus    uint8    // payload type of what he is sent
+	red     uint8    // and of that with earlier packets beside it (RFC 2198); 0: he takes none
+	nack    bool     // he sends again what he is asked for
+	offered []uint32 // SSRCs of what he says, where he told
+	number  int64    // added to the numbers of what is heard
+	clock   uint32   // and to its timestamps
+	start   time.Time
+	wake    chan struct{} // capacity 1: there is a state to tell
 
-	mu      sync.Mutex  // guards all following fields
+	waiting   atomic.Bool // in the writer's list
+	reception reception   // of what he says
+
+	mu      sync.Mutex  // guards the following fields
 	call    engine.Call // set by open, before any packet can arrive
-	remote  uint32      // SSRC of what he sends, 0 while none has come
 	queue   []*engine.MediaPacket
-	channel *webrtc.DataChannel // open; nil while there is none
-	state   *engine.CallState   // that he has not been told of; nil: he has
+	missing []uint16 // numbers that he asks for
+	loss    lossGauge
+	channel *datachannel.DataChannel // open; nil while there is none
+	state   *engine.CallState        // that he has not been told of; nil: he has
+
+	// Owned by the socket's goroutine.
+	said   sourceTrack
+	saidAt time.Time
+	header rtp.Header
+	packet engine.MediaPacket
+
+	turn sync.Mutex // held by the writer while it serves him; guards the following fields
+	over bool
+
+	// Owned by the writer.
+	track    *viewerTrack
+	heard    [callHistory]packet // that the track's history points to
+	batch    []*engine.MediaPacket
+	asked    []uint16
+	earlier  [redDistance]*engine.MediaPacket // the last ones that were sent, the last first
+	newest   int64                            // the highest number that was sent
+	reported time.Time
 }
+
+var _ recipient = (*caller)(nil)
 
 // newCaller returns the part of a session that has a seat for each guest, also where several have the same token.
 func newCaller(s *session, m engine.Media, o engine.GuestOptions) *caller {
+	section := s.offer.accepted(kindAudio)
 	c := &caller{
-		session: s, room: m, codec: s.offer.accepted(kindAudio).codecs[0], wake: make(chan struct{}, 1),
+		session: s, room: m, writer: s.service.enlist(), wake: make(chan struct{}, 1), start: time.Now(),
 		number: int64(rand.Uint32() & 0x7FFF), clock: rand.Uint32(), // see newWatcher
+		said: sourceTrack{label: kindAudio, codec: section.codecs[0], ext: section.ext}, offered: section.announced(),
+	}
+	c.track = newViewerTrack(wire.KindAudio, section, s.offer.mixed, 0, 0, rand.Uint32()|1)
+	c.track.sent = make([]sentPacket, callHistory)
+	var fmtp string
+	for _, codec := range section.codecs {
+		if codec.name == codecRED {
+			c.red = codec.pt
+		} else {
+			c.opus, fmtp = codec.pt, codec.fmtp
+		}
+		c.nack = c.nack || slices.Contains(codec.feedback, feedbackNACK)
 	}
 	c.config = engine.SeatConfig{
-		Participant: callerID(o.Participant, s.id), Name: o.Name, Hear: c.hear, Tell: c.tell,
-		SendsStereo: parameter(c.codec.fmtp, "sprop-stereo", "0") == "1", HearsStereo: parameter(c.codec.fmtp, "stereo", "0") == "1",
+		Participant: callerID(o.Participant, s.id), Name: o.Name, Hear: c.hear, Tell: c.tell, RED: c.said.codec.name == codecRED,
+		SendsStereo: parameter(fmtp, "sprop-stereo", "0") == "1", HearsStereo: parameter(fmtp, "stereo", "0") == "1",
 	}
 	return c
 }
@@ -61,21 +109,16 @@ func callerID(subject, session string) string {
 }
 
 func (c *caller) carrier() (carrier, error) {
-	carrier, err := c.session.service.newPionCarrier(c.session, c.heard)
+	events := linkEvents{reports: c.feedback, heard: c.reports, wanted: c.wanted, media: c.media}
+	if c.session.offer.accepted(kindData) != nil {
+		events.channel = c.opened
+	}
+	l, err := c.session.service.newLink(c.session, events)
 	if err != nil {
 		return nil, err
 	}
-	c.pc = carrier.pc
-	capability := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: c.codec.clockRate, Channels: c.codec.channels, SDPFmtpLine: c.codec.fmtp}
-	if c.track, err = webrtc.NewTrackLocalStaticRTP(capability, "mix", "castd"); err == nil {
-		c.sender, err = c.pc.AddTrack(c.track)
-	}
-	if err != nil {
-		_ = carrier.close()
-		return nil, err
-	}
-	c.pc.OnDataChannel(c.opened)
-	return carrier, nil
+	c.link = l
+	return l, nil
 }
 
 // open takes the seat.
@@ -91,28 +134,23 @@ func (c *caller) open(ctx context.Context) error {
 	c.mu.Lock()
 	c.call = call
 	c.mu.Unlock()
-	c.session.spawn(c.readReports)
+	c.session.spawn(func() { c.link.run(c.session.ctx) })
 	return nil
 }
 
+// close gives the seat back, and makes sure that the writer sends nothing more.
 func (c *caller) close() {
-	c.mu.Lock()
-	call := c.call
-	c.mu.Unlock()
-	if call != nil {
+	c.turn.Lock()
+	c.over = true
+	c.turn.Unlock()
+	c.session.service.dismiss(c.writer)
+	if call := c.seat(); call != nil {
 		_ = call.Close()
 	}
 }
 
-// sources returns the SSRC of what he sends, once it is known.
-func (c *caller) sources() map[string]uint32 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.remote == 0 {
-		return nil
-	}
-	return map[string]uint32{kindAudio: c.remote}
-}
+// sources returns the SSRC of what he is sent.
+func (c *caller) sources() map[string]uint32 { return map[string]uint32{kindAudio: c.track.ssrc} }
 
 // seat returns the call, which there is once open has returned.
 func (c *caller) seat() engine.Call {
@@ -130,7 +168,7 @@ func (c *caller) hear(p *engine.MediaPacket) {
 	}
 	c.queue = append(c.queue, p)
 	c.mu.Unlock()
-	c.rouse()
+	c.writer.enqueue(c, true)
 }
 
 // tell notes the newest state for the data channel.
@@ -148,10 +186,9 @@ func (c *caller) rouse() {
 	}
 }
 
-// run sends until ctx ends.
+// run tells the state until ctx ends; the writer does the rest.
 func (c *caller) run(ctx context.Context) {
 	call := c.seat()
-	var batch []*engine.MediaPacket
 	for {
 		select {
 		case <-ctx.Done():
@@ -160,55 +197,101 @@ func (c *caller) run(ctx context.Context) {
 			c.session.end(call.Err())
 			return
 		case <-c.wake:
+			c.sendState()
 		}
-		c.mu.Lock()
-		batch = append(batch[:0], c.queue...)
-		clear(c.queue)
-		c.queue = c.queue[:0]
-		c.mu.Unlock()
-		for _, p := range batch {
-			c.send(p)
-		}
-		clear(batch)
-		c.sendState()
 	}
 }
 
-// send sends a packet of what is heard.
-func (c *caller) send(p *engine.MediaPacket) {
-	err := c.track.WriteRTP(&rtp.Packet{
-		Header:  rtp.Header{Version: 2, Marker: p.Marker, SequenceNumber: uint16(c.number + p.Sequence), Timestamp: c.clock + p.Timestamp},
-		Payload: p.Payload,
-	})
-	if err != nil {
-		c.session.service.count.failed.Add(1)
+// waits implements recipient.
+func (c *caller) waits() *atomic.Bool { return &c.waiting }
+
+// serve implements recipient.
+func (c *caller) serve(w *writer, now time.Time) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	if c.over {
 		return
 	}
-	c.session.service.count.out.Add(1)
-}
-
-// readReports passes on what the guest says of losses. Reading drives pion's answers to NACKs as well.
-func (c *caller) readReports() {
-	call := c.seat()
-	ssrc := uint32(c.sender.GetParameters().Encodings[0].SSRC)
-	for {
-		packets, _, err := c.sender.ReadRTCP()
-		if err != nil {
-			return
-		}
-		for _, p := range packets {
-			var reports []rtcp.ReceptionReport
-			switch p := p.(type) {
-			case *rtcp.ReceiverReport:
-				reports = p.Reports
-			case *rtcp.SenderReport:
-				reports = p.Reports
-			}
-			for _, r := range reports {
-				if r.SSRC == ssrc {
-					call.Loss(float64(r.FractionLost) * 100 / 256)
-				}
-			}
+	out, ok := w.outlet(c.link)
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	c.batch, c.queue = c.queue, c.batch[:0]
+	c.asked, c.missing = c.missing, c.asked[:0]
+	redundant := c.red != 0 && c.loss.high
+	c.mu.Unlock()
+	if len(c.asked) > 0 {
+		n := c.track.resend(c.asked, now.Sub(c.start), &out)
+		c.session.service.count.retransmitted.Add(uint64(n))
+	}
+	for i, p := range c.batch {
+		c.send(p, redundant, now, &out)
+		c.batch[i] = nil
+	}
+	if now.Sub(c.reported) >= reportInterval {
+		c.reported = now
+		c.report(now, &out)
+	}
+	if c.nack {
+		if pairs := c.reception.wanted(now); len(pairs) > 0 {
+			c.sendRTCP(&out, &rtcp.TransportLayerNack{SenderSSRC: c.track.ssrc, MediaSSRC: c.reception.source(), Nacks: pairs})
 		}
 	}
+	w.count(&out)
+}
+
+// send sends a packet of what is heard. It is kept for being sent again.
+func (c *caller) send(p *engine.MediaPacket, redundant bool, now time.Time, out *outlet) {
+	t := c.track
+	seq := uint16(c.number + p.Sequence)
+	s := &t.sent[seq%callHistory]
+	if p.Sequence <= c.newest && (c.newest-p.Sequence >= callHistory || s.packet != nil && s.seq == seq) {
+		return // the same number must never encrypt another content
+	}
+	kept := &c.heard[seq%callHistory]
+	*kept = packet{header: wire.Header{Kind: wire.KindAudio, Marker: p.Marker, Level: p.Level, Voice: p.Voice}, payload: p.Payload}
+	*s = sentPacket{packet: kept, at: now.Sub(c.start), time: c.clock + p.Timestamp, seq: seq, choice: choice{pt: c.opus}}
+	if redundant {
+		kept.payload, s.choice.pt = c.withEarlier(p), c.red
+	}
+	t.packets++
+	t.octets += uint32(len(kept.payload))
+	t.write(s, kept.payload, out)
+	copy(c.earlier[1:], c.earlier[:])
+	c.earlier[0], c.newest = p, max(c.newest, p.Sequence)
+}
+
+// report tells what was sent to him, and how much came of what he said (RFC 3550 section 6.4).
+func (c *caller) report(now time.Time, out *outlet) {
+	var blocks []rtcp.ReceptionReport
+	if r, ok := c.reception.report(now); ok {
+		blocks = append(blocks, r)
+	}
+	name := &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
+		Source: c.track.ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "castd"}},
+	}}}
+	if c.track.packets == 0 {
+		c.sendRTCP(out, &rtcp.ReceiverReport{SSRC: c.track.ssrc, Reports: blocks}, name)
+		return
+	}
+	newest := &c.track.sent[uint16(c.number+c.newest)%callHistory]
+	elapsed := int64(now.Sub(c.start)-newest.at) * c.track.line.rate / int64(time.Second)
+	c.sendRTCP(out, &rtcp.SenderReport{
+		SSRC: c.track.ssrc, NTPTime: unixToNTP(now.UnixMicro()), RTPTime: newest.time + uint32(elapsed), PacketCount: c.track.packets,
+		OctetCount: c.track.octets, Reports: blocks,
+	}, name)
+}
+
+func (c *caller) sendRTCP(out *outlet, packets ...rtcp.Packet) {
+	plain, err := rtcp.Marshal(packets)
+	if err == nil {
+		plain, err = out.srtp.EncryptRTCP(nil, plain, nil)
+	}
+	if err != nil {
+		c.session.log.Debug("send report", "error", err)
+		return
+	}
+	space := out.batch.Space(len(plain))
+	out.batch.Add(out.path.Remote, len(append(space, plain...)))
 }

@@ -1,48 +1,107 @@
 package guest
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
+	"time"
 
-	"github.com/pion/webrtc/v4"
+	"github.com/pion/datachannel"
+	"github.com/pion/rtcp"
 
 	"github.com/castd/castd/engine"
 )
 
-// heard is called by pion when the first packet of what the guest says has come. Of several streams the first is taken.
-func (c *caller) heard(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-	section := c.session.offer.accepted(remote.Kind().String())
-	c.mu.Lock()
-	taken := section != nil && c.remote == 0
-	if taken {
-		c.remote = uint32(remote.SSRC())
+// wanted reports whether packets of an SSRC are what he says: one that he announced, or without that the first that comes. Where there are
+// several, another counts once the one before is silent.
+func (c *caller) wanted(ssrc uint32) bool {
+	if ssrc == c.said.ssrc {
+		return true
 	}
-	c.mu.Unlock()
-	if !taken {
+	if len(c.offered) > 0 && !slices.Contains(c.offered, ssrc) || c.said.ssrc != 0 && (len(c.offered) == 0 || time.Since(c.saidAt) < otherAfter) {
+		return false
+	}
+	return true
+}
+
+// otherAfter is how long a stream must have been silent before another one of the same guest is taken.
+const otherAfter = time.Second
+
+// media takes an RTP packet of what he says.
+func (c *caller) media(b []byte, now time.Time) {
+	count := &c.session.service.count
+	ssrc := binary.BigEndian.Uint32(b[8:])
+	if c.said.ssrc != ssrc {
+		c.said.ssrc = ssrc
+		c.said.number.leap(binary.BigEndian.Uint16(b[2:]))
+	}
+	if !c.said.parse(b, &c.header, &c.packet) {
+		count.refused.Add(1)
 		return
 	}
-	t := &sourceTrack{label: kindAudio, ssrc: uint32(remote.SSRC()), codec: c.codec, ext: section.ext}
-	c.session.spawn(func() { c.listen(remote, t) })
-	c.session.spawn(func() { drain(receiver) })
-}
-
-// listen hands what he says to the room until the connection ends.
-func (c *caller) listen(remote *webrtc.TrackRemote, t *sourceTrack) {
+	c.saidAt = now
 	call := c.seat()
-	c.session.readTrack(remote, t, func(m *engine.MediaPacket) error {
-		call.Write(m)
-		return nil
-	})
+	if call == nil {
+		return
+	}
+	call.Write(&c.packet)
+	count.in.Add(1)
+	if c.reception.note(ssrc, c.packet.Sequence, c.packet.Timestamp, now) && c.nack {
+		c.writer.enqueue(c, true)
+	}
 }
 
-// drain reads a receiver's RTCP, which drives pion's receiver reports.
-func drain(receiver *webrtc.RTPReceiver) {
-	buf := make([]byte, receiveMTU)
-	for {
-		if _, _, err := receiver.Read(buf); err != nil && !errors.Is(err, io.ErrShortBuffer) {
-			return
+// reports takes all of a guest's RTCP: how much of what he is sent is lost, and his clock.
+func (c *caller) reports(b []byte, now time.Time) {
+	some, worst := false, uint8(0)
+	receptions(b, func(lost uint8, _, _ uint32) { some, worst = true, max(worst, lost) })
+	if ssrc, ntp, ok := senderClock(b); ok {
+		c.reception.clocked(ssrc, ntp, now)
+	}
+	if !some {
+		return
+	}
+	percent := float64(worst) * 100 / 256
+	c.mu.Lock()
+	c.loss.note(percent)
+	call := c.call
+	c.mu.Unlock()
+	if call != nil {
+		call.Loss(percent)
+	}
+}
+
+// senderClock reads the sender report that a compound RTCP packet begins with (RFC 3550 section 6.4.1).
+func senderClock(b []byte) (ssrc uint32, ntp uint64, ok bool) {
+	if len(b) < 28 || rtcp.PacketType(b[1]) != rtcp.TypeSenderReport {
+		return 0, 0, false
+	}
+	return binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint64(b[8:]), true
+}
+
+// feedback takes what he asks for.
+func (c *caller) feedback(packets []rtcp.Packet) {
+	some := false
+	c.mu.Lock()
+	for _, p := range packets {
+		n, ok := p.(*rtcp.TransportLayerNack)
+		if !ok || n.MediaSSRC != c.track.ssrc {
+			continue
 		}
+		for _, pair := range n.Nacks {
+			if len(c.missing) >= callHistory {
+				c.session.service.count.feedbackDropped.Add(1)
+				break
+			}
+			c.missing = append(c.missing, pair.PacketList()...)
+		}
+		some = true
+	}
+	c.mu.Unlock()
+	if some {
+		c.writer.enqueue(c, true)
 	}
 }
 
@@ -83,24 +142,31 @@ type wishMessage struct {
 	Gain        *float32 `json:"gain"`
 }
 
-// opened is called by pion when the guest has made a data channel.
-func (c *caller) opened(d *webrtc.DataChannel) {
-	if d.Label() != channelLabel {
-		return
+// opened serves a data channel that the guest has made, until it ends.
+func (c *caller) opened(d *datachannel.DataChannel) {
+	if d.Label != channelLabel {
+		return // nobody knows what it is for
 	}
-	d.OnMessage(func(m webrtc.DataChannelMessage) { c.wished(m.Data) })
-	d.OnOpen(func() {
-		c.mu.Lock()
-		c.channel = d
-		c.mu.Unlock()
-		c.rouse()
-	})
+	c.mu.Lock()
+	c.channel = d
+	c.mu.Unlock()
+	c.rouse()
+	buf := make([]byte, maxWish)
+	for {
+		switch n, text, err := d.ReadDataChannel(buf); {
+		case errors.Is(err, io.ErrShortBuffer): // a message that is too long
+		case err != nil:
+			return
+		case text:
+			c.wished(buf[:n])
+		}
+	}
 }
 
 // wished takes a message of the guest.
 func (c *caller) wished(text []byte) {
 	var w wishMessage
-	if len(text) > maxWish || json.Unmarshal(text, &w) != nil || w.Type != "wish" || w.Gain == nil || len(w.Participant) > 64 {
+	if json.Unmarshal(text, &w) != nil || w.Type != "wish" || w.Gain == nil || len(w.Participant) > 64 {
 		return
 	}
 	if call := c.seat(); call != nil {
@@ -123,7 +189,7 @@ func (c *caller) sendState() {
 		Type: "state", You: c.config.Participant, Sections: []sectionMessage{{mid, kindAudio, "mix"}}, CallState: state,
 	})
 	if err == nil {
-		err = channel.SendText(string(text))
+		_, err = channel.WriteDataChannel(text, true)
 	}
 	if err != nil {
 		c.session.log.Debug("tell state", "error", err)

@@ -1,9 +1,10 @@
 // Package guest is the media side of WHIP (RFC 9725) and WHEP: it lets browsers and encoders that negotiate by SDP publish
-// into a room and watch it. It implements engine.GuestService; HTTP is the gateway's affair. Publishers are served by pion/webrtc,
-// viewers, of whom there are many, by the parts that hops have too: engine/checks (ICE), engine/secure (DTLS-SRTP), engine/udp.
+// into a room, watch it, and take part in a conference. It implements engine.GuestService; HTTP is the gateway's affair. Publishers are
+// served by pion/webrtc; viewers and participants, of whom there are many, by the parts that hops have too: engine/checks (ICE),
+// engine/secure (DTLS-SRTP), engine/udp, and pion/sctp for a participant's data channel.
 //
 // Terms: a guest is the browser or encoder; a publishing session feeds one engine.Publication (one slot), a watching session
-// is one engine.Sink. A section is a media description (m-line) of an offer; a tame offer is the part of an offer that this
+// is one engine.Sink, a calling session (a caller) has one engine.Call. A section is a media description (m-line) of an offer; a tame offer is the part of an offer that this
 // package understood and accepted, written anew: pion sees nothing else.
 //
 // Invariants:
@@ -15,10 +16,10 @@
 //   - What the source lost stays a hole in the viewer's RTP numbers.
 //   - Nothing that a guest sends can make memory or goroutines grow beyond fixed bounds.
 //
-// Concurrency: each session owns its connection and its goroutines, and waits for all of them before Done is closed. A watching
+// Concurrency: each session owns its connection and its goroutines, and waits for all of them before Done is closed. A watching or calling
 // session's RTP state (sequence numbers, timestamps, sender reports, retransmission history) belongs to a writer, one goroutine
-// for many viewers; the room's goroutine only appends to bounded queues. What a viewer sends is read on the goroutines of the
-// port's sockets. One keeper lets time pass for all viewers.
+// for many of them; the room's or the mixer's goroutine only appends to bounded queues. What they send is read on the goroutines of the
+// port's sockets. One keeper lets time pass for all of them.
 //
 // Simulcast: of several encodings of an offer only the first is accepted, which is the one that the guest prefers; the answer
 // names no other.

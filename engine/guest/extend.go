@@ -16,3 +16,10 @@ func (e *extender) extend(seq uint16) int64 {
 	e.highest = max(e.highest, n)
 	return n
 }
+
+// leap has numbers of another source follow, of which the first is seq: they go on above all there were.
+func (e *extender) leap(seq uint16) {
+	if e.started {
+		e.highest = e.highest&^0xFFFF + 1<<16 + int64(seq)
+	}
+}

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -9,8 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/pion/datachannel"
 	"github.com/pion/dtls/v3"
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 
 	"github.com/castd/castd/engine/checks"
@@ -19,8 +22,9 @@ import (
 
 var errNoPath = errors.New("guest: no path yet")
 
-// link is the connection to a viewer: ICE, DTLS and the SRTP contexts. It does what a PeerConnection would, for a tenth of its
-// memory and goroutines. Media is written by the writer; what comes in is read on the goroutines of the port's sockets.
+// link is the connection to a viewer, or to who takes part in a conference: ICE, DTLS and the SRTP contexts. It does what a PeerConnection
+// would, for a tenth of its memory and goroutines. Media is written by the writer; what comes in is read on the goroutines of the port's
+// sockets.
 type link struct {
 	// Constant.
 	session  *session
@@ -28,8 +32,7 @@ type link struct {
 	feed     *secure.Feed
 	selected chan struct{}
 	once     sync.Once // of selected
-	reports  func([]rtcp.Packet)
-	meter    *meter
+	events   linkEvents
 
 	out atomic.Pointer[srtp.Context] // the writer's, once there
 
@@ -37,6 +40,19 @@ type link struct {
 	dtls *dtls.Conn    // nil before run has made it
 	in   *srtp.Context // nil before the keys are there
 	rtcp []byte        // what is decrypted
+	rtp  []byte
+	head rtp.Header // of what is decrypted
+}
+
+// linkEvents is who wants what comes over a link. All are called on a socket's goroutine, one at a time; slices are valid during the call.
+type linkEvents struct {
+	reports func([]rtcp.Packet)                  // feedback
+	heard   func(compound []byte, now time.Time) // all RTCP
+	// wanted says whether RTP of an SSRC is of use, and media takes it. Both are nil for who only listens.
+	wanted func(ssrc uint32) bool
+	media  func(packet []byte, now time.Time)
+	// channel gets each data channel that the guest makes, on a goroutine of its own. nil for who has none.
+	channel func(*datachannel.DataChannel)
 }
 
 var (
@@ -45,19 +61,21 @@ var (
 	_ secure.Way    = (*link)(nil)
 )
 
-// newLink returns a link that has not begun. reports is called on a socket's goroutine with what a viewer's RTCP asks for,
-// and meter told how much of what was sent has come.
-func (s *Service) newLink(sess *session, reports func([]rtcp.Packet), m *meter) (*link, error) {
+// newLink returns a link that has not begun.
+func (s *Service) newLink(sess *session, events linkEvents) (*link, error) {
 	port, err := s.viewerPort()
 	if err != nil {
 		return nil, err
 	}
-	l := &link{session: sess, selected: make(chan struct{}), reports: reports, meter: m}
+	l := &link{session: sess, selected: make(chan struct{}), events: events}
 	_, lite := sess.offer.source.Attribute("ice-lite")
 	if l.agent, err = checks.New(checks.Config{Port: port, Events: l, Controlling: lite, Loopback: s.config.Loopback}); err != nil {
 		return nil, err
 	}
 	l.feed = secure.NewFeed(l)
+	if l.hasChannels() {
+		l.feed.TakeData()
+	}
 	return l, nil
 }
 
@@ -130,6 +148,11 @@ func (l *link) run(ctx context.Context) {
 	l.mu.Unlock()
 	l.out.Store(keys.Out)
 	l.session.connected()
+	if l.hasChannels() {
+		l.channels(d)
+		l.session.end(nil)
+		return
+	}
 	// Nothing is said over DTLS but goodbye.
 	var buf [64]byte
 	for {
@@ -150,10 +173,25 @@ func (l *link) Datagram(b []byte) {
 	switch {
 	case b[0] >= 20 && b[0] <= 63:
 		l.feed.Put(b)
-	case b[0] < 128 || b[0] > 191 || b[1] < 192 || b[1] > 223 || l.in == nil: // RFC 5761: a viewer sends RTCP only
-	default:
+	case b[0] < 128 || b[0] > 191 || l.in == nil:
+	case b[1] >= 192 && b[1] <= 223: // RFC 5761
 		l.control(b)
+	case l.events.media != nil && len(b) >= rtpHeaderSize && l.events.wanted(binary.BigEndian.Uint32(b[8:])):
+		l.media(b)
 	}
+}
+
+// media takes an SRTP packet.
+func (l *link) media(b []byte) {
+	out, err := l.in.DecryptRTP(l.rtp[:0], b, &l.head)
+	if err != nil {
+		return
+	}
+	l.rtp = out
+	now := time.Now()
+	l.agent.Heard(now)
+	l.feed.Advance(secure.PhaseProtected)
+	l.events.media(out, now)
 }
 
 // control takes an SRTCP packet.
@@ -163,14 +201,15 @@ func (l *link) control(b []byte) {
 		return
 	}
 	l.rtcp = out
-	l.agent.Heard(time.Now())
+	now := time.Now()
+	l.agent.Heard(now)
 	l.feed.Advance(secure.PhaseProtected) // he has keys, so he has heard this side's last flight
-	l.meter.heard(out, time.Now())
+	l.events.heard(out, now)
 	if !asks(out) {
 		return
 	}
 	if packets, err := rtcp.Unmarshal(out); err == nil {
-		l.reports(packets)
+		l.events.reports(packets)
 	}
 }
 

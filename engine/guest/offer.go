@@ -167,7 +167,7 @@ func (o *offer) dropMID() {
 		encodings = encodings || s.rid != ""
 		unannounced = unannounced || !announced && s.rid == ""
 	}
-	if !o.purpose.receives() || !unannounced || encodings {
+	if o.purpose != publishing || !unannounced || encodings {
 		return
 	}
 	for i := range o.sections {

@@ -9,6 +9,7 @@ import (
 	"github.com/pion/sdp/v3"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/checks"
 )
 
 // browserOffer is what a Chromium page sends for a camera and a microphone, shortened.
@@ -297,7 +298,7 @@ func TestParseFragment(t *testing.T) {
 	}
 }
 
-// A call takes sound both ways and data channels, and of codecs only Opus.
+// A call takes sound both ways and data channels, and of codecs only Opus, alone and in RED.
 func TestCallOffer(t *testing.T) {
 	text := crlf(browserOffer)
 	o, err := parseOffer(text, calling)
@@ -305,15 +306,26 @@ func TestCallOffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	audio, data := o.accepted(kindAudio), o.accepted(kindData)
-	if audio == nil || len(audio.codecs) != 1 || audio.codecs[0].name != codecOpus || data == nil || o.accepted(kindVideo) != nil {
+	if audio == nil || len(audio.codecs) != 2 || audio.codecs[0].name != codecRED || audio.codecs[1].name != codecOpus || data == nil || o.accepted(kindVideo) != nil {
 		t.Fatalf("accepted %+v", o.sections)
 	}
-	tame, err := o.tame(o.ufrag, o.pwd, nil, 1, nil)
+	answer, err := o.viewerAnswer(checks.Credentials{Ufrag: "abcd", Password: "0123456789012345678901"}, []string{"1 1 udp 1 192.0.2.1 9 typ host"}, [32]byte{}, map[string]uint32{kindAudio: 77})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(tame, "a=sendrecv") || !strings.Contains(tame, "UDP/DTLS/SCTP webrtc-datachannel") || strings.Contains(tame, "m=video") || strings.Contains(tame, "red/48000") {
-		t.Errorf("pion is shown\n%s", tame)
+	for _, want := range []string{
+		"m=audio 9 UDP/TLS/RTP/SAVPF 63 111\r\n", "a=rtpmap:63 red/48000/2", "a=sendrecv", "a=ssrc:77 ", "m=video 0 ", "m=application 9 UDP/DTLS/SCTP webrtc-datachannel",
+		"a=sctp-port:5000", "a=candidate:", uriLevel,
+	} {
+		if !strings.Contains(answer, want) {
+			t.Errorf("the answer lacks %q:\n%s", want, answer)
+		}
+	}
+	if strings.Contains(answer, "transport-cc") || strings.Contains(answer, uriMID) {
+		t.Errorf("the answer promises too much:\n%s", answer)
+	}
+	if o, err := parseOffer(crlf(strings.ReplaceAll(browserOffer, "red/48000", "reds/48000")), calling); err != nil || len(o.accepted(kindAudio).codecs) != 1 {
+		t.Errorf("without RED: %+v, %v", o, err)
 	}
 	for name, c := range map[string]struct{ old, new, code string }{
 		"one way":       {"a=sendrecv", "a=sendonly", engine.CodeBadOffer},

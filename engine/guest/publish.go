@@ -37,10 +37,10 @@ type publisher struct {
 	keyWaits bool
 }
 
-// sourceTrack is one RTP stream of a publisher. Its reading goroutine owns it but for the constants.
+// sourceTrack is one RTP stream of a guest. Its reading goroutine owns it but for the constants.
 type sourceTrack struct {
 	label  string // constant
-	ssrc   uint32 // constant
+	ssrc   uint32 // constant while the stream is read
 	codec  codec  // constant
 	ext    map[string]uint8
 	number extender

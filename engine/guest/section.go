@@ -24,6 +24,8 @@ const (
 // extensionsOf lists the header extensions that an answer accepts.
 func extensionsOf(p purpose, kind string) []string {
 	switch {
+	case p == calling:
+		return []string{uriLevel}
 	case p.receives() && kind == kindAudio:
 		return []string{uriLevel, uriMID, uriTransportCC, uriSendTime}
 	case p.receives():
@@ -36,12 +38,30 @@ func extensionsOf(p purpose, kind string) []string {
 
 // feedbackOf lists the RTCP feedback that an answer accepts.
 func feedbackOf(p purpose, kind string) []webrtc.RTCPFeedback {
-	list := []webrtc.RTCPFeedback{{Type: "nack"}}
+	list := []webrtc.RTCPFeedback{feedbackNACK}
 	if kind == kindVideo {
 		list = append(list, webrtc.RTCPFeedback{Type: "nack", Parameter: "pli"}, webrtc.RTCPFeedback{Type: "ccm", Parameter: "fir"})
 	}
-	if p.receives() {
+	if p == publishing {
 		list = append(list, webrtc.RTCPFeedback{Type: "transport-cc"}, webrtc.RTCPFeedback{Type: "goog-remb"})
+	}
+	return list
+}
+
+var feedbackNACK = webrtc.RTCPFeedback{Type: "nack"}
+
+// announced returns the SSRCs that the section names, at most maxSSRCLines lines of them.
+func (s *section) announced() (list []uint32) {
+	n := 0
+	for _, a := range s.source.Attributes {
+		if a.Key != "ssrc" || n == maxSSRCLines {
+			continue
+		}
+		n++
+		number, _, _ := strings.Cut(a.Value, " ")
+		if ssrc, err := strconv.ParseUint(number, 10, 32); err == nil && ssrc != 0 && !slices.Contains(list, uint32(ssrc)) {
+			list = append(list, uint32(ssrc))
+		}
 	}
 	return list
 }
@@ -100,7 +120,8 @@ func (s *section) readCodecs(p purpose) error {
 		return c.name == codecRED && !slices.ContainsFunc(found, func(o codec) bool { return o.name == codecOpus && o.pt == c.primary })
 	})
 	if p == calling {
-		found = slices.DeleteFunc(found, func(c codec) bool { return c.name != codecOpus })
+		// RED, which repairs losses on his way here, before the Opus that it holds.
+		slices.SortStableFunc(found, func(a, b codec) int { return strings.Compare(b.name, a.name) })
 	}
 	if p.receives() && len(found) > 0 {
 		first := found[0]

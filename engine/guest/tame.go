@@ -60,9 +60,6 @@ func (o *offer) tame(ufrag, pwd string, candidates []string, version uint64, sou
 }
 
 func (s *section) tame(o *offer, ssrc uint32) *sdp.MediaDescription {
-	if s.kind == kindData {
-		return s.tameData(o)
-	}
 	m := &sdp.MediaDescription{
 		MediaName: sdp.MediaName{
 			Media: s.kind, Port: sdp.RangedPort{Value: 9}, Protos: []string{"UDP", "TLS", "RTP", "SAVPF"},
@@ -82,20 +79,7 @@ func (s *section) tame(o *offer, ssrc uint32) *sdp.MediaDescription {
 		return m.WithPropertyAttribute("recvonly")
 	}
 	s.describeSources(m, ssrc)
-	if o.purpose == calling {
-		return m.WithPropertyAttribute("sendrecv")
-	}
 	return m.WithPropertyAttribute("sendonly")
-}
-
-// tameData writes a section for data channels.
-func (s *section) tameData(o *offer) *sdp.MediaDescription {
-	m := &sdp.MediaDescription{
-		MediaName:             sdp.MediaName{Media: kindData, Port: sdp.RangedPort{Value: 9}, Protos: []string{"UDP", "DTLS", "SCTP"}, Formats: []string{formatData}},
-		ConnectionInformation: &sdp.ConnectionInformation{NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"}},
-	}
-	s.tameTransport(m, o)
-	return m.WithValueAttribute("sctp-port", "5000")
 }
 
 // tameTransport appends the lines of the transport and those that pass as they are.

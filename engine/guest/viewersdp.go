@@ -42,7 +42,7 @@ func (o *offer) viewerAnswer(own checks.Credentials, candidates []string, finger
 			continue
 		}
 		group += " " + s.mid
-		m := s.viewerSection(ssrcs[s.kind])
+		m := s.viewerSection(o.purpose, ssrcs[s.kind])
 		setup := "passive"
 		if o.viewerActive() {
 			setup = "active"
@@ -70,7 +70,10 @@ func (o *offer) viewerAnswer(own checks.Credentials, candidates []string, finger
 }
 
 // viewerSection is what an accepted section is answered by, but for the transport.
-func (s *section) viewerSection(ssrc uint32) *sdp.MediaDescription {
+func (s *section) viewerSection(p purpose, ssrc uint32) *sdp.MediaDescription {
+	if s.kind == kindData {
+		return s.dataSection()
+	}
 	m := &sdp.MediaDescription{
 		MediaName:             sdp.MediaName{Media: s.kind, Port: sdp.RangedPort{Value: 9}, Protos: []string{"UDP", "TLS", "RTP", "SAVPF"}},
 		ConnectionInformation: &sdp.ConnectionInformation{NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"}},
@@ -83,7 +86,7 @@ func (s *section) viewerSection(ssrc uint32) *sdp.MediaDescription {
 	for i := range s.codecs {
 		s.codecs[i].describe(m)
 	}
-	for _, uri := range extensionsOf(watching, s.kind) {
+	for _, uri := range extensionsOf(p, s.kind) {
 		if id := s.ext[uri]; id != 0 {
 			m.WithValueAttribute(sdp.AttrKeyExtMap, strconv.Itoa(int(id))+" "+uri)
 		}
@@ -92,7 +95,21 @@ func (s *section) viewerSection(ssrc uint32) *sdp.MediaDescription {
 	m.WithValueAttribute("msid", "castd "+s.kind)
 	m.WithValueAttribute("ssrc", strconv.FormatUint(uint64(ssrc), 10)+" cname:castd")
 	m.WithValueAttribute("ssrc", strconv.FormatUint(uint64(ssrc), 10)+" msid:castd "+s.kind)
+	if p == calling {
+		return m.WithPropertyAttribute("sendrecv")
+	}
 	return m.WithPropertyAttribute("sendonly")
+}
+
+// dataSection is what a section for data channels is answered by (RFC 8841), but for the transport.
+func (s *section) dataSection() *sdp.MediaDescription {
+	m := &sdp.MediaDescription{
+		MediaName:             sdp.MediaName{Media: kindData, Port: sdp.RangedPort{Value: 9}, Protos: []string{"UDP", "DTLS", "SCTP"}, Formats: []string{formatData}},
+		ConnectionInformation: &sdp.ConnectionInformation{NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"}},
+	}
+	m.WithValueAttribute(sdp.AttrKeyMID, s.mid)
+	m.WithValueAttribute("sctp-port", "5000")
+	return m.WithValueAttribute("max-message-size", strconv.Itoa(maxMessage))
 }
 
 // viewerFragment writes the answer to an ICE restart (RFC 9725 section 4.3.3).
@@ -113,7 +130,11 @@ func (o *offer) viewerFragment(own checks.Credentials, candidates []string) stri
 	if o.grouped {
 		line("a=group:BUNDLE %s", strings.Join(mids, " "))
 	}
-	line("m=%s 9 UDP/TLS/RTP/SAVPF %d", tag.kind, tag.codecs[0].pt)
+	if tag.kind == kindData {
+		line("m=%s 9 UDP/DTLS/SCTP %s", kindData, formatData)
+	} else {
+		line("m=%s 9 UDP/TLS/RTP/SAVPF %d", tag.kind, tag.codecs[0].pt)
+	}
 	line("a=mid:%s", tag.mid)
 	line("a=ice-ufrag:%s", own.Ufrag)
 	line("a=ice-pwd:%s", own.Password)

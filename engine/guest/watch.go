@@ -83,7 +83,7 @@ func newWatcher(s *session, m engine.Media, o engine.GuestOptions) *watcher {
 }
 
 func (w *watcher) carrier() (carrier, error) {
-	l, err := w.session.service.newLink(w.session, w.reported, &w.meter)
+	l, err := w.session.service.newLink(w.session, linkEvents{reports: w.reported, heard: w.meter.heard})
 	if err != nil {
 		return nil, err
 	}

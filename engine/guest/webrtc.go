@@ -46,7 +46,7 @@ func (s *Service) newPeerConnection(o *offer, selectPair func() bool) (*webrtc.P
 		}
 	}
 	registry := &interceptor.Registry{}
-	if err := addInterceptors(registry, o.purpose, s.pionLog); err != nil {
+	if err := addInterceptors(registry, s.pionLog); err != nil {
 		return nil, err
 	}
 	settings, err := s.settings(o, selectPair)
@@ -65,7 +65,7 @@ func srtpProfiles() []dtls.SRTPProtectionProfile {
 }
 
 func registerSection(media *webrtc.MediaEngine, s *section) error {
-	if !s.accepted || s.kind == kindData {
+	if !s.accepted {
 		return nil
 	}
 	typ := webrtc.NewRTPCodecType(s.kind)
@@ -93,8 +93,8 @@ func registerSection(media *webrtc.MediaEngine, s *section) error {
 }
 
 // addInterceptors adds what a receiver needs: it asks for what is missing, reports what came, and tells the sender's
-// bandwidth estimator when each packet came. In a call it also adds what a sender needs.
-func addInterceptors(registry *interceptor.Registry, p purpose, log *pionLog) error {
+// bandwidth estimator when each packet came.
+func addInterceptors(registry *interceptor.Registry, log *pionLog) error {
 	generator, err := nack.NewGeneratorInterceptor(nack.GeneratorInterval(nackInterval), nack.GeneratorMaxNacksPerPacket(maxNacks),
 		nack.GeneratorSize(1024), nack.WithGeneratorLoggerFactory(log))
 	if err != nil {
@@ -111,19 +111,6 @@ func addInterceptors(registry *interceptor.Registry, p purpose, log *pionLog) er
 	registry.Add(generator)
 	registry.Add(reports)
 	registry.Add(transport)
-	if p != calling {
-		return nil
-	}
-	clock, err := report.NewSenderInterceptor(report.WithSenderLoggerFactory(log))
-	if err != nil {
-		return fmt.Errorf("make sender reports: %w", err)
-	}
-	repair, err := nack.NewResponderInterceptor(nack.ResponderSize(256), nack.WithResponderLoggerFactory(log))
-	if err != nil {
-		return fmt.Errorf("make NACK responder: %w", err)
-	}
-	registry.Add(clock)
-	registry.Add(repair)
 	return nil
 }
 

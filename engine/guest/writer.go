@@ -3,6 +3,7 @@ package guest
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/castd/castd/engine/udp"
@@ -24,8 +25,8 @@ const (
 	batchSize = 192 << 10
 )
 
-// writer sends to many viewers: its one goroutine takes what waits in their queues, encrypts it for each and hands all of it to
-// the sockets in batches. A packet for a hundred viewers wakes one goroutine, not a hundred. It sleeps while there is nothing to
+// writer sends to many viewers and participants of conferences: its one goroutine takes what waits in their queues, encrypts it for each
+// and hands all of it to the sockets in batches. A packet for a hundred viewers wakes one goroutine, not a hundred. It sleeps while there is nothing to
 // send.
 type writer struct {
 	service *Service
@@ -33,8 +34,8 @@ type writer struct {
 	stop    chan struct{}
 	done    sync.WaitGroup
 
-	mu      sync.Mutex // guards all following fields
-	ready   []*watcher // who has something to send, each once
+	mu      sync.Mutex  // guards all following fields
+	ready   []recipient // who has something to be sent, each once
 	viewers int
 	running bool
 	closed  bool
@@ -45,6 +46,14 @@ type writer struct {
 	batches []*udp.Batch
 	packets [burst]*packet
 	paused  []pausedViewer
+}
+
+// recipient is somebody to whom packets are sent.
+type recipient interface {
+	// waits is set while he is in the writer's list.
+	waits() *atomic.Bool
+	// serve puts what waits for him into the writer's batches. It is called on the writer's goroutine.
+	serve(w *writer, now time.Time)
 }
 
 // pausedViewer has more to send when the time has come.
@@ -104,9 +113,9 @@ func (w *writer) close() {
 	w.done.Wait()
 }
 
-// enqueue notes that the viewer has something to send: now, or where it is part of a picture when that is complete.
-func (w *writer) enqueue(v *watcher, now bool) {
-	if !v.queued.Load() && v.queued.CompareAndSwap(false, true) {
+// enqueue notes that somebody has something to be sent: now, or where it is part of a picture when that is complete.
+func (w *writer) enqueue(v recipient, now bool) {
+	if waits := v.waits(); !waits.Load() && waits.CompareAndSwap(false, true) {
 		w.mu.Lock()
 		w.ready = append(w.ready, v)
 		w.mu.Unlock()
@@ -137,7 +146,7 @@ func (w *writer) kick() {
 func (w *writer) run() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	var turn []*watcher
+	var turn []recipient
 	for {
 		var due <-chan time.Time
 		if len(w.paused) > 0 {
@@ -159,32 +168,50 @@ func (w *writer) run() {
 		}
 		w.mu.Unlock()
 		for i, v := range turn {
-			v.queued.Store(false) // before the queue is looked at: what is pushed from now on enqueues the viewer again
-			w.serve(v, now)
+			v.waits().Store(false) // before the queue is looked at: what is pushed from now on enqueues him again
+			v.serve(w, now)
 			turn[i] = nil
 		}
 		for len(w.paused) > 0 && !w.paused[0].until.After(now) {
 			v := w.paused[0].watcher
 			w.paused = slices.Delete(w.paused, 0, 1)
 			v.paused = false
-			w.serve(v, now)
+			v.serve(w, now)
 		}
 		w.flush()
 	}
 }
 
-// serve sends what the viewer has waiting, up to a burst of a backlog.
-func (w *writer) serve(v *watcher, now time.Time) {
+// outlet returns where what is sent over a link goes; ok is false while the link cannot take anything.
+func (w *writer) outlet(l *link) (out outlet, ok bool) {
+	out = outlet{path: l.agent.Path(), srtp: l.out.Load()}
+	if out.path == nil || out.srtp == nil {
+		return outlet{}, false
+	}
+	out.batch = w.batch(out.path.Socket)
+	return out, true
+}
+
+// count adds up what went into an outlet.
+func (w *writer) count(out *outlet) {
+	w.service.count.out.Add(out.packets)
+	w.service.count.failed.Add(out.failed)
+}
+
+// waits implements recipient.
+func (v *watcher) waits() *atomic.Bool { return &v.queued }
+
+// serve implements recipient: it sends up to a burst of a backlog.
+func (v *watcher) serve(w *writer, now time.Time) {
 	v.turn.Lock()
 	defer v.turn.Unlock()
 	if v.over || v.paused {
 		return
 	}
-	out := outlet{path: v.link.agent.Path(), srtp: v.link.out.Load()}
-	if out.path == nil || out.srtp == nil {
+	out, ok := w.outlet(v.link)
+	if !ok {
 		return
 	}
-	out.batch = w.batch(out.path.Socket)
 	v.answer(now, &out)
 	for {
 		n, left := v.queue.pop(w.packets[:])
@@ -204,8 +231,7 @@ func (w *writer) serve(v *watcher, now time.Time) {
 			break
 		}
 	}
-	w.service.count.out.Add(out.packets)
-	w.service.count.failed.Add(out.failed)
+	w.count(&out)
 }
 
 // batch returns the batch for the socket.

@@ -42,6 +42,23 @@ func TestFeedRemembersFlights(t *testing.T) {
 	}
 }
 
+// What a peer says over the connection is let in only where somebody listens.
+func TestFeedData(t *testing.T) {
+	record := func(epoch byte) []byte { return []byte{23, 0xfe, 0xfd, 0, epoch, 0, 0, 0, 0, 0, 1, 0, 1, 7} }
+	for _, takes := range []bool{false, true} {
+		f := NewFeed(nil)
+		if takes {
+			f.TakeData()
+		}
+		f.Advance(PhaseProtected)
+		f.Put(record(1))
+		f.Put(record(0)) // forged
+		if got := len(f.in) == 1; got != takes || len(f.in) > 1 {
+			t.Errorf("takes data: %v, %d records", takes, len(f.in))
+		}
+	}
+}
+
 func TestFingerprint(t *testing.T) {
 	c, err := NewCertificate(time.Now())
 	if err != nil {
