@@ -11,6 +11,14 @@ type Mixing interface {
 type Mix interface {
 	// Join gives a participant a seat. It fails where the machine cannot serve one more.
 	Join(c SeatConfig) (Seat, error)
+	// Maps has f called, on a goroutine of Mixing's, with what a standby needs to mix the same: about ten times a second while somebody
+	// talks, and at once when something has moved. f must not block. Nothing is told while the mix follows another.
+	Maps(f func(*PlayoutMap))
+	// Follow makes the mix a standby's: it plays what its primary played, on the same ticks and timestamps, a little later. With nil
+	// it only becomes one, and nobody hears anything of it until there has been a map. Maps may get lost.
+	Follow(m *PlayoutMap)
+	// Lead makes a standby the primary: it goes on from where it is.
+	Lead()
 	// Close takes the seats away and ends the mix. When it returns, nobody hears anything of it any more.
 	Close()
 }
@@ -55,3 +63,20 @@ type CallParticipant struct {
 	Name        string `json:"name,omitempty"`
 	Talking     bool   `json:"talking"` // he is heard at the moment
 }
+
+// PlayoutMap says which sample of which participant a mixer played on a tick. Values are immutable.
+type PlayoutMap struct {
+	Tick   uint64 // of 20 ms; the timestamp of its packets is 960 times that
+	Number uint64 // of the tick's packets
+	Inputs []PlayoutPosition
+}
+
+// PlayoutPosition is a participant's place in a PlayoutMap.
+type PlayoutPosition struct {
+	Participant string
+	Timestamp   uint32  // RTP timestamp of the first sample of the tick
+	Gain        float64 // of loudness normalisation, in dB
+}
+
+// MaxPlayoutInputs bounds the participants in a PlayoutMap: no more are heard at a time.
+const MaxPlayoutInputs = 64

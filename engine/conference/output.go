@@ -13,9 +13,10 @@ func (t *table) deliver(out *mixer.Output) {
 	if out.Parked {
 		return
 	}
+	t.advance(out.Number)
 	send := func(payload []byte, level uint8, to []mixer.ID) {
 		p := &engine.MediaPacket{
-			Sequence: int64(out.Number), Timestamp: out.Timestamp, Marker: out.Marker, Payload: payload, Level: level,
+			Sequence: t.sent, Timestamp: out.Timestamp, Marker: out.Marker, Payload: payload, Level: level,
 		}
 		for _, id := range to {
 			if id == audience {
@@ -63,4 +64,14 @@ func (t *table) tell(number uint64, out *mixer.Output) {
 			s.config.Tell(state)
 		}
 	}
+}
+
+// advance numbers the packets of a tick as the mixer does. Where a standby was brought to other numbers nothing was lost, and its own go on.
+func (t *table) advance(number uint64) {
+	if step := number - t.number; step >= 1 && step <= 10 {
+		t.sent += int64(step)
+	} else {
+		t.sent++
+	}
+	t.number = number
 }

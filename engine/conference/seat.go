@@ -27,6 +27,10 @@ type seat struct {
 	forwarded []byte // his packet of this tick, where it is passed on
 	level     uint8  // of it
 	gone      bool
+	output    int64      // of the buffer's timeline at the last tick
+	ticked    bool       // there was one
+	played    jitter.Map // of the last tick, unknown where it was not wanted
+	charted   uint32     // timestamp in the last map
 }
 
 var _ engine.Seat = (*seat)(nil)
@@ -73,10 +77,12 @@ func (s *seat) take() {
 func (s *seat) play(w mixer.Want, now time.Time, pcm []float32) {
 	n := s.decoder.Channels()
 	frame := pcm[:n*mixer.FrameSamples]
+	s.played = jitter.Map{}
 	switch {
 	case w.Forward:
 		f, packet := s.buffer.Forward(now, mixer.FrameSamples)
 		s.plays(f)
+		s.played = f.Map
 		if packet == nil {
 			return
 		}
@@ -94,6 +100,7 @@ func (s *seat) play(w mixer.Want, now time.Time, pcm []float32) {
 	case w.Decode:
 		f := s.buffer.Pull(now, frame)
 		s.plays(f)
+		s.played = f.Map
 		s.table.mixer.Feed(s.id, frame, n, f.Map.Timestamp)
 	default:
 		s.plays(s.buffer.Skip(now, mixer.FrameSamples))
@@ -102,6 +109,7 @@ func (s *seat) play(w mixer.Want, now time.Time, pcm []float32) {
 
 // plays tells the mixer how loud the packet says it is that plays in this tick. Of what was made up in place of a packet nothing is known.
 func (s *seat) plays(f jitter.Frame) {
+	s.output, s.ticked = f.Map.Output, true
 	if f.Level.Known && f.Kind != jitter.Concealed && f.Kind != jitter.Silence {
 		s.table.mixer.Playing(s.id, f.Level.Minus)
 	}

@@ -37,19 +37,36 @@ type table struct {
 	talkers []mixer.ID        // in it
 	changed bool              // it is out of date
 	told    uint64            // tick
+
+	shift    int64  // of its ticks against the Service's
+	ticked   uint64 // the last tick
+	started  bool   // there was one
+	sent     int64  // number of the last packets
+	number   uint64 // that the mixer gave them
+	follower follower
+	maps     func(*engine.PlayoutMap) // nil: nobody wants any
+	charted  uint64                   // tick of the last
 }
 
 var _ engine.Mix = (*table)(nil)
 
 func newTable(s *Service, everything func(*engine.MediaPacket)) (*table, error) {
-	m, err := mixer.New(mixer.Config{Encoders: encoder})
+	m, err := newMixer()
 	if err != nil {
 		return nil, err
 	}
-	m.AddListener(audience, 1, bitrate)
 	return &table{
 		service: s, everything: everything, mixer: m, last: audience, pcm: make([]float32, 2*mixer.FrameSamples), state: &engine.CallState{},
 	}, nil
+}
+
+// newMixer makes a mixer that nobody takes part in.
+func newMixer() (*mixer.Mixer, error) {
+	m, err := mixer.New(mixer.Config{Encoders: encoder})
+	if err == nil {
+		m.AddListener(audience, 1, bitrate)
+	}
+	return m, err
 }
 
 // encoder makes an encoder for package mixer.
@@ -140,7 +157,7 @@ func (t *table) find(participant string) *seat {
 
 // rests reports whether a tick would do nothing.
 func (t *table) rests() bool {
-	if !t.mixer.Parked() || t.changed || len(t.talkers) > 0 {
+	if !t.follower.waits() && (!t.mixer.Parked() || t.changed || len(t.talkers) > 0) {
 		return false
 	}
 	for _, s := range t.seats {
@@ -151,8 +168,14 @@ func (t *table) rests() bool {
 	return true
 }
 
-// tick mixes 20 ms. now is when they begin.
-func (t *table) tick(number uint64, now time.Time) {
+// tick mixes 20 ms. n is the Service's tick, and now is when they begin.
+func (t *table) tick(n uint64, now time.Time) {
+	number, ok := t.place(n, now)
+	if !ok {
+		t.wait(now)
+		return
+	}
+	t.ticked, t.started = number, true
 	for _, s := range t.seats {
 		s.take()
 	}
@@ -165,6 +188,7 @@ func (t *table) tick(number uint64, now time.Time) {
 		s.play(w, now, t.pcm)
 	}
 	out := t.mixer.Mix()
+	t.chart(&out)
 	t.deliver(&out)
 	t.tell(number, &out)
 }
