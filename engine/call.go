@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
@@ -35,7 +38,7 @@ type Call interface {
 // callLook is how often a call looks whether it is still where the room is mixed.
 const callLook = 100 * time.Millisecond
 
-// call is a Call. Its goroutine keeps it at a seat of the peer that mixes.
+// call is a Call. Its goroutine keeps it at a seat of the peer that mixes, and at one of its standby, which hears and says the same.
 type call struct {
 	// constant
 	room   *Room
@@ -44,20 +47,26 @@ type call struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 
-	seat atomic.Pointer[Seat] // nil while there is none
+	seats atomic.Pointer[[]callSeat]
+
+	hearing sync.Mutex // guards what is heard, and is held while Hear is called
+	heard   splice[MediaPacket]
 
 	mu    sync.Mutex // guards what follows
 	wants map[string]float32
-	heard heard
 	err   error
 }
 
-// heard is where what somebody hears has come to.
-type heard struct {
-	any       bool
-	number    int64
-	timestamp uint32
-	at        time.Time
+// callSeat is a call's seat at a peer that mixes or stands by.
+type callSeat struct {
+	at   peer.ID
+	seat Seat
+}
+
+// callTry is what came of asking a peer for a seat.
+type callTry struct {
+	callSeat // without a seat where asking again may help
+	err      error
 }
 
 var _ Caller = (*Room)(nil)
@@ -70,45 +79,58 @@ func (r *Room) Call(ctx context.Context, c SeatConfig) (Call, error) {
 	if !r.maySpeak(SlotConfig{}) {
 		return nil, NewUserError(CodeNotAllowed, fmt.Sprintf("you may not speak in room %q: ask its owner for an invite made with `castd invite %s --speak`", r.Name(), r.Name()))
 	}
-	k := &call{room: r, config: c, done: make(chan struct{}), wants: make(map[string]float32)}
-	s, err := r.takeSeat(ctx, k.seatConfig())
+	k := &call{
+		room: r, config: c, done: make(chan struct{}), wants: make(map[string]float32),
+		heard: splice[MediaPacket]{copy: func(to, from *MediaPacket) { *to = *from }}, // payloads may be kept
+	}
+	s, err := k.takeSeat(ctx)
 	if err != nil {
 		return nil, err
 	}
-	k.seat.Store(&s)
+	k.seats.Store(&[]callSeat{s})
 	k.ctx, k.cancel = context.WithCancel(r.ctx)
 	r.done.Go(k.run)
 	return k, nil
 }
 
 // takeSeat sits somebody down where the room is mixed, which may change meanwhile.
-func (r *Room) takeSeat(ctx context.Context, c SeatConfig) (Seat, error) {
+func (k *call) takeSeat(ctx context.Context) (callSeat, error) {
+	r := k.room
 	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
 	defer cancel()
 	for {
-		switch hub := r.hubNow(); {
-		case r.links.Load().place.Origin:
-			return r.nearSeat(ctx, c)
-		case hub == "" || hub == r.e.self:
-			r.askAgain()
-		default:
-			if l, err := r.dialLine(ctx, hub, c); l != nil || err != nil {
-				return l, err
+		if at := r.mixers(); len(at) > 0 {
+			try, stop := ctx, func() {}
+			if at[0] != r.e.self {
+				try, stop = r.whileHub(ctx, at[0])
 			}
+			s, err := r.seatAt(try, at[0], k.seatConfig(at[0]))
+			stop()
+			if s != nil || err != nil {
+				return callSeat{at[0], s}, err
+			}
+		} else {
+			r.askAgain()
 		}
 		select {
 		case <-ctx.Done():
-			return nil, NewUserError(CodeTimeout, fmt.Sprintf("the peer that mixes room %q cannot be reached: is castd running there?", r.Name()))
+			return callSeat{}, NewUserError(CodeTimeout, fmt.Sprintf("the peer that mixes room %q cannot be reached: is castd running there?", r.Name()))
 		case <-time.After(seatRetry):
 		}
 	}
 }
 
-// seatRetry is how long to wait before asking for a seat again.
-const seatRetry = 100 * time.Millisecond
+// Times between two tries to get a seat: where the room is mixed, and at the standby, which is not needed at once.
+const (
+	seatRetry  = 100 * time.Millisecond
+	spareRetry = time.Second
+)
 
-// nearSeat takes a seat at this peer's own mix.
-func (r *Room) nearSeat(ctx context.Context, c SeatConfig) (Seat, error) {
+// seatAt asks a peer for a seat. It returns nothing where asking again may help.
+func (r *Room) seatAt(ctx context.Context, at peer.ID, c SeatConfig) (Seat, error) {
+	if at != r.e.self {
+		return r.dialLine(ctx, at, c)
+	}
 	var s Seat
 	var failed error
 	if err := r.call(ctx, func() { s, failed = r.seatLoop(c, r.e.self) }); err != nil {
@@ -117,94 +139,137 @@ func (r *Room) nearSeat(ctx context.Context, c SeatConfig) (Seat, error) {
 	return s, failed
 }
 
-// run moves the call to where the room is mixed, and ends it.
+// run keeps the call at its seats, and ends it.
 func (k *call) run() {
 	defer close(k.done)
+	tries := make(chan callTry, 2)
+	trying, again := make(map[peer.ID]bool), make(map[peer.ID]time.Time)
 	defer func() {
-		if s := k.seat.Swap(nil); s != nil {
-			(*s).Close()
+		for range trying {
+			if t := <-tries; t.seat != nil {
+				t.seat.Close()
+			}
+		}
+		for _, s := range *k.seats.Swap(&[]callSeat{}) {
+			s.seat.Close()
 		}
 	}()
 	look := time.NewTicker(callLook)
 	defer look.Stop()
 	for {
+		at := k.room.mixers()
+		k.leaveBut(at)
+		for i, id := range at {
+			if k.at(id) || trying[id] || len(trying) == cap(tries) || time.Now().Before(again[id]) {
+				continue
+			}
+			if len(again) > 8 {
+				clear(again)
+			}
+			again[id] = time.Now().Add(spareRetry)
+			if i == 0 {
+				again[id] = time.Now().Add(seatRetry)
+			}
+			trying[id] = true
+			k.room.done.Go(func() {
+				s, err := k.room.seatAt(k.ctx, id, k.seatConfig(id))
+				tries <- callTry{callSeat{id, s}, err}
+			})
+		}
 		select {
 		case <-k.ctx.Done():
 			return
 		case <-look.C:
-		}
-		if s := k.seat.Load(); s == nil || !k.room.taken(*s) {
-			k.move(s)
+		case t := <-tries:
+			delete(trying, t.at)
+			k.tried(t)
 		}
 	}
 }
 
-// move takes another seat in place of one that is gone.
-func (k *call) move(old *Seat) {
-	if old != nil {
-		k.seat.Store(nil)
-		(*old).Close()
+// at reports whether the call has a seat at a peer.
+func (k *call) at(id peer.ID) bool {
+	return slices.ContainsFunc(*k.seats.Load(), func(s callSeat) bool { return s.at == id })
+}
+
+// leaveBut gives up the seats that are gone, and those at peers that neither mix nor stand by.
+func (k *call) leaveBut(at []peer.ID) {
+	old := *k.seats.Load()
+	keep := make([]callSeat, 0, len(old))
+	for _, s := range old {
+		if (len(at) == 0 || slices.Contains(at, s.at)) && k.room.taken(s.seat) {
+			keep = append(keep, s)
+		}
 	}
-	s, err := k.room.takeSeat(k.ctx, k.seatConfig())
+	if len(keep) == len(old) {
+		return
+	}
+	k.seats.Store(&keep)
+	for _, s := range old {
+		if !slices.Contains(keep, s) {
+			s.seat.Close()
+		}
+	}
+}
+
+// tried takes what came of asking for a seat. That the standby has none for him does not matter.
+func (k *call) tried(t callTry) {
 	var user *UserError
 	switch {
-	case err == nil:
+	case t.err == nil && t.seat != nil:
 		k.mu.Lock()
 		for participant, gain := range k.wants {
-			s.Wish(participant, gain)
+			t.seat.Wish(participant, gain)
 		}
 		k.mu.Unlock()
-		k.seat.Store(&s)
-	case errors.As(err, &user) && user.Code != CodeTimeout:
+		next := append(slices.Clone(*k.seats.Load()), t.callSeat)
+		k.seats.Store(&next)
+	case errors.As(t.err, &user) && user.Code != CodeTimeout:
+		if at := k.room.mixers(); len(at) == 0 || at[0] != t.at {
+			return
+		}
 		k.mu.Lock()
-		k.err = err
+		k.err = t.err
 		k.mu.Unlock()
 		k.cancel()
 	}
 }
 
-// seatConfig is what the call asks for. What is heard at a seat after another one goes on from there, in numbers and in time.
-func (k *call) seatConfig() SeatConfig {
+// seatConfig is what the call asks a peer for.
+func (k *call) seatConfig(at peer.ID) SeatConfig {
 	c := k.config
-	var begun bool
-	var number int64
-	var timestamp uint32
 	c.Hear = func(p *MediaPacket) {
-		k.mu.Lock()
-		now := time.Now()
-		if h := &k.heard; !begun {
-			begun = true
-			if h.any {
-				number = h.number + 1 - p.Sequence
-				timestamp = h.timestamp + uint32(now.Sub(h.at)*48000/time.Second) - p.Timestamp
+		k.hearing.Lock()
+		defer k.hearing.Unlock()
+		for _, s := range k.heard.offer(at, k.room.mixer(), p.Sequence, p.Timestamp, p, time.Now()) {
+			moved := *s.packet
+			moved.Sequence, moved.Timestamp = s.number, s.timestamp
+			k.config.Hear(&moved)
+		}
+	}
+	if k.config.Tell != nil {
+		c.Tell = func(s *CallState) {
+			k.hearing.Lock()
+			defer k.hearing.Unlock()
+			if lead := k.room.mixer(); lead == at || !k.at(lead) { // the standby may not know everybody yet
+				k.config.Tell(s)
 			}
 		}
-		if number != 0 || timestamp != 0 {
-			moved := *p
-			moved.Sequence += number
-			moved.Timestamp += timestamp
-			p = &moved
-		}
-		if h := &k.heard; !h.any || p.Sequence > h.number {
-			*h = heard{any: true, number: p.Sequence, timestamp: p.Timestamp, at: now}
-		}
-		k.mu.Unlock()
-		k.config.Hear(p)
 	}
 	return c
 }
 
 // Write implements Call.
 func (k *call) Write(p *MediaPacket) {
-	if s := k.seat.Load(); s != nil {
-		(*s).Write(p)
+	for _, s := range *k.seats.Load() {
+		s.seat.Write(p)
 	}
 }
 
 // Loss implements Call.
 func (k *call) Loss(percent float64) {
-	if s := k.seat.Load(); s != nil {
-		(*s).Loss(percent)
+	for _, s := range *k.seats.Load() {
+		s.seat.Loss(percent)
 	}
 }
 
@@ -219,8 +284,8 @@ func (k *call) Wish(participant string, gain float32) {
 		return
 	}
 	k.wants[participant] = gain
-	if s := k.seat.Load(); s != nil {
-		(*s).Wish(participant, gain)
+	for _, s := range *k.seats.Load() {
+		s.seat.Wish(participant, gain)
 	}
 }
 
@@ -246,5 +311,5 @@ const mixSlot = "mix"
 
 // mixStream describes the mix. Its Opus is of one channel, but the format's name has always two (RFC 7587, section 7).
 func mixStream() []StreamConfig {
-	return []StreamConfig{{Label: "audio", Kind: wire.KindAudio, Codec: "opus", ClockRate: 48000, Channels: 2, Fmtp: "minptime=10;useinbandfec=1"}}
+	return []StreamConfig{{Label: "audio", Kind: wire.KindAudio, Codec: "opus", ClockRate: 48000, Channels: 2, Fmtp: "minptime=10;useinbandfec=1", Timeline: true}}
 }

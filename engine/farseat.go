@@ -42,7 +42,7 @@ const (
 
 // seatJoinLoop answers a peer that asks for a seat at this one's mix.
 func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wire.SeatAnswer {
-	if !r.mixesLoop() {
+	if !r.seatsLoop() {
 		return &wire.SeatAnswer{Reason: "not_hub"}
 	}
 	if r.refusal(m.User, j.Chain, time.Now()) != "" || !r.maySpeakBy(m.User, j.Chain) || len(j.Participant) > maxParticipantID || j.Participant == "" {
@@ -56,7 +56,7 @@ func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wi
 		return &wire.SeatAnswer{Reason: "full"}
 	}
 	f := &far{room: r, peer: from, participant: j.Participant, user: m.User, chain: j.Chain, state: make(chan *CallState, 1)}
-	f.say, f.hear = lineIDs(r.id, m.Device, j.Participant)
+	f.say, f.hear = lineIDs(r.id, m.Device, j.Participant, r.e.self)
 	s, err := r.seatLoop(SeatConfig{
 		Participant: j.Participant, Name: room.CleanName(j.Name), RED: j.Red, SendsStereo: j.SendsStereo, HearsStereo: j.HearsStereo,
 		Hear: func(p *MediaPacket) { r.e.writeLine(from, f.hear, p) }, Tell: f.tell,
@@ -79,7 +79,7 @@ func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wi
 		seat.Write(ofLine(h, payload))
 	}})
 	r.expect(from)
-	r.setStageLoop(from, true)
+	r.seatLinksLoop()
 	r.grants[from] = &grant{user: m.User, chain: j.Chain, ends: room.ExpiresAt(j.Chain)}
 	return &wire.SeatAnswer{}
 }

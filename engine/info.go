@@ -138,6 +138,7 @@ func (e *Engine) Peers() []PeerInfo {
 			l := r.links.Load()
 			role := ""
 			kind, child := l.children[id]
+			sits, seats := l.seats[id]
 			switch {
 			case id == l.primary:
 				role = "parent"
@@ -145,9 +146,9 @@ func (e *Engine) Peers() []PeerInfo {
 				role = "child"
 			case child || id == l.backup:
 				role = "backup"
-			case l.stage[id]:
+			case l.stage[id], seats && sits:
 				role = "publisher"
-			case id == l.hub:
+			case id == l.hub, seats:
 				role = "hub"
 			default:
 				continue

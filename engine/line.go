@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,9 +28,10 @@ type lineEnd struct {
 	seen window
 }
 
-// lineIDs returns the ids of a line's directions. device is that of the peer by way of which somebody takes part.
-func lineIDs(id wire.RoomID, device []byte, participant string) (say, hear wire.StreamID) {
-	return wire.NewStreamID(id, device, participant, "call", "say"), wire.NewStreamID(id, device, participant, "call", "hear")
+// lineIDs returns the ids of a line's directions. device is that of the peer by way of which somebody takes part, at the one that mixes, or
+// stands by.
+func lineIDs(id wire.RoomID, device []byte, participant string, at peer.ID) (say, hear wire.StreamID) {
+	return wire.NewStreamID(id, device, participant, "call", "say "+string(at)), wire.NewStreamID(id, device, participant, "call", "hear "+string(at))
 }
 
 // connect adds, or with nil removes, who takes packets of an id.
@@ -130,16 +132,17 @@ var _ Seat = (*line)(nil)
 // maxHopless is how long a line waits for its hop to come back.
 const maxHopless = time.Second
 
+// seatPatience is how long it may take to ask a peer for a seat and to open the hop to it.
+const seatPatience = 3 * time.Second
+
 // dialLine asks a peer for a seat, and opens the hop to it. It returns nothing where asking again may help.
 func (r *Room) dialLine(ctx context.Context, hub peer.ID, c SeatConfig) (Seat, error) {
-	try, stop := r.whileHub(ctx, hub)
-	defer stop()
 	l := &line{room: r, hub: hub, config: c}
-	l.say, l.hear = lineIDs(r.id, r.e.signer.Public(), c.Participant)
+	l.say, l.hear = lineIDs(r.id, r.e.signer.Public(), c.Participant, hub)
 	ask := &wire.SeatJoin{
 		Participant: c.Participant, Name: c.Name, Red: c.RED, SendsStereo: c.SendsStereo, HearsStereo: c.HearsStereo, Chain: r.chain.Load(),
 	}
-	short, cancel := context.WithTimeout(try, 3*time.Second)
+	short, cancel := context.WithTimeout(ctx, seatPatience)
 	defer cancel()
 	var answer wire.SeatAnswer
 	if err := r.e.request(short, hub, r.id, wire.Type_SEAT_JOIN, ask, wire.Type_SEAT_ANSWER, &answer); err != nil {
@@ -158,11 +161,11 @@ func (r *Room) dialLine(ctx context.Context, hub peer.ID, c SeatConfig) (Seat, e
 	r.e.connect(l.hear, &lineEnd{from: hub, take: func(h *wire.Header, payload []byte) {
 		c.Hear(ofLine(h, append([]byte(nil), payload...)))
 	}})
-	_ = r.call(try, func() {
+	_ = r.call(short, func() {
 		r.lines[l] = true
-		r.setHubLoop(hub)
+		r.seatLinksLoop()
 	})
-	if _, err := r.e.transport.Dial(try, hub); err != nil {
+	if _, err := r.e.transport.Dial(short, hub); err != nil {
 		r.e.log.Debug("cannot reach who mixes", "peer", hub, "err", err)
 		l.Close()
 		return nil, nil
@@ -173,7 +176,7 @@ func (r *Room) dialLine(ctx context.Context, hub peer.ID, c SeatConfig) (Seat, e
 // holds reports whether the line is still of use.
 func (l *line) holds(now time.Time) bool {
 	r := l.room
-	if l.gone.Load() || r.links.Load().place.Origin || r.hubNow() != l.hub {
+	if l.gone.Load() || !slices.Contains(r.mixers(), l.hub) {
 		return false
 	}
 	switch {
@@ -207,7 +210,10 @@ func (l *line) Close() {
 	l.closed.Do(func() {
 		l.room.e.connect(l.hear, nil)
 		l.tell(&wire.SeatNews{Gone: true})
-		l.room.tell(func() { delete(l.room.lines, l) })
+		l.room.tell(func() {
+			delete(l.room.lines, l)
+			l.room.seatLinksLoop()
+		})
 	})
 }
 

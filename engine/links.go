@@ -22,6 +22,7 @@ type links struct {
 	children        map[peer.ID]tree.ChildKind
 	copies          map[peer.ID]tree.Copy // what backup children are sent
 	stage           map[peer.ID]bool      // publishers that this hub has taken
+	seats           map[peer.ID]bool      // peers with a line to this one; true: participants sit here, false: they sit there
 	place           tree.Status
 	awaits          *atomic.Bool // until the primary's first packet
 	awaitsVideo     bool         // pictures flow, and sound alone may have come from it before it was the primary
@@ -44,7 +45,8 @@ func (l *links) copied(to peer.ID) bool { return l.copies[to] != tree.CopyNone &
 // uses reports whether the room needs a hop to the peer.
 func (l *links) uses(id peer.ID) bool {
 	_, child := l.children[id]
-	return child || id == l.primary || id == l.backup || id == l.previous && id != "" && time.Now().Before(l.previousUntil) || id == l.hub || id == l.formerHub || l.stage[id]
+	_, seats := l.seats[id]
+	return child || seats || id == l.primary || id == l.backup || id == l.previous && id != "" && time.Now().Before(l.previousUntil) || id == l.hub || id == l.formerHub || l.stage[id]
 }
 
 // serves reports whether the peer may ask this one for packets and key frames.

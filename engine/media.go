@@ -92,6 +92,9 @@ type StreamConfig struct {
 	ClockRate uint32
 	Channels  uint32
 	Fmtp      string
+	// Timeline says that timestamps are those of a timeline of the room's, which go on by themselves while nothing is sent, also where
+	// the slot is opened anew.
+	Timeline bool
 	// KeyFrame asks the source for a key frame; nil if it cannot.
 	KeyFrame func()
 }

@@ -78,5 +78,5 @@ type PlayoutPosition struct {
 	Gain        float64 // of loudness normalisation, in dB
 }
 
-// MaxPlayoutInputs bounds the participants in a PlayoutMap: no more are heard at a time.
-const MaxPlayoutInputs = 64
+// MaxPlayoutInputs bounds the participants in a PlayoutMap, which has to fit into a packet.
+const MaxPlayoutInputs = 12

@@ -45,6 +45,7 @@ type Room struct {
 	fan         atomic.Pointer[fanout]
 	media       atomic.Pointer[[]*stream]      // audio and video, sorted by id
 	all         atomic.Pointer[[]*stream]      // and record streams
+	standing    atomic.Pointer[peer.ID]        // who stands by to mix; see standby
 	states      atomic.Pointer[[]*StreamState] // of media
 	below       atomic.Int64                   // listeners below
 	listener    atomic.Bool                    // this peer counts as a listener
@@ -118,7 +119,8 @@ type Room struct {
 	recorded   time.Time // when the hub told the room its record last
 	topicless  topicless
 	mixing     *mixing                   // nil while this peer mixes nothing
-	lines      map[*line]bool            // to the peer that does
+	lines      map[*line]bool            // to the peer that does, and to its standby
+	seatPeers  map[peer.ID]bool          // see links.seats
 	passTo     map[peer.ID]*wire.Hearing // who asked for what is published
 
 	endedMedia map[wire.Kind]MediaTotals // of streams that are no more; guarded by the engine's mutex

@@ -39,7 +39,7 @@ func (r *Room) relinkLoop(change func(*links)) {
 	old := r.links.Load()
 	next := *old
 	next.place = r.router.Status()
-	next.stage = r.stagePeers
+	next.stage, next.seats = r.stagePeers, r.seatPeers
 	next.hub, next.formerHub = r.hub, r.formerHub
 	next.inherits = r.inherits != ""
 	if change != nil {

@@ -8,15 +8,16 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
 )
 
 // mixing is a conference that this peer mixes. The room's goroutine owns it.
 type mixing struct {
-	mix   Mix
-	pub   *hold // the mix as a stream of the room
-	seats map[*roomSeat]bool
+	mix     Mix
+	follows peer.ID       // the primary, where this peer stands by; "" else
+	maps    wire.StreamID // of the primary's maps
+	pub     *hold         // the mix as a stream of the room
+	seats   map[*roomSeat]bool
 }
 
 // roomSeat is a seat at this peer's mix.
@@ -33,14 +34,9 @@ func (s *roomSeat) Close() {
 	s.room.tell(func() { s.room.unseatLoop(s) })
 }
 
-// mixesLoop reports whether this peer is the one that mixes.
-func (r *Room) mixesLoop() bool {
-	return r.links.Load().place.Origin && r.Mode() == room.Conference && !r.leaving
-}
-
 // seatLoop gives somebody who calls by way of a peer a seat at the mix, which begins with the first.
 func (r *Room) seatLoop(c SeatConfig, by peer.ID) (Seat, error) {
-	if !r.mixesLoop() {
+	if !r.seatsLoop() {
 		return nil, NewUserError(CodeTimeout, "the peer that mixes this room cannot be reached: is castd running there?")
 	}
 	if err := r.mixLoop(); err != nil {
@@ -70,6 +66,7 @@ func (r *Room) unseatLoop(s *roomSeat) {
 	r.reseatLoop()
 	r.e.events.emit(Event{Event: "left", Room: string(r.id), Peer: s.info.Peer, Participant: s.info.Participant})
 	r.unmixLoop(false)
+	r.seatLinksLoop()
 }
 
 // mixLoop begins to mix, where that has not begun yet.
@@ -90,6 +87,10 @@ func (r *Room) mixLoop() error {
 		return err
 	}
 	r.mixing = &mixing{mix: mix, pub: pub, seats: make(map[*roomSeat]bool)}
+	mix.Maps(r.sendMaps())
+	if !r.mixesLoop() {
+		r.standByLoop()
+	}
 	return nil
 }
 
@@ -100,21 +101,17 @@ func (r *Room) unmixLoop(always bool) {
 		return
 	}
 	r.mixing = nil
+	r.unfollowLoop(m)
 	for s := range m.seats {
 		if s.far != nil {
 			s.far.disconnect()
+			r.sendSeatNews(s.far.peer, &wire.SeatNews{Participant: s.far.participant, Gone: true})
 		}
 	}
 	m.mix.Close()
 	_ = m.pub.Close()
 	r.reseatLoop()
-}
-
-// watchMixLoop ends the mix where another peer has taken it over.
-func (r *Room) watchMixLoop() {
-	if r.mixing != nil && !r.mixesLoop() {
-		r.unmixLoop(true)
-	}
+	r.seatLinksLoop()
 }
 
 // reseatLoop publishes who takes part.
@@ -143,19 +140,4 @@ func (r *Room) taken(s Seat) bool {
 	}
 	seat, ok := s.(*roomSeat)
 	return ok && r.seated.Load().seats[seat]
-}
-
-// mixerInfo says who mixes the room, nil where nobody does.
-func (r *Room) mixerInfo() *MixerInfo {
-	if r.Mode() != room.Conference {
-		return nil
-	}
-	hub := r.hubNow()
-	if r.links.Load().place.Origin {
-		hub = r.e.self
-	}
-	if hub == "" {
-		return nil
-	}
-	return &MixerInfo{Peer: hub.String()}
 }

@@ -38,6 +38,7 @@ func (r *Room) electLoop(in elect.Input) {
 			panic("engine: internal error: unknown action of the elector")
 		}
 	}
+	r.nameStandbyLoop()
 	if at, ok := r.elector.NextDeadline(); ok {
 		r.electTimer.Reset(max(time.Until(at), time.Millisecond))
 	} else {

@@ -118,6 +118,9 @@ func (p *publication) begin(ps *pubStream, m *MediaPacket, now time.Time) {
 	} else {
 		away := now.Sub(ps.lastAt)
 		ps.offset = ps.lastTS + uint32(int64(away)*int64(ps.cfg.ClockRate)/int64(time.Second)) - m.Timestamp
+		if ps.cfg.Timeline {
+			ps.offset = 0
+		}
 		ps.flag = true
 		// A margin, because the first packets may come out of order.
 		next := max(ps.next, ps.floor) + numberMargin

@@ -114,6 +114,7 @@ func (t *table) follow(m *engine.PlayoutMap, now time.Time) {
 		}
 	}
 	t.mixer.Follow(ids)
+	t.number = m.Number + t.ticked - m.Tick // what its own packets are numbered by goes on
 }
 
 // restartTicks is how far back a primary may be without being another one, or having slept: a mixer does not go back.

@@ -3460,6 +3460,129 @@ func (x *SeatWish) GetGain() float32 {
 	return 0
 }
 
+// PlayoutMap says which sample of whom the mixer of a conference played on a tick. It goes over the hop to the mixer's standby, as the
+// payload of a packet.
+type PlayoutMap struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tick          uint64                 `protobuf:"varint,1,opt,name=tick,proto3" json:"tick,omitempty"`     // of 20 ms
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // of the tick's packets
+	Inputs        []*PlayoutPosition     `protobuf:"bytes,3,rep,name=inputs,proto3" json:"inputs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlayoutMap) Reset() {
+	*x = PlayoutMap{}
+	mi := &file_wire_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlayoutMap) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlayoutMap) ProtoMessage() {}
+
+func (x *PlayoutMap) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlayoutMap.ProtoReflect.Descriptor instead.
+func (*PlayoutMap) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *PlayoutMap) GetTick() uint64 {
+	if x != nil {
+		return x.Tick
+	}
+	return 0
+}
+
+func (x *PlayoutMap) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *PlayoutMap) GetInputs() []*PlayoutPosition {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
+// PlayoutPosition is a participant's place in a PlayoutMap.
+type PlayoutPosition struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Participant   string                 `protobuf:"bytes,1,opt,name=participant,proto3" json:"participant,omitempty"`
+	Timestamp     uint32                 `protobuf:"fixed32,2,opt,name=timestamp,proto3" json:"timestamp,omitempty"` // RTP timestamp of the first sample
+	Gain          float32                `protobuf:"fixed32,3,opt,name=gain,proto3" json:"gain,omitempty"`           // of loudness normalisation, in dB
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlayoutPosition) Reset() {
+	*x = PlayoutPosition{}
+	mi := &file_wire_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlayoutPosition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlayoutPosition) ProtoMessage() {}
+
+func (x *PlayoutPosition) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlayoutPosition.ProtoReflect.Descriptor instead.
+func (*PlayoutPosition) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *PlayoutPosition) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *PlayoutPosition) GetTimestamp() uint32 {
+	if x != nil {
+		return x.Timestamp
+	}
+	return 0
+}
+
+func (x *PlayoutPosition) GetGain() float32 {
+	if x != nil {
+		return x.Gain
+	}
+	return 0
+}
+
 // HopOffer opens a hop.
 type HopOffer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3474,7 +3597,7 @@ type HopOffer struct {
 
 func (x *HopOffer) Reset() {
 	*x = HopOffer{}
-	mi := &file_wire_proto_msgTypes[41]
+	mi := &file_wire_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3486,7 +3609,7 @@ func (x *HopOffer) String() string {
 func (*HopOffer) ProtoMessage() {}
 
 func (x *HopOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[41]
+	mi := &file_wire_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3499,7 +3622,7 @@ func (x *HopOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopOffer.ProtoReflect.Descriptor instead.
 func (*HopOffer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{41}
+	return file_wire_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *HopOffer) GetUfrag() string {
@@ -3552,7 +3675,7 @@ type HopAnswer struct {
 
 func (x *HopAnswer) Reset() {
 	*x = HopAnswer{}
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3564,7 +3687,7 @@ func (x *HopAnswer) String() string {
 func (*HopAnswer) ProtoMessage() {}
 
 func (x *HopAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3577,7 +3700,7 @@ func (x *HopAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopAnswer.ProtoReflect.Descriptor instead.
 func (*HopAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{42}
+	return file_wire_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *HopAnswer) GetUfrag() string {
@@ -3635,7 +3758,7 @@ type HopControl struct {
 
 func (x *HopControl) Reset() {
 	*x = HopControl{}
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3647,7 +3770,7 @@ func (x *HopControl) String() string {
 func (*HopControl) ProtoMessage() {}
 
 func (x *HopControl) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3660,7 +3783,7 @@ func (x *HopControl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopControl.ProtoReflect.Descriptor instead.
 func (*HopControl) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{43}
+	return file_wire_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *HopControl) GetPulse() *Pulse {
@@ -3705,7 +3828,7 @@ type Pulse struct {
 
 func (x *Pulse) Reset() {
 	*x = Pulse{}
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3717,7 +3840,7 @@ func (x *Pulse) String() string {
 func (*Pulse) ProtoMessage() {}
 
 func (x *Pulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3730,7 +3853,7 @@ func (x *Pulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pulse.ProtoReflect.Descriptor instead.
 func (*Pulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{44}
+	return file_wire_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Pulse) GetStamp() uint32 {
@@ -3788,7 +3911,7 @@ type RoomPulse struct {
 
 func (x *RoomPulse) Reset() {
 	*x = RoomPulse{}
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3800,7 +3923,7 @@ func (x *RoomPulse) String() string {
 func (*RoomPulse) ProtoMessage() {}
 
 func (x *RoomPulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3813,7 +3936,7 @@ func (x *RoomPulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomPulse.ProtoReflect.Descriptor instead.
 func (*RoomPulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{45}
+	return file_wire_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RoomPulse) GetRoom() uint64 {
@@ -3904,7 +4027,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3916,7 +4039,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3929,7 +4052,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{46}
+	return file_wire_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Nack) GetStream() uint64 {
@@ -3956,7 +4079,7 @@ type KeyFrameWish struct {
 
 func (x *KeyFrameWish) Reset() {
 	*x = KeyFrameWish{}
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3968,7 +4091,7 @@ func (x *KeyFrameWish) String() string {
 func (*KeyFrameWish) ProtoMessage() {}
 
 func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3981,7 +4104,7 @@ func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyFrameWish.ProtoReflect.Descriptor instead.
 func (*KeyFrameWish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{47}
+	return file_wire_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *KeyFrameWish) GetStream() uint64 {
@@ -4002,7 +4125,7 @@ type Doubt struct {
 
 func (x *Doubt) Reset() {
 	*x = Doubt{}
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4014,7 +4137,7 @@ func (x *Doubt) String() string {
 func (*Doubt) ProtoMessage() {}
 
 func (x *Doubt) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4027,7 +4150,7 @@ func (x *Doubt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Doubt.ProtoReflect.Descriptor instead.
 func (*Doubt) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{48}
+	return file_wire_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Doubt) GetStream() uint64 {
@@ -4053,7 +4176,7 @@ type Access struct {
 
 func (x *Access) Reset() {
 	*x = Access{}
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4065,7 +4188,7 @@ func (x *Access) String() string {
 func (*Access) ProtoMessage() {}
 
 func (x *Access) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4078,7 +4201,7 @@ func (x *Access) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Access.ProtoReflect.Descriptor instead.
 func (*Access) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{49}
+	return file_wire_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Access) GetNumber() uint64 {
@@ -4137,7 +4260,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4149,7 +4272,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4162,7 +4285,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{50}
+	return file_wire_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Revocation) GetInvite() []byte {
@@ -4212,7 +4335,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_wire_proto_msgTypes[51]
+	mi := &file_wire_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4224,7 +4347,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[51]
+	mi := &file_wire_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4237,7 +4360,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{51}
+	return file_wire_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Keys) GetAccess() []byte {
@@ -4272,7 +4395,7 @@ type MediaKey struct {
 
 func (x *MediaKey) Reset() {
 	*x = MediaKey{}
-	mi := &file_wire_proto_msgTypes[52]
+	mi := &file_wire_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4284,7 +4407,7 @@ func (x *MediaKey) String() string {
 func (*MediaKey) ProtoMessage() {}
 
 func (x *MediaKey) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[52]
+	mi := &file_wire_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4297,7 +4420,7 @@ func (x *MediaKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaKey.ProtoReflect.Descriptor instead.
 func (*MediaKey) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{52}
+	return file_wire_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *MediaKey) GetGeneration() uint32 {
@@ -4326,7 +4449,7 @@ type Redeem struct {
 
 func (x *Redeem) Reset() {
 	*x = Redeem{}
-	mi := &file_wire_proto_msgTypes[53]
+	mi := &file_wire_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4338,7 +4461,7 @@ func (x *Redeem) String() string {
 func (*Redeem) ProtoMessage() {}
 
 func (x *Redeem) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[53]
+	mi := &file_wire_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4351,7 +4474,7 @@ func (x *Redeem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redeem.ProtoReflect.Descriptor instead.
 func (*Redeem) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{53}
+	return file_wire_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Redeem) GetChain() *Chain {
@@ -4380,7 +4503,7 @@ type RedeemAnswer struct {
 
 func (x *RedeemAnswer) Reset() {
 	*x = RedeemAnswer{}
-	mi := &file_wire_proto_msgTypes[54]
+	mi := &file_wire_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4392,7 +4515,7 @@ func (x *RedeemAnswer) String() string {
 func (*RedeemAnswer) ProtoMessage() {}
 
 func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[54]
+	mi := &file_wire_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4405,7 +4528,7 @@ func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemAnswer.ProtoReflect.Descriptor instead.
 func (*RedeemAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{54}
+	return file_wire_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RedeemAnswer) GetDenied() string {
@@ -4441,7 +4564,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_wire_proto_msgTypes[55]
+	mi := &file_wire_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4453,7 +4576,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[55]
+	mi := &file_wire_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4466,7 +4589,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{55}
+	return file_wire_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Lease) GetTerm() uint64 {
@@ -4508,7 +4631,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_wire_proto_msgTypes[56]
+	mi := &file_wire_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4520,7 +4643,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[56]
+	mi := &file_wire_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4533,7 +4656,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{56}
+	return file_wire_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Offer) GetSlots() uint32 {
@@ -4603,7 +4726,7 @@ type Bid struct {
 
 func (x *Bid) Reset() {
 	*x = Bid{}
-	mi := &file_wire_proto_msgTypes[57]
+	mi := &file_wire_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4615,7 +4738,7 @@ func (x *Bid) String() string {
 func (*Bid) ProtoMessage() {}
 
 func (x *Bid) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[57]
+	mi := &file_wire_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4628,7 +4751,7 @@ func (x *Bid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bid.ProtoReflect.Descriptor instead.
 func (*Bid) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{57}
+	return file_wire_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Bid) GetOffer() *Offer {
@@ -4655,7 +4778,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_wire_proto_msgTypes[58]
+	mi := &file_wire_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4667,7 +4790,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[58]
+	mi := &file_wire_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4680,7 +4803,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{58}
+	return file_wire_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Handover) GetTerm() uint64 {
@@ -4700,7 +4823,7 @@ type HandoverAnswer struct {
 
 func (x *HandoverAnswer) Reset() {
 	*x = HandoverAnswer{}
-	mi := &file_wire_proto_msgTypes[59]
+	mi := &file_wire_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4712,7 +4835,7 @@ func (x *HandoverAnswer) String() string {
 func (*HandoverAnswer) ProtoMessage() {}
 
 func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[59]
+	mi := &file_wire_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4725,7 +4848,7 @@ func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandoverAnswer.ProtoReflect.Descriptor instead.
 func (*HandoverAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{59}
+	return file_wire_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *HandoverAnswer) GetReason() string {
@@ -5019,7 +5142,16 @@ const file_wire_proto_rawDesc = "" +
 	"\x04peer\x18\x04 \x01(\tR\x04peer\"@\n" +
 	"\bSeatWish\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
-	"\x04gain\x18\x02 \x01(\x02R\x04gain\"\x94\x01\n" +
+	"\x04gain\x18\x02 \x01(\x02R\x04gain\"p\n" +
+	"\n" +
+	"PlayoutMap\x12\x12\n" +
+	"\x04tick\x18\x01 \x01(\x04R\x04tick\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x126\n" +
+	"\x06inputs\x18\x03 \x03(\v2\x1e.castd.wire.v1.PlayoutPositionR\x06inputs\"e\n" +
+	"\x0fPlayoutPosition\x12 \n" +
+	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x1c\n" +
+	"\ttimestamp\x18\x02 \x01(\aR\ttimestamp\x12\x12\n" +
+	"\x04gain\x18\x03 \x01(\x02R\x04gain\"\x94\x01\n" +
 	"\bHopOffer\x12\x14\n" +
 	"\x05ufrag\x18\x01 \x01(\tR\x05ufrag\x12\x1a\n" +
 	"\bpassword\x18\x02 \x01(\tR\bpassword\x12 \n" +
@@ -5185,7 +5317,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_wire_proto_goTypes = []any{
 	(Type)(0),                 // 0: castd.wire.v1.Type
 	(ChildKind)(0),            // 1: castd.wire.v1.ChildKind
@@ -5231,25 +5363,27 @@ var file_wire_proto_goTypes = []any{
 	(*SeatState)(nil),         // 41: castd.wire.v1.SeatState
 	(*SeatParticipant)(nil),   // 42: castd.wire.v1.SeatParticipant
 	(*SeatWish)(nil),          // 43: castd.wire.v1.SeatWish
-	(*HopOffer)(nil),          // 44: castd.wire.v1.HopOffer
-	(*HopAnswer)(nil),         // 45: castd.wire.v1.HopAnswer
-	(*HopControl)(nil),        // 46: castd.wire.v1.HopControl
-	(*Pulse)(nil),             // 47: castd.wire.v1.Pulse
-	(*RoomPulse)(nil),         // 48: castd.wire.v1.RoomPulse
-	(*Nack)(nil),              // 49: castd.wire.v1.Nack
-	(*KeyFrameWish)(nil),      // 50: castd.wire.v1.KeyFrameWish
-	(*Doubt)(nil),             // 51: castd.wire.v1.Doubt
-	(*Access)(nil),            // 52: castd.wire.v1.Access
-	(*Revocation)(nil),        // 53: castd.wire.v1.Revocation
-	(*Keys)(nil),              // 54: castd.wire.v1.Keys
-	(*MediaKey)(nil),          // 55: castd.wire.v1.MediaKey
-	(*Redeem)(nil),            // 56: castd.wire.v1.Redeem
-	(*RedeemAnswer)(nil),      // 57: castd.wire.v1.RedeemAnswer
-	(*Lease)(nil),             // 58: castd.wire.v1.Lease
-	(*Offer)(nil),             // 59: castd.wire.v1.Offer
-	(*Bid)(nil),               // 60: castd.wire.v1.Bid
-	(*Handover)(nil),          // 61: castd.wire.v1.Handover
-	(*HandoverAnswer)(nil),    // 62: castd.wire.v1.HandoverAnswer
+	(*PlayoutMap)(nil),        // 44: castd.wire.v1.PlayoutMap
+	(*PlayoutPosition)(nil),   // 45: castd.wire.v1.PlayoutPosition
+	(*HopOffer)(nil),          // 46: castd.wire.v1.HopOffer
+	(*HopAnswer)(nil),         // 47: castd.wire.v1.HopAnswer
+	(*HopControl)(nil),        // 48: castd.wire.v1.HopControl
+	(*Pulse)(nil),             // 49: castd.wire.v1.Pulse
+	(*RoomPulse)(nil),         // 50: castd.wire.v1.RoomPulse
+	(*Nack)(nil),              // 51: castd.wire.v1.Nack
+	(*KeyFrameWish)(nil),      // 52: castd.wire.v1.KeyFrameWish
+	(*Doubt)(nil),             // 53: castd.wire.v1.Doubt
+	(*Access)(nil),            // 54: castd.wire.v1.Access
+	(*Revocation)(nil),        // 55: castd.wire.v1.Revocation
+	(*Keys)(nil),              // 56: castd.wire.v1.Keys
+	(*MediaKey)(nil),          // 57: castd.wire.v1.MediaKey
+	(*Redeem)(nil),            // 58: castd.wire.v1.Redeem
+	(*RedeemAnswer)(nil),      // 59: castd.wire.v1.RedeemAnswer
+	(*Lease)(nil),             // 60: castd.wire.v1.Lease
+	(*Offer)(nil),             // 61: castd.wire.v1.Offer
+	(*Bid)(nil),               // 62: castd.wire.v1.Bid
+	(*Handover)(nil),          // 63: castd.wire.v1.Handover
+	(*HandoverAnswer)(nil),    // 64: castd.wire.v1.HandoverAnswer
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: castd.wire.v1.Signed.type:type_name -> castd.wire.v1.Type
@@ -5258,9 +5392,9 @@ var file_wire_proto_depIdxs = []int32{
 	8,  // 3: castd.wire.v1.RoomQuery.chain:type_name -> castd.wire.v1.Chain
 	12, // 4: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
 	13, // 5: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
-	54, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
+	56, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
 	13, // 7: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
-	59, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
+	61, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
 	17, // 9: castd.wire.v1.Census.seats:type_name -> castd.wire.v1.Seat
 	1,  // 10: castd.wire.v1.Seat.kind:type_name -> castd.wire.v1.ChildKind
 	28, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
@@ -5299,22 +5433,23 @@ var file_wire_proto_depIdxs = []int32{
 	41, // 44: castd.wire.v1.SeatNews.state:type_name -> castd.wire.v1.SeatState
 	43, // 45: castd.wire.v1.SeatNews.wishes:type_name -> castd.wire.v1.SeatWish
 	42, // 46: castd.wire.v1.SeatState.participants:type_name -> castd.wire.v1.SeatParticipant
-	47, // 47: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
-	49, // 48: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
-	50, // 49: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
-	51, // 50: castd.wire.v1.HopControl.doubts:type_name -> castd.wire.v1.Doubt
-	48, // 51: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
-	28, // 52: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	53, // 53: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
-	55, // 54: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
-	8,  // 55: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
-	8,  // 56: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
-	59, // 57: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
-	58, // [58:58] is the sub-list for method output_type
-	58, // [58:58] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	45, // 47: castd.wire.v1.PlayoutMap.inputs:type_name -> castd.wire.v1.PlayoutPosition
+	49, // 48: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
+	51, // 49: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
+	52, // 50: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
+	53, // 51: castd.wire.v1.HopControl.doubts:type_name -> castd.wire.v1.Doubt
+	50, // 52: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
+	28, // 53: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
+	55, // 54: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
+	57, // 55: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
+	8,  // 56: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
+	8,  // 57: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
+	61, // 58: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -5341,7 +5476,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   60,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,184 @@
+package engine
+
+import (
+	"slices"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/castd/castd/engine/room"
+	"github.com/castd/castd/engine/wire"
+)
+
+// Who mixes a conference
+//
+// The hub mixes, and the first of its successors stands by: those whom the owner has appointed to keep his room open, in the order of
+// package elect. Whoever takes part has a seat at both. The standby plays what the hub played, by maps that come over the hop between
+// them, and so makes the same packets on the same timeline, for participants by their lines, for all others as a stream of its own. A
+// receiver passes on one of the two and has the other at hand (splice): it goes on with the standby's when the hub's pause, and back when
+// the hub is there again. When the standby becomes the hub nobody needs to move: it goes on mixing, and another one stands by.
+
+// mixer returns the peer that mixes a conference, "" while it is not known.
+func (r *Room) mixer() peer.ID {
+	if r.links.Load().place.Origin {
+		return r.e.self
+	}
+	return r.hubNow()
+}
+
+// standby returns the peer that stands by, "" where there is none.
+func (r *Room) standby() peer.ID {
+	if id := r.standing.Load(); id != nil {
+		return *id
+	}
+	return ""
+}
+
+// mixers returns the peers at which a participant has a seat, the one that mixes first.
+func (r *Room) mixers() []peer.ID {
+	var ids []peer.ID
+	for _, id := range []peer.ID{r.mixer(), r.standby()} {
+		if id != "" && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// mixerInfo says who mixes the room, nil where nobody does.
+func (r *Room) mixerInfo() *MixerInfo {
+	ids := r.mixers()
+	if r.Mode() != room.Conference || r.mixer() == "" {
+		return nil
+	}
+	info := &MixerInfo{Peer: ids[0].String()}
+	if len(ids) > 1 {
+		info.Standby = ids[1].String()
+	}
+	return info
+}
+
+// mixesLoop reports whether this peer is the one that mixes.
+func (r *Room) mixesLoop() bool {
+	_, holding := r.elector.Term()
+	return (holding || r.links.Load().place.Origin) && r.Mode() == room.Conference && !r.leaving
+}
+
+// standsByLoop reports whether this peer is the standby of the one that mixes.
+func (r *Room) standsByLoop() bool {
+	return r.standby() == r.e.self && r.Mode() == room.Conference && r.inTree && !r.leaving && !r.mixesLoop()
+}
+
+// seatsLoop reports whether participants have seats at this peer.
+func (r *Room) seatsLoop() bool { return r.mixesLoop() || r.standsByLoop() }
+
+// nameStandbyLoop notes who stands by, after the elector was given something.
+func (r *Room) nameStandbyLoop() {
+	var next peer.ID
+	if heirs := r.elector.Lease().Successors; len(heirs) > 0 && r.Mode() == room.Conference {
+		next = peer.ID(heirs[0])
+	}
+	if next != r.standby() {
+		r.standing.Store(&next)
+	}
+	r.watchMixLoop()
+}
+
+// watchMixLoop goes on mixing as what this peer is now, or ends it where others do.
+func (r *Room) watchMixLoop() {
+	m := r.mixing
+	switch {
+	case m == nil:
+	case r.mixesLoop():
+		if m.follows != "" {
+			r.e.log.Info("this peer mixes the conference now", "room", r.id)
+			r.unfollowLoop(m)
+			m.mix.Lead()
+		}
+	case !r.standsByLoop(), m.follows != r.hubNow() && r.hubNow() != "":
+		r.unmixLoop(true) // of another timeline
+	}
+}
+
+// standByLoop makes the mix that has just begun one that follows the hub's.
+func (r *Room) standByLoop() {
+	m := r.mixing
+	m.follows, m.maps = r.hubNow(), mapsID(r.id, r.hubNow())
+	m.mix.Follow(nil)
+	r.e.connect(m.maps, &lineEnd{from: m.follows, take: func(_ *wire.Header, payload []byte) {
+		if p := playoutMap(payload); p != nil {
+			m.mix.Follow(p)
+		}
+	}})
+	r.stageLoop() // the hub passes the mix on
+}
+
+// unfollowLoop takes no more maps.
+func (r *Room) unfollowLoop(m *mixing) {
+	if m.follows != "" {
+		r.e.connect(m.maps, nil)
+		m.follows = ""
+	}
+}
+
+// mapsID is what the maps of a peer that mixes go under.
+func mapsID(id wire.RoomID, mixer peer.ID) wire.StreamID {
+	return wire.NewStreamID(id, []byte(mixer), "", "call", "maps")
+}
+
+// sendMaps returns what sends maps to the standby.
+func (r *Room) sendMaps() func(*PlayoutMap) {
+	id := mapsID(r.id, r.e.self)
+	return func(m *PlayoutMap) {
+		to := r.standby()
+		if to == "" || r.e.hop(to) == nil {
+			return // it is on its way
+		}
+		out := &wire.PlayoutMap{Tick: m.Tick, Number: m.Number}
+		for _, in := range m.Inputs {
+			out.Inputs = append(out.Inputs, &wire.PlayoutPosition{Participant: in.Participant, Timestamp: in.Timestamp, Gain: float32(in.Gain)})
+		}
+		payload, err := proto.Marshal(out)
+		if err != nil {
+			r.e.log.Error("cannot encode a playout map", "err", err)
+			return
+		}
+		r.e.writeLine(to, id, &MediaPacket{Sequence: int64(m.Tick), Timestamp: uint32(m.Tick * 960), Payload: payload})
+	}
+}
+
+// playoutMap reads a map, nil if it is none.
+func playoutMap(payload []byte) *PlayoutMap {
+	var in wire.PlayoutMap
+	if proto.Unmarshal(payload, &in) != nil || len(in.Inputs) > MaxPlayoutInputs {
+		return nil
+	}
+	m := &PlayoutMap{Tick: in.Tick, Number: in.Number}
+	for _, p := range in.Inputs {
+		m.Inputs = append(m.Inputs, PlayoutPosition{Participant: p.Participant, Timestamp: p.Timestamp, Gain: float64(p.Gain)})
+	}
+	return m
+}
+
+// seatLinksLoop keeps the hops to those who have seats here, and to where this peer's participants sit.
+func (r *Room) seatLinksLoop() {
+	next := make(map[peer.ID]bool)
+	for l := range r.lines {
+		next[l.hub] = false
+	}
+	if r.mixing != nil {
+		for s := range r.mixing.seats {
+			if s.far != nil {
+				next[s.far.peer] = true
+			}
+		}
+	}
+	old := r.seatPeers
+	r.seatPeers = next
+	r.relinkLoop(nil)
+	for id := range old {
+		if _, still := next[id]; !still {
+			r.e.releaseHop(id)
+		}
+	}
+}
