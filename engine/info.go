@@ -7,7 +7,6 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
 	"github.com/castd/castd/tree"
 )
@@ -99,11 +98,6 @@ func (r *Room) Info() RoomInfo {
 	slices.SortFunc(info.Participants, func(a, b ParticipantInfo) int { return cmp.Compare(a.Participant, b.Participant) })
 	info.Mixer = r.mixerInfo()
 	return info
-}
-
-// mixed reports whether a stream is the mix of a conference, which nobody says.
-func mixed(rec *room.Record, st *StreamState) bool {
-	return rec.Mode == room.Conference && st.Slot == mixSlot
 }
 
 // Role returns "owner" where this peer's user owns the room, else "member".

@@ -52,6 +52,8 @@ type leaf struct {
 	openers map[openerOf]*seal.Opener
 	buf     []byte
 	open    []byte
+	mix     splice[Packet] // of a conference
+	mixed   Packet         // the one that comes out of it
 }
 
 // cursor is the position of playout in one stream.
@@ -67,7 +69,7 @@ type cursor struct {
 func newLeaf(r *Room) *leaf {
 	return &leaf{
 		room: r, wakeup: make(chan struct{}, 1), calls: make(chan func(), 64), done: make(chan struct{}), cursors: make(map[wire.StreamID]*cursor), openers: make(map[openerOf]*seal.Opener),
-		buf: make([]byte, wire.MaxPacket), open: make([]byte, 0, wire.MaxPacket),
+		buf: make([]byte, wire.MaxPacket), open: make([]byte, 0, wire.MaxPacket), mix: splice[Packet]{copy: copyPacket},
 	}
 }
 
@@ -358,16 +360,24 @@ func (l *leaf) deliver(s *stream, pkt []byte, backlog bool, live uint32, only *s
 	state := s.state.Load()
 	p := Packet{Stream: state, Header: h, Payload: payload, Backlog: backlog, LiveTimestamp: live, WallUs: s.wallUs(h.Timestamp)}
 	l.delivered.Add(1)
-	if only != nil {
+	switch {
+	case only != nil:
 		only.sink.WritePacket(&p)
-		return
+	case mixed(l.room.record.Load(), state):
+		l.deliverMix(s, &p)
+	default:
+		l.hand(&p)
 	}
+}
+
+// hand gives a packet to all sinks that want it.
+func (l *leaf) hand(p *Packet) {
 	for _, sub := range l.subs {
 		// A player has no use for old sound: it would play on that much later.
-		old := backlog && (!sub.opts.Backlog || sub.opts.Guest && s.kind == wire.KindAudio)
-		if old || sub.opts.Select != nil && !sub.opts.Select(state) {
+		old := p.Backlog && (!sub.opts.Backlog || sub.opts.Guest && p.Stream.Kind == wire.KindAudio)
+		if old || sub.opts.Select != nil && !sub.opts.Select(p.Stream) {
 			continue
 		}
-		sub.sink.WritePacket(&p)
+		sub.sink.WritePacket(p)
 	}
 }

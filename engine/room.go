@@ -45,6 +45,7 @@ type Room struct {
 	fan         atomic.Pointer[fanout]
 	media       atomic.Pointer[[]*stream]      // audio and video, sorted by id
 	all         atomic.Pointer[[]*stream]      // and record streams
+	mixState    atomic.Pointer[StreamState]    // of the conference's mix, whoever makes it; nil while there is none
 	standing    atomic.Pointer[peer.ID]        // who stands by to mix; see standby
 	states      atomic.Pointer[[]*StreamState] // of media
 	below       atomic.Int64                   // listeners below

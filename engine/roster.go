@@ -59,11 +59,10 @@ func (r *Room) changeLoop(change room.Change, local *publication) {
 	}
 	r.e.index(add, nil)
 	r.restreamLoop()
-	for _, st := range change.Added {
-		r.streamEvent(stateOf(st))
-	}
-	for _, st := range change.Ended {
-		r.streamEvent(stateOf(st))
+	for _, st := range append(slices.Clone(change.Added), change.Ended...) {
+		if state := stateOf(st); !mixed(r.record.Load(), state) {
+			r.streamEvent(state)
+		}
 	}
 }
 
@@ -141,7 +140,7 @@ func stateOf(st *room.Stream) *StreamState {
 // restreamLoop publishes the lists of streams anew.
 func (r *Room) restreamLoop() {
 	var all, media []*stream
-	var states []*StreamState
+	var states, mixes []*StreamState
 	for _, s := range *r.e.streams.Load() {
 		if s.room != r || s.kind == wire.KindExcerpt {
 			continue
@@ -149,10 +148,17 @@ func (r *Room) restreamLoop() {
 		all = append(all, s)
 		if s.kind.Media() {
 			media = append(media, s)
-			states = append(states, s.state.Load())
+			if state := s.state.Load(); mixed(r.record.Load(), state) {
+				mixes = append(mixes, state)
+			} else {
+				states = append(states, state)
+			}
 		}
 	}
 	byID := func(a, b *stream) int { return cmp.Compare(a.id, b.id) }
+	if m := r.remixedLoop(mixes); m != nil {
+		states = append(states, m)
+	}
 	slices.SortFunc(all, byID)
 	slices.SortFunc(media, byID)
 	slices.SortFunc(states, func(a, b *StreamState) int {

@@ -110,6 +110,9 @@ func roomText(r *engine.RoomInfo) string {
 	fmt.Fprintf(&b, "  audience  %d\n", r.Audience)
 	if r.Mixer != nil {
 		fmt.Fprintf(&b, "  mixed by  %s\n", short(r.Mixer.Peer))
+		if r.Mixer.Standby != "" {
+			fmt.Fprintf(&b, "  standby   %s\n", short(r.Mixer.Standby))
+		}
 		for _, p := range r.Participants {
 			fmt.Fprintf(&b, "  speaker   %s\n", participantText(&p))
 		}

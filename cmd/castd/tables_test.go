@@ -30,13 +30,14 @@ func TestPeersTable(t *testing.T) {
 // TestRoomText: of a conference is told who mixes it, and who takes part.
 func TestRoomText(t *testing.T) {
 	r := &engine.RoomInfo{
-		Room: "idtalk", Name: "talk", Mode: "conference", Role: "owner", Audience: 2, Mixer: &engine.MixerInfo{Peer: "12D3KooWmixer"},
+		Room: "idtalk", Name: "talk", Mode: "conference", Role: "owner", Audience: 2, Mixer: &engine.MixerInfo{Peer: "12D3KooWmixer", Standby: "12D3KooWspare"},
 		Participants: []engine.ParticipantInfo{{Participant: "abcd", Name: "Ann", Peer: "12D3KooWmixer"}, {Participant: "efgh", Peer: "12D3KooWother", Muted: true}},
 		Streams:      []engine.StreamInfo{{Kind: "audio", Codec: "opus", Slot: "mix", Participant: "owner", State: "live"}},
 	}
 	want := "room talk (idtalk), conference, owner\n" +
 		"  audience  2\n" +
 		"  mixed by  …ooWmixer\n" +
+		"  standby   …ooWspare\n" +
 		"  speaker   Ann (abcd), at …ooWmixer\n" +
 		"  speaker   efgh, muted, at …ooWother\n" +
 		"  stream    audio opus, slot mix of owner, live\n"

@@ -97,18 +97,46 @@ func (c *caller) leave() {
 
 // listener hears the mix as it comes down the tree.
 type listener struct {
-	mu  sync.Mutex
 	ear *tonetest.Ear
-	got int
+
+	mu      sync.Mutex // guards all following fields
+	numbers []uint64
+	stamps  []uint32
+	longest time.Duration
+	last    time.Time
 }
 
 func (l *listener) Streams([]*engine.StreamState) {}
 
 func (l *listener) WritePacket(p *engine.Packet) {
 	l.mu.Lock()
-	l.got++
+	l.numbers, l.stamps = append(l.numbers, p.Header.Number), append(l.stamps, p.Header.Timestamp)
+	now := time.Now()
+	if !l.last.IsZero() {
+		l.longest = max(l.longest, now.Sub(l.last))
+	}
+	l.last = now
 	l.mu.Unlock()
 	l.ear.Hear(p.Payload)
+}
+
+// listen hears the mix of a room by the tree.
+func listen(t *testing.T, r *engine.Room) *listener {
+	t.Helper()
+	ear, err := tonetest.NewEar()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &listener{ear: ear}
+	sub, err := r.Subscribe(l, engine.SinkOptions{Guest: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		sub.Close()
+		ear.Close()
+	})
+	return l
 }
 
 func addPeer(t *testing.T, net *enginetest.Network, name string) *enginetest.Peer {
@@ -173,20 +201,12 @@ func TestFarCall(t *testing.T) {
 		room := enter(t, hub, engine.JoinOptions{Create: true, Mode: "conference"})
 		r1 := enter(t, near, engine.JoinOptions{Wait: 5 * time.Second})
 		r2 := enter(t, other, engine.JoinOptions{Wait: 5 * time.Second, Listen: true})
-		ear, err := tonetest.NewEar()
-		if err != nil {
-			t.Fatal(err)
-		}
-		all := &listener{ear: ear}
-		sub, err := r2.Subscribe(all, engine.SinkOptions{Guest: true})
-		if err != nil {
-			t.Fatal(err)
-		}
+		all := listen(t, r2)
 		ann, bob, eve := takePart(t, room, "ann", 400), takePart(t, r1, "bob", 700), takePart(t, r2, "eve", 1200)
 		time.Sleep(5 * time.Second)
 		check(t, ann, bob, eve)
 		for _, f := range []float64{400, 700, 1200} {
-			if level := ear.Level(f); level < -23 || level > -17 {
+			if level := all.ear.Level(f); level < -23 || level > -17 {
 				t.Errorf("a listener hears %.0f Hz at %.1f dB, want -20", f, level)
 			}
 		}
@@ -214,7 +234,6 @@ func TestFarCall(t *testing.T) {
 		if info := room.Info(); len(info.Participants) != 2 {
 			t.Errorf("after one has left: %+v", info.Participants)
 		}
-		sub.Close()
 		ann.leave()
 		eve.leave()
 	})
@@ -268,6 +287,7 @@ func TestMixerGone(t *testing.T) {
 				rh := enter(t, heir, engine.JoinOptions{Create: true})
 				r1, r2 := enter(t, near, engine.JoinOptions{Wait: 5 * time.Second}), enter(t, other, engine.JoinOptions{Wait: 5 * time.Second})
 				callers := []*caller{takePart(t, rh, "ann", 400), takePart(t, r1, "bob", 700), takePart(t, r2, "eve", 1200)}
+				listeners := []*listener{listen(t, rh), listen(t, r1), listen(t, r2)}
 				time.Sleep(5 * time.Second)
 				check(t, callers...)
 				for i, r := range []*engine.Room{rh, r1, r2} {
@@ -280,9 +300,30 @@ func TestMixerGone(t *testing.T) {
 					c.longest = 0
 					c.mu.Unlock()
 				}
+				for _, l := range listeners {
+					l.mu.Lock()
+					l.longest = 0
+					l.mu.Unlock()
+				}
 				gone(t, net, hub)
 				time.Sleep(12 * time.Second)
 				check(t, callers...)
+				for i, l := range listeners {
+					l.mu.Lock()
+					t.Logf("listener %d heard nothing for %v", i, l.longest)
+					for i := 1; i < len(l.numbers); i++ {
+						if l.numbers[i] != l.numbers[i-1]+1 || l.stamps[i] != l.stamps[i-1]+960 {
+							t.Errorf("a listener heard %d at %d after %d at %d", l.numbers[i], l.stamps[i], l.numbers[i-1], l.stamps[i-1])
+							break
+						}
+					}
+					l.mu.Unlock()
+					for _, f := range []float64{400, 700, 1200} {
+						if level := l.ear.Level(f); level < -23 || level > -17 {
+							t.Errorf("a listener hears %.0f Hz at %.1f dB, want -20", f, level)
+						}
+					}
+				}
 				for _, c := range callers {
 					c.mu.Lock()
 					t.Logf("%s heard nothing for %v", c.name, c.longest)

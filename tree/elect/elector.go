@@ -18,6 +18,8 @@ type Config struct {
 	Lease, Renew, Stagger time.Duration
 	// Patience is what Lease is to a peer that was not named a successor.
 	Patience time.Duration
+	// Dwell is how long the first successor stays the first at least, while it is named at all: others may have made ready to follow it.
+	Dwell time.Duration
 	// Standbys is how many successors a holder names.
 	Standbys int
 }
@@ -27,7 +29,7 @@ type Config struct {
 func HubConfig(self ID, seed string) Config {
 	return Config{
 		Self: self, Seed: seed, Gates: SupernodeGates(), Lease: 1500 * time.Millisecond, Renew: 300 * time.Millisecond, Stagger: 500 * time.Millisecond,
-		Patience: 5 * time.Second, Standbys: 3,
+		Patience: 5 * time.Second, Dwell: 30 * time.Second, Standbys: 3,
 	}
 }
 
@@ -157,6 +159,7 @@ type Elector struct {
 	term    Term      // newest known, this peer's own while it holds
 	highest uint64    // number of a term that was ever heard of
 	heirs   []ID      // of term, in order
+	firstAt time.Time // since when the first of them is, while this peer holds
 	heard   time.Time // when the holder was heard last; the beginning where nobody was
 	lostAt  time.Time // when this peer ceased to be served
 	renewAt time.Time
@@ -331,6 +334,7 @@ func (e *Elector) renew() {
 	}
 	before := e.heirs
 	e.heirs = Rank(e.cfg.Seed, e.cfg.Gates, list, min(e.cfg.Standbys, MaxSuccessors))
+	e.dwell(before)
 	e.renewAt = e.now.Add(e.cfg.Renew)
 	for _, id := range before {
 		if !slices.Contains(e.heirs, id) {
@@ -350,6 +354,20 @@ func (e *Elector) renew() {
 		return
 	}
 	e.acts = append(e.acts, Renew{To: to, Lease: e.lease()})
+}
+
+// dwell keeps the first successor in its place for a while.
+func (e *Elector) dwell(before []ID) {
+	if len(e.heirs) == 0 || len(before) > 0 && e.heirs[0] == before[0] {
+		return
+	}
+	if len(before) > 0 && e.now.Sub(e.firstAt) < e.cfg.Dwell {
+		if i := slices.Index(e.heirs, before[0]); i >= 0 {
+			e.heirs = slices.Insert(slices.Delete(e.heirs, i, i+1), 0, before[0])
+			return
+		}
+	}
+	e.firstAt = e.now
 }
 
 // takeAt returns when this peer takes the role, unless it hears of a holder before.

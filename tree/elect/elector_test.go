@@ -392,3 +392,31 @@ func FuzzElector(f *testing.F) {
 		}
 	})
 }
+
+// The first successor stays the first for a while although another one ranks above it, and not for longer; who is gone goes at once.
+func TestDwell(t *testing.T) {
+	e := New(HubConfig("self", "room"))
+	now := begin
+	step := func(in Input) []ID {
+		now = now.Add(time.Second)
+		e.Step(now, in)
+		return e.Lease().Successors
+	}
+	step(Take{})
+	step(Offered{Offer{Peer: "weak"}})
+	strong := Offer{Peer: "strong", Slots: 8, Uptime: 24 * time.Hour, Reach: Public, CPUFree: 1000}
+	if first := step(Offered{strong})[0]; first != "weak" {
+		t.Errorf("%s is the first at once", first)
+	}
+	for range 20 {
+		step(Offered{Offer{Peer: "weak"}})
+		step(Offered{strong})
+	}
+	if heirs := e.Lease().Successors; heirs[0] != "strong" || len(heirs) != 2 {
+		t.Errorf("after 40 s successors are %s", heirs)
+	}
+	step(Gone{"strong"})
+	if first := step(Tick{})[0]; first != "weak" {
+		t.Errorf("%s is the first after it has gone", first)
+	}
+}

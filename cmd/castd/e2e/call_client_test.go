@@ -23,6 +23,7 @@ type participant struct {
 	frequency float64
 	ear       *tonetest.Ear
 	data      *webrtc.DataChannel
+	heard     trace
 
 	mu    sync.Mutex // guards all following fields
 	state callState  // newest
@@ -124,6 +125,7 @@ func (p *participant) track(remote *webrtc.TrackRemote, receiver *webrtc.RTPRece
 		if err != nil {
 			return
 		}
+		p.heard.note(packet)
 		p.mu.Lock()
 		if p.any && packet.SequenceNumber != p.last+1 {
 			p.jumps++
