@@ -71,6 +71,11 @@ func (r *Room) feedLoop() {
 			want[id] = h.Hop
 		}
 	}
+	for id := range r.heads {
+		if h := r.e.hop(id); h != nil {
+			want[id] = h.Hop
+		}
+	}
 	part := func(id peer.ID) portion {
 		switch {
 		case l.fed(id):
@@ -79,6 +84,8 @@ func (r *Room) feedLoop() {
 			return ownOnly
 		case l.copies[id] == tree.CopyAll:
 			return allAgain
+		case !l.copied(id):
+			return mixOnly
 		}
 		return audioOnly
 	}
@@ -129,6 +136,7 @@ const (
 	ownOnly           // the hub: what this peer publishes
 	audioOnly         // a backup child that has video from its parent: audio, and what vouches for it
 	allAgain          // a backup child that has all of it from its parent too
+	mixOnly           // a head of the hub's that has all from there: what this standby mixes
 )
 
 // belongs reports whether a stream is part of a portion.
@@ -137,6 +145,9 @@ func (e *Engine) belongs(part portion, id wire.StreamID) bool {
 	case ownOnly:
 		s := (*e.streams.Load())[id]
 		return s != nil && s.local && s.kind != wire.KindExcerpt
+	case mixOnly:
+		s := (*e.streams.Load())[id]
+		return s != nil && s.local && s.slot.name == mixSlot
 	case audioOnly:
 		s := (*e.streams.Load())[id]
 		return s != nil && s.kind != wire.KindVideo && (s.kind != wire.KindRecord || s.slot.excerpt.Load() == nil)

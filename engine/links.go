@@ -23,6 +23,8 @@ type links struct {
 	copies          map[peer.ID]tree.Copy // what backup children are sent
 	stage           map[peer.ID]bool      // publishers that this hub has taken
 	seats           map[peer.ID]bool      // peers with a line to this one; true: participants sit here, false: they sit there
+	heads           map[peer.ID]bool      // peers that this standby sends its mix to
+	standby         peer.ID               // which sends its mix to this peer, perhaps
 	place           tree.Status
 	awaits          *atomic.Bool // until the primary's first packet
 	awaitsVideo     bool         // pictures flow, and sound alone may have come from it before it was the primary
@@ -46,14 +48,14 @@ func (l *links) copied(to peer.ID) bool { return l.copies[to] != tree.CopyNone &
 func (l *links) uses(id peer.ID) bool {
 	_, child := l.children[id]
 	_, seats := l.seats[id]
-	return child || seats || id == l.primary || id == l.backup || id == l.previous && id != "" && time.Now().Before(l.previousUntil) || id == l.hub || id == l.formerHub || l.stage[id]
+	return child || seats || l.heads[id] || id != "" && id == l.standby || id == l.primary || id == l.backup || id == l.previous && id != "" && time.Now().Before(l.previousUntil) || id == l.hub || id == l.formerHub || l.stage[id]
 }
 
 // serves reports whether the peer may ask this one for packets and key frames.
 func (r *Room) serves(id peer.ID) bool {
 	l := r.links.Load()
 	_, child := l.children[id]
-	return child || id == l.hub || id == l.formerHub
+	return child || l.heads[id] || id == l.hub || id == l.formerHub
 }
 
 // expects reports whether a hop offered by the peer is wanted.

@@ -51,13 +51,13 @@ func (r *Room) remixedLoop(mixes []*StreamState) *StreamState {
 
 // deliverMix takes a packet of one of the peers that mix.
 func (l *leaf) deliverMix(s *stream, p *Packet) {
-	state := l.room.mixState.Load()
-	if state == nil {
-		return // it has just ended
+	state, lead, spare := l.room.mixState.Load(), l.room.mixer(), l.room.standby()
+	if state == nil || s.author != lead && s.author != spare {
+		return // it has just ended, or is nobody's who may mix
 	}
 	// What has come of each, confirmed or not, tells which of them live.
 	for _, other := range *l.room.media.Load() {
-		if !mixed(l.room.record.Load(), other.state.Load()) {
+		if !mixed(l.room.record.Load(), other.state.Load()) || other.author != lead && other.author != spare {
 			continue
 		}
 		if n, ok := other.store.Highest(); ok {
@@ -66,7 +66,7 @@ func (l *leaf) deliverMix(s *stream, p *Packet) {
 			}
 		}
 	}
-	for _, out := range l.mix.offer(s.author, l.room.mixer(), int64(p.Header.Number), p.Header.Timestamp, p, time.Now()) {
+	for _, out := range l.mix.offer(s.author, lead, int64(p.Header.Number), p.Header.Timestamp, p, time.Now()) {
 		l.mixed = *out.packet
 		h := &l.mixed.Header
 		l.mixed.Stream, h.Stream, h.Incarnation, h.Number, h.Timestamp = state, state.ID, 0, uint64(out.number), out.timestamp

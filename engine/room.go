@@ -122,6 +122,9 @@ type Room struct {
 	mixing     *mixing                   // nil while this peer mixes nothing
 	lines      map[*line]bool            // to the peer that does, and to its standby
 	seatPeers  map[peer.ID]bool          // see links.seats
+	heads      map[peer.ID]bool          // the hub's, to whom this standby sends its mix
+	headsTo    time.Time                 // but no longer than that
+	headsAt    time.Time                 // when hops to them were opened last
 	passTo     map[peer.ID]*wire.Hearing // who asked for what is published
 
 	endedMedia map[wire.Kind]MediaTotals // of streams that are no more; guarded by the engine's mutex
@@ -296,6 +299,7 @@ func (r *Room) secondLoop(now time.Time) {
 	r.audioShareLoop()
 	r.dropFormerHubLoop(now)
 	r.watchMixLoop()
+	r.dropHeadsLoop(now)
 	r.watchSeatsLoop(now)
 	r.quietLoop(now)
 }

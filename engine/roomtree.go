@@ -39,7 +39,8 @@ func (r *Room) relinkLoop(change func(*links)) {
 	old := r.links.Load()
 	next := *old
 	next.place = r.router.Status()
-	next.stage, next.seats = r.stagePeers, r.seatPeers
+	next.stage, next.seats, next.heads = r.stagePeers, r.seatPeers, r.heads
+	next.standby = r.standby()
 	next.hub, next.formerHub = r.hub, r.formerHub
 	next.inherits = r.inherits != ""
 	if change != nil {

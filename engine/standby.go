@@ -1,7 +1,11 @@
 package engine
 
 import (
+	"cmp"
+	"context"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
@@ -16,7 +20,8 @@ import (
 // package elect. Whoever takes part has a seat at both. The standby plays what the hub played, by maps that come over the hop between
 // them, and so makes the same packets on the same timeline, for participants by their lines, for all others as a stream of its own. A
 // receiver passes on one of the two and has the other at hand (splice): it goes on with the standby's when the hub's pause, and back when
-// the hub is there again. When the standby becomes the hub nobody needs to move: it goes on mixing, and another one stands by.
+// the hub is there again. So that no other peer need notice anything, the standby sends its mix not only to the hub but also to those whom
+// the hub feeds, over hops of its own. When the standby becomes the hub nobody needs to move: it goes on mixing, and another one stands by.
 
 // mixer returns the peer that mixes a conference, "" while it is not known.
 func (r *Room) mixer() peer.ID {
@@ -180,5 +185,83 @@ func (r *Room) seatLinksLoop() {
 		if _, still := next[id]; !still {
 			r.e.releaseHop(id)
 		}
+	}
+}
+
+const (
+	// maxHeads bounds the peers that a standby sends its mix to besides its children: of a large room the hub feeds fewer.
+	maxHeads = 8
+	// headsLife is how long they get it after the hub told of them last: it may be dead.
+	headsLife = 5 * time.Second
+	// headsRetry is the least time between two tries to open hops to them.
+	headsRetry = time.Second
+)
+
+// headsLoop returns the peers that this hub feeds, those with the most listeners first.
+func (r *Room) headsLoop() []peer.ID {
+	if r.mixing == nil || !r.mixesLoop() {
+		return nil
+	}
+	l := r.links.Load()
+	ids := make([]peer.ID, 0, len(l.children))
+	for id := range l.children {
+		if l.fed(id) {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b peer.ID) int {
+		return cmp.Or(cmp.Compare(r.audienceOf[b], r.audienceOf[a]), cmp.Compare(a, b))
+	})
+	return ids[:min(len(ids), maxHeads)]
+}
+
+// takeHeadsLoop notes whom the hub feeds, and opens hops to them.
+func (r *Room) takeHeadsLoop(ids [][]byte, now time.Time) {
+	next := make(map[peer.ID]bool)
+	for _, id := range ids[:min(len(ids), maxHeads)] {
+		if head := peer.ID(id); head != r.e.self && r.mixing != nil {
+			next[head] = true
+		}
+	}
+	r.headsTo = now.Add(headsLife)
+	r.setHeadsLoop(next)
+	if now.Sub(r.headsAt) < headsRetry {
+		return
+	}
+	r.headsAt = now
+	for id := range next {
+		if r.e.hop(id) != nil {
+			continue
+		}
+		r.done.Go(func() {
+			ctx, cancel := context.WithTimeout(r.ctx, seatPatience)
+			defer cancel()
+			if _, err := r.e.transport.Dial(ctx, id); err != nil {
+				r.e.log.Debug("cannot reach a head of the hub", "peer", id, "err", err)
+			}
+		})
+	}
+}
+
+// setHeadsLoop sends the mix to these peers.
+func (r *Room) setHeadsLoop(next map[peer.ID]bool) {
+	old := r.heads
+	if maps.Equal(old, next) {
+		return
+	}
+	r.heads = next
+	r.relinkLoop(nil)
+	r.feedLoop()
+	for id := range old {
+		if !next[id] {
+			r.e.releaseHop(id)
+		}
+	}
+}
+
+// dropHeadsLoop ends that where the hub has told of none for a while.
+func (r *Room) dropHeadsLoop(now time.Time) {
+	if len(r.heads) > 0 && (now.After(r.headsTo) || r.mixing == nil) {
+		r.setHeadsLoop(nil)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/castd/castd/engine/relay"
+	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -31,6 +32,7 @@ type stream struct {
 	forged                                     atomic.Uint64
 	newestAt                                   atomic.Int64 // Unix nanoseconds of the last new packet
 	groupAt                                    atomic.Int64 // and of the last key frame's first packet
+	directAt                                   atomic.Int64 // of the last packet that came from where a mix is made
 	clock                                      atomic.Pointer[clockRecord]
 	wishAt                                     atomic.Int64  // last key frame wish sent up or to the source
 	doubtAt                                    atomic.Int64  // last doubt sent up or to the publication
@@ -48,9 +50,10 @@ type stream struct {
 	senders senders
 }
 
-// feeder returns who sends the stream to this peer: its publisher where that one is on this hub's stage, else the parent.
+// feeder returns who sends the stream to this peer: its publisher where that one is on this hub's stage, or sends a mix from where it is
+// made, else the parent.
 func (s *stream) feeder(l *links) peer.ID {
-	if l.stage[s.author] {
+	if l.stage[s.author] || s.direct(time.Now()) {
 		return s.author
 	}
 	return l.primary
@@ -58,10 +61,20 @@ func (s *stream) feeder(l *links) peer.ID {
 
 // takes reports whether packets of the stream are taken from the peer.
 func (s *stream) takes(l *links, from peer.ID) bool {
+	if from == s.author && s.slot.name == mixSlot && s.room.Mode() == room.Conference {
+		s.directAt.Store(time.Now().UnixNano())
+		return true
+	}
 	if l.stage[s.author] {
 		return from == s.author || l.inherits && l.feeds(from)
 	}
 	return l.feeds(from)
+}
+
+// direct reports whether a mix comes from the peer that makes it, besides whoever feeds this one.
+func (s *stream) direct(now time.Time) bool {
+	at := s.directAt.Load()
+	return at != 0 && now.Sub(time.Unix(0, at)) < time.Second
 }
 
 // slot is what the streams of one announced slot share.

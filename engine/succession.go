@@ -122,6 +122,9 @@ func (r *Room) sendLeaseLoop(a elect.Renew) {
 	for _, id := range a.Lease.Successors {
 		l.Successors = append(l.Successors, []byte(id))
 	}
+	for _, id := range r.headsLoop() {
+		l.Heads = append(l.Heads, []byte(id))
+	}
 	env, err := r.e.seal(r.id, wire.Type_LEASE, l)
 	if err != nil {
 		r.e.log.Error("cannot encode lease", "err", err)
@@ -153,6 +156,9 @@ const maxQuiet = 32
 func (r *Room) leaseLoop(from peer.ID, user ed25519.PublicKey, m *wire.Lease) {
 	if mayHost(r.record.Load(), user) {
 		r.electLoop(elect.Heard{Lease: leaseOf(from, m.Term, m.SinceMs, m.Successors)})
+		if r.standsByLoop() && from == r.hubNow() {
+			r.takeHeadsLoop(m.Heads, time.Now())
+		}
 	}
 }
 

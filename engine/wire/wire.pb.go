@@ -4558,6 +4558,7 @@ type Lease struct {
 	Term          uint64                 `protobuf:"varint,60,opt,name=term,proto3" json:"term,omitempty"`
 	SinceMs       uint64                 `protobuf:"varint,61,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
 	Successors    [][]byte               `protobuf:"bytes,63,rep,name=successors,proto3" json:"successors,omitempty"` // as in Beacon
+	Heads         [][]byte               `protobuf:"bytes,64,rep,name=heads,proto3" json:"heads,omitempty"`           // of a conference: peers that the hub feeds, to whom its standby sends the mix as well; at most 8
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4609,6 +4610,13 @@ func (x *Lease) GetSinceMs() uint64 {
 func (x *Lease) GetSuccessors() [][]byte {
 	if x != nil {
 		return x.Successors
+	}
+	return nil
+}
+
+func (x *Lease) GetHeads() [][]byte {
+	if x != nil {
+		return x.Heads
 	}
 	return nil
 }
@@ -5237,13 +5245,14 @@ const file_wire_proto_rawDesc = "" +
 	"\fRedeemAnswer\x12\x16\n" +
 	"\x06denied\x18\x01 \x01(\tR\x06denied\x12*\n" +
 	"\x05chain\x18\x02 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x1a\n" +
-	"\benvelope\x18\x03 \x01(\fR\benvelope\"V\n" +
+	"\benvelope\x18\x03 \x01(\fR\benvelope\"l\n" +
 	"\x05Lease\x12\x12\n" +
 	"\x04term\x18< \x01(\x04R\x04term\x12\x19\n" +
 	"\bsince_ms\x18= \x01(\x04R\asinceMs\x12\x1e\n" +
 	"\n" +
 	"successors\x18? \x03(\fR\n" +
-	"successors\"\xee\x01\n" +
+	"successors\x12\x14\n" +
+	"\x05heads\x18@ \x03(\fR\x05heads\"\xee\x01\n" +
 	"\x05Offer\x12\x14\n" +
 	"\x05slots\x18< \x01(\rR\x05slots\x12\x19\n" +
 	"\buptime_s\x18= \x01(\rR\auptimeS\x12\x14\n" +
