@@ -178,8 +178,12 @@ type StreamCounters struct {
 func (r *Room) StreamCounters() []StreamCounters {
 	var out []StreamCounters
 	for _, s := range *r.media.Load() {
+		id, ok := s.shown()
+		if !ok {
+			continue
+		}
 		out = append(out, StreamCounters{
-			Stream: s.id.String(), Packets: s.packets.Load(), Bytes: s.bytes.Load(), Lost: s.lost.Load(), Repaired: s.repaired.Load(),
+			Stream: id.String(), Packets: s.packets.Load(), Bytes: s.bytes.Load(), Lost: s.lost.Load(), Repaired: s.repaired.Load(),
 			Duplicates: s.duplicates.Load(),
 		})
 	}

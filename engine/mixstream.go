@@ -49,6 +49,18 @@ func (r *Room) remixedLoop(mixes []*StreamState) *StreamState {
 	return &st
 }
 
+// shown returns the id under which what is counted of a stream is told, and whether it is: of the mix only what the peer makes that mixes.
+func (s *stream) shown() (wire.StreamID, bool) {
+	if !mixed(s.room.record.Load(), s.state.Load()) {
+		return s.id, true
+	}
+	state := s.room.mixState.Load()
+	if state == nil || s.author != s.room.mixer() {
+		return 0, false
+	}
+	return state.ID, true
+}
+
 // deliverMix takes a packet of one of the peers that mix.
 func (l *leaf) deliverMix(s *stream, p *Packet) {
 	state, lead, spare := l.room.mixState.Load(), l.room.mixer(), l.room.standby()

@@ -122,6 +122,7 @@ type Room struct {
 	mixing     *mixing                   // nil while this peer mixes nothing
 	lines      map[*line]bool            // to the peer that does, and to its standby
 	seatPeers  map[peer.ID]bool          // see links.seats
+	spare      spare                     // the standby, at the hub
 	heads      map[peer.ID]bool          // the hub's, to whom this standby sends its mix
 	headsTo    time.Time                 // but no longer than that
 	headsAt    time.Time                 // when hops to them were opened last
@@ -300,6 +301,7 @@ func (r *Room) secondLoop(now time.Time) {
 	r.dropFormerHubLoop(now)
 	r.watchMixLoop()
 	r.dropHeadsLoop(now)
+	r.watchStandbyLoop(now)
 	r.watchSeatsLoop(now)
 	r.quietLoop(now)
 }

@@ -40,7 +40,7 @@ func (r *Room) relinkLoop(change func(*links)) {
 	next := *old
 	next.place = r.router.Status()
 	next.stage, next.seats, next.heads = r.stagePeers, r.seatPeers, r.heads
-	next.standby = r.standby()
+	next.standby = r.directLoop(next.primary)
 	next.hub, next.formerHub = r.hub, r.formerHub
 	next.inherits = r.inherits != ""
 	if change != nil {

@@ -225,8 +225,8 @@ func (r *Room) gapEvent(s *stream, gap time.Duration, from, to uint64) {
 				lost++
 			}
 		}
-		if r.ctx.Err() == nil {
-			r.e.events.emit(Event{Event: "gap", Room: string(r.id), Stream: s.id.String(), Ms: ptr(gap.Milliseconds()), Lost: &lost})
+		if id, ok := s.shown(); ok && r.ctx.Err() == nil {
+			r.e.events.emit(Event{Event: "gap", Room: string(r.id), Stream: id.String(), Ms: ptr(gap.Milliseconds()), Lost: &lost})
 		}
 	})
 }
@@ -238,11 +238,12 @@ func (r *Room) statsEvents() []Event {
 	l := r.links.Load()
 	var out []Event
 	for _, s := range *r.media.Load() {
-		if !s.state.Load().Live {
+		id, ok := s.shown()
+		if !ok || !s.state.Load().Live {
 			continue
 		}
 		out = append(out, Event{
-			Event: "stats", Time: EventTime(time.Now()), Room: string(r.id), Stream: s.id.String(),
+			Event: "stats", Time: EventTime(time.Now()), Room: string(r.id), Stream: id.String(),
 			Packets: ptr(s.packets.Load()), Bytes: ptr(s.bytes.Load()), Lost: ptr(s.lost.Load()), Repaired: ptr(s.repaired.Load()), Duplicates: ptr(s.duplicates.Load()),
 		})
 	}

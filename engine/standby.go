@@ -12,6 +12,7 @@ import (
 
 	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree/elect"
 )
 
 // Who mixes a conference
@@ -264,4 +265,48 @@ func (r *Room) dropHeadsLoop(now time.Time) {
 	if len(r.heads) > 0 && (now.After(r.headsTo) || r.mixing == nil) {
 		r.setHeadsLoop(nil)
 	}
+}
+
+// directLoop returns the standby, where it may send its mix to this peer over a hop of its own: to one that the hub feeds, and for as long
+// as it does.
+func (r *Room) directLoop(parent peer.ID) peer.ID {
+	id := r.standby()
+	if parent != "" && parent == r.mixer() {
+		return id
+	}
+	now := time.Now()
+	for _, s := range *r.media.Load() {
+		if s.author != r.e.self && s.direct(now) {
+			return s.author
+		}
+	}
+	return ""
+}
+
+// spareSilence is how long a standby may be silent that is to be a standby still: it hears from this hub, and tells, twice a second.
+const spareSilence = 3 * time.Second
+
+// watchStandbyLoop takes a standby that has died for none at once, so that another one is named: its offer would count for half a minute.
+func (r *Room) watchStandbyLoop(now time.Time) {
+	id := r.standby()
+	if !r.mixesLoop() || r.mixing == nil || id == "" {
+		r.spare = spare{}
+		return
+	}
+	hop := r.e.hop(id)
+	switch {
+	case id != r.spare.id:
+		r.spare = spare{id: id}
+	case hop != nil && silentFor(hop, now) < spareSilence:
+		r.spare.seen = now
+	case !r.spare.seen.IsZero() && now.Sub(r.spare.seen) >= spareSilence:
+		r.e.log.Info("the standby is silent: another one is to be named", "room", r.id, "peer", id)
+		r.electLoop(elect.Gone{Peer: elect.ID(id)})
+	}
+}
+
+// spare is what a hub knows of its standby.
+type spare struct {
+	id   peer.ID
+	seen time.Time // when it was heard last; zero: not yet
 }

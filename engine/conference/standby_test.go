@@ -162,6 +162,25 @@ func TestMixersGone(t *testing.T) {
 	})
 }
 
+// TestStandbyGone: the standby dies. Nobody hears anything of that, and another one stands by soon.
+func TestStandbyGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newTalk(t, 7, 4, 3, 3)
+		mixer := k.rooms[0].Info().Mixer
+		k.forget()
+		k.net.Cut(k.device(mixer.Standby), true)
+		time.Sleep(10 * time.Second)
+		k.felt(40*time.Millisecond, 500*time.Millisecond)
+		check(t, k.callers...)
+		for i, r := range k.rooms {
+			if m := r.Info().Mixer; m == nil || m.Peer != mixer.Peer || m.Standby == "" || m.Standby == mixer.Standby {
+				t.Errorf("peer %d knows of the mixer %+v, before %+v", i, m, mixer)
+			}
+		}
+		k.leave()
+	})
+}
+
 // TestMixerStalls: the peer that mixes is held up for a second, which nobody takes for its end. All go on with the standby's mix meanwhile,
 // and with its own when it is back.
 func TestMixerStalls(t *testing.T) {
