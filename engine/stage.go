@@ -190,6 +190,13 @@ func (r *Room) watchStageLoop(now time.Time) {
 			live[s.author] = true
 		}
 	}
+	if r.mixing != nil {
+		for s := range r.mixing.seats {
+			if s.far != nil {
+				live[s.far.peer] = true
+			}
+		}
+	}
 	for id := range r.stagePeers {
 		switch since := r.stageIdle[id]; {
 		case live[id] && r.e.hop(id) != nil:
@@ -204,7 +211,7 @@ func (r *Room) watchStageLoop(now time.Time) {
 	if r.hub == "" || r.leaving {
 		return
 	}
-	if len(r.pubs) > 0 {
+	if len(r.pubs)+len(r.lines) > 0 {
 		r.hubUsed = now
 	} else if now.Sub(r.hubUsed) >= slotLife {
 		r.setHubLoop("")
