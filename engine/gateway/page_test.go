@@ -19,8 +19,8 @@ import (
 const (
 	maxPage       = 100_000
 	maxPagePacked = 40_000
-	maxRest       = 30_000
-	maxRestPacked = 12_000
+	maxRest       = 45_000
+	maxRestPacked = 18_000
 )
 
 func TestPage(t *testing.T) {
@@ -89,7 +89,7 @@ func TestPageFiles(t *testing.T) {
 
 var (
 	otherHost = regexp.MustCompile(`(?:src|href|from|import|fetch|url)\s*[=(]?\s*["'(](?:https?:)?//`)
-	reference = regexp.MustCompile(`(?:src|href)="/web/([^"]+)"|from '\./([^']+)'`)
+	reference = regexp.MustCompile(`(?:src|href)="/web/([^"]+)"|(?:from |import\()'\./([^']+)'`)
 	inline    = regexp.MustCompile(`(?i)\son[a-z]+=|\sstyle=|<script(?:\s[^>]*)?>[^<]|javascript:|innerHTML|insertAdjacentHTML|document\.write|\beval\(`)
 	usedID    = regexp.MustCompile(`byId\('([^']+)'\)`)
 	givenID   = regexp.MustCompile(`\sid="([^"]+)"`)

@@ -22,8 +22,30 @@ const (
 	otherAddr = "10.77.1.9"
 )
 
-// newLAN makes the namespaces; where that is not permitted the test is skipped.
+// newLAN makes the namespaces and the cable; where that is not permitted the test is skipped.
 func newLAN(t *testing.T) *lan {
+	t.Helper()
+	l := newNamespaces(t)
+	id := fmt.Sprintf("%d", os.Getpid())
+	l.run("ip", "link", "add", "va"+id, "netns", l.here, "type", "veth", "peer", "name", "vb"+id, "netns", l.away)
+	l.in(l.here, "ip", "link", "set", "va"+id, "name", "eth0")
+	l.in(l.away, "ip", "link", "set", "vb"+id, "name", "eth0")
+	l.up()
+	return l
+}
+
+// up gives the ends of the cable, which are called eth0, their addresses.
+func (l *lan) up() {
+	l.t.Helper()
+	for ns, addr := range map[string]string{l.here: hereAddr, l.away: awayAddr} {
+		l.in(ns, "ip", "addr", "add", addr+"/24", "dev", "eth0")
+		l.in(ns, "ip", "link", "set", "eth0", "up")
+		l.in(ns, "ip", "link", "set", "lo", "up")
+	}
+}
+
+// newNamespaces makes the namespaces without anything between them.
+func newNamespaces(t *testing.T) *lan {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("making network namespaces needs root")
@@ -35,13 +57,6 @@ func newLAN(t *testing.T) *lan {
 			t.Skipf("network namespaces are not permitted here: %s", out)
 		}
 		t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", ns).Run() })
-	}
-	l.run("ip", "link", "add", "va"+id, "netns", l.here, "type", "veth", "peer", "name", "vb"+id, "netns", l.away)
-	for _, side := range [][3]string{{l.here, "va" + id, hereAddr}, {l.away, "vb" + id, awayAddr}} {
-		l.in(side[0], "ip", "link", "set", side[1], "name", "eth0")
-		l.in(side[0], "ip", "addr", "add", side[2]+"/24", "dev", "eth0")
-		l.in(side[0], "ip", "link", "set", "eth0", "up")
-		l.in(side[0], "ip", "link", "set", "lo", "up")
 	}
 	return l
 }
@@ -62,10 +77,10 @@ func (l *lan) in(ns string, line ...string) {
 }
 
 // origin starts castd in the first namespace, for others to reach.
-func (l *lan) origin() *process {
+func (l *lan) origin(flags ...string) *process {
 	l.t.Helper()
 	dir := folder(l.t)
-	p := spawnBy(l.t, "origin", dir, by(l.here), append([]string{"start", "--room", "lobby", "--http", "0.0.0.0:0", "--tls", "self"}, free(dir)...)...)
+	p := spawnBy(l.t, "origin", dir, by(l.here), append(append([]string{"start", "--room", "lobby"}, flags...), append([]string{"--http", "0.0.0.0:0", "--tls", "self"}, free(dir)...)...)...)
 	p.ready()
 	return p
 }

@@ -3,8 +3,8 @@
 import { Exchange } from './exchange.js';
 import { Keeper } from './live.js';
 
-// Call sends what a microphone hears, and has an <audio> play what the others say. told(state) gives what the data channel `castd`
-// says of the conference, or null where there is no connection; blocked() tells that the browser wants a click before it plays.
+// Call sends what a microphone hears, and has an <audio> play what the others say. told(message) gives what the data channel `castd`
+// says: of the conference (state), its chat, and to this participant (notice); null where there is no connection. blocked() tells that the browser wants a click before it plays.
 export class Call extends Keeper {
   constructor({ room, source, say, name, player, told, blocked }) {
     super({ source, say, words: { opening: 'Opening the microphone', live: 'You are in the call.', idle: 'You are not in the call.' } });
@@ -51,7 +51,7 @@ export class Call extends Keeper {
     x.channel.addEventListener('open', () => { for (const [participant, gain] of this.wishes) this.tell({ type: 'wish', participant, gain }); });
     x.channel.addEventListener('message', (e) => {
       const message = JSON.parse(e.data);
-      if (message.type === 'state' && this.exchange === x) this.told(message);
+      if (['state', 'chat', 'notice'].includes(message.type) && this.exchange === x) this.told(message);
     });
     try {
       await this.keep(x);

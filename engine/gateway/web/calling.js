@@ -1,17 +1,11 @@
 // The panel of a conference: joining the call, who is in it, who talks, and how loud each of them is.
 
+import { request } from './api.js';
 import { Call } from './call.js';
+import { listing, make } from './callers.js';
+import { chatting } from './chatting.js';
 import { Devices, whyNoDevices } from './devices.js';
-import { byId, notice } from './dom.js';
-import { forGood, store } from './sending.js';
-
-// make makes an element.
-function make(tag, attributes = {}, ...children) {
-  const e = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) e.setAttribute(name, value);
-  e.append(...children);
-  return e;
-}
+import { byId, forGood, notice, store } from './dom.js';
 
 const button = (id, text, kind = '') => make('button', { id, type: 'button', class: kind }, text);
 
@@ -27,21 +21,26 @@ function panel() {
     join: button('call-join', 'Join the call', 'primary big'),
     mute: button('call-mute', 'Mute me'),
     leave: button('call-leave', 'Leave', 'danger'),
+    hand: button('call-hand', 'Raise hand'),
     sound: button('call-sound', 'Turn sound on', 'primary'),
     people: make('ul', { id: 'call-people', class: 'people', 'aria-label': 'In the call' }),
     nobody: make('p', { class: 'quiet' }, 'Nobody is in the call yet.'),
+    told: make('p', { id: 'call-told', class: 'notice', role: 'status' }),
+    all: button('call-mute-all', 'Mute all', 'small'),
+    lock: button('call-lock', 'Lock the room', 'small'),
     player: make('audio', { id: 'call-player' }),
   };
   e.state.append(e.text);
   e.who.value = store(forGood, 'castd-name');
-  e.why.hidden = e.sound.hidden = true;
+  e.why.hidden = e.sound.hidden = e.told.hidden = true;
   e.called = make('div', {}, make('label', { for: 'call-who' }, 'Your name (optional)'), e.who);
   e.own = make('div', {}, make('label', { for: 'call-level' }, 'Its level'), e.level);
   e.form = make('div', { class: 'pair' }, e.called, make('div', {}, make('label', { for: 'call-microphone' }, 'Microphone'), e.microphone), e.own);
-  e.buttons = make('div', { class: 'row wrap' }, e.join, e.mute, e.leave, e.sound);
+  e.buttons = make('div', { class: 'row wrap' }, e.join, e.mute, e.hand, e.leave, e.sound);
+  e.moderation = make('div', { id: 'call-moderation', class: 'row wrap' }, e.all, e.lock);
   e.part = make('div', {}, e.form, e.buttons);
   byId('choice').before(make('section', { id: 'call', class: 'card', 'aria-labelledby': 'call-title' },
-    make('div', { class: 'head' }, make('h2', { id: 'call-title' }, 'Call'), e.state), e.why, e.people, e.nobody, e.part, e.player));
+    make('div', { class: 'head' }, make('h2', { id: 'call-title' }, 'Call'), e.state), e.why, e.told, e.people, e.nobody, e.part, e.moderation, e.player));
   return e;
 }
 
@@ -51,59 +50,6 @@ function styled() {
   const there = new Promise((resolve) => { sheet.onload = sheet.onerror = resolve; });
   document.head.append(sheet);
   return there;
-}
-
-// Tile is a participant as the list shows him; it changes in place, so that whoever moves a slider keeps it.
-class Tile {
-  constructor(participant, wish) {
-    this.face = make('span', { class: 'face', 'aria-hidden': 'true' });
-    this.name = make('span', { class: 'name' });
-    this.marks = make('span', { class: 'marks quiet' });
-    this.loud = make('input', { type: 'range', min: '0', max: '2', step: '0.05', value: '1' });
-    this.loud.addEventListener('input', () => {
-      this.say();
-      wish(participant, Number(this.loud.value));
-    });
-    this.loud.addEventListener('dblclick', () => {
-      this.loud.value = 1;
-      this.loud.dispatchEvent(new Event('input'));
-    });
-    this.item = make('li', { 'data-participant': participant }, this.face, make('div', { class: 'text' }, this.name, this.marks), this.loud);
-  }
-
-  say() { this.loud.setAttribute('aria-valuetext', Math.round(100 * this.loud.value) + ' %'); }
-
-  show({ name, talking, you, dominant, listening }) {
-    const called = name || 'Somebody';
-    this.face.textContent = [...called][0].toUpperCase();
-    this.name.textContent = called;
-    this.marks.textContent = [you ? 'you' : '', talking ? 'talking' : ''].filter(Boolean).join(' · ');
-    this.item.classList.toggle('talking', Boolean(talking));
-    this.item.classList.toggle('dominant', Boolean(dominant));
-    this.loud.hidden = you || !listening;
-    this.loud.setAttribute('aria-label', 'Loudness of ' + called);
-    this.say();
-  }
-}
-
-// listing shows who is there; others change how loud they are by wish(participant, gain).
-function listing(list, nobody, wish) {
-  const tiles = new Map();
-  return (people) => {
-    for (const [id, tile] of tiles) {
-      if (people.some((p) => p.participant === id)) continue;
-      tile.item.remove();
-      tiles.delete(id);
-    }
-    for (const p of people) {
-      if (!tiles.has(p.participant)) {
-        tiles.set(p.participant, new Tile(p.participant, wish));
-        list.append(tiles.get(p.participant).item);
-      }
-      tiles.get(p.participant).show(p);
-    }
-    nobody.hidden = people.length > 0;
-  };
 }
 
 // calling adds the panel to the room's page. It returns the Call, where this browser can take part, and a function that takes
@@ -116,12 +62,36 @@ export async function calling(name, info, watcher) {
   let call = null;
   let known = info; // what the API told
   let state = null; // what the data channel told
-  const draw = listing(e.people, e.nobody, (participant, gain) => call.wish(participant, gain));
+  const admin = info.allowed.includes('admin');
+  // moderate goes by the data channel, which knows who asks, and outside of the call by the administrator's API.
+  const moderate = async ({ verb, participant, ...more }) => {
+    if (state) return call.tell({ type: 'moderate', verb, participant, ...more });
+    const what = 'rooms/' + encodeURIComponent(name) + (participant ? '/participants/' + encodeURIComponent(participant) : '') + ':' + verb;
+    await request('/api/v1/' + what, { method: 'POST' }).catch((err) => notice(e.told, err.message));
+  };
+  const draw = listing(e.people, e.nobody, { wish: (participant, gain) => call.wish(participant, gain), moderate });
+  const chat = chatting((text) => call.tell({ type: 'chat', text }));
+  const hand = () => (state?.hands || []).indexOf(state?.you) + 1;
   const show = () => {
     const { you, dominant } = state || {};
-    const people = state ? state.participants : known.participants;
-    draw(people.map((p) => ({ ...p, you: p.participant === you, dominant: p.participant === dominant, listening: Boolean(state) })));
+    const now = state || known;
+    const me = state?.participants.find((p) => p.participant === you);
+    const holds = (p, role) => Boolean(p?.roles?.includes(role));
+    const mayModerate = state ? holds(me, 'owner') || holds(me, 'moderator') : admin && Boolean(known.hands || known.participants.some((p) => holds(p, 'owner') || holds(p, 'moderator')));
+    draw(now.participants.map((p) => ({
+      ...p, you: p.participant === you, dominant: p.participant === dominant, listening: Boolean(state), mayModerate,
+      hand: (now.hands || []).indexOf(p.participant) + 1, owns: holds(p, 'owner'), moderates: holds(p, 'owner') || holds(p, 'moderator'),
+    })));
+    chat.part.hidden = e.hand.hidden = !me?.roles;
+    e.hand.textContent = hand() ? 'Lower hand' : 'Raise hand';
+    e.moderation.hidden = !mayModerate;
+    e.all.textContent = now.muted_all ? 'Unmute all' : 'Mute all';
+    e.lock.textContent = now.locked ? 'Unlock the room' : 'Lock the room';
+    e.all.dataset.verb = now.muted_all ? 'unmute-all' : 'mute-all';
+    e.lock.dataset.verb = now.locked ? 'unlock' : 'lock';
   };
+  for (const b of [e.all, e.lock]) b.addEventListener('click', () => moderate({ verb: b.dataset.verb }));
+  e.moderation.after(chat.part);
   const update = (now) => {
     known = now;
     show();
@@ -157,9 +127,15 @@ export async function calling(name, info, watcher) {
   const source = new Devices({ level: e.level, microphone: e.microphone });
   call = new Call({
     room: name, source, say, name: () => e.who.value.trim(), player: e.player,
-    told(now) {
-      state = now;
-      show();
+    told(message) {
+      if (message?.type === 'chat') chat.take(message.messages);
+      else if (message?.type === 'notice') {
+        notice(e.told, message.message, message.code === 'mic' || message.code === 'unmuted');
+        if (message.code === 'put_out') call.stop(message.message);
+      } else {
+        state = message;
+        show();
+      }
     },
     blocked() { e.sound.hidden = false; },
   });
@@ -169,6 +145,7 @@ export async function calling(name, info, watcher) {
   e.join.addEventListener('click', () => {
     store(forGood, 'castd-name', e.who.value.trim());
     call.muted = false;
+    notice(e.told, '');
     call.start();
   });
   e.leave.addEventListener('click', () => call.stop());
@@ -177,6 +154,7 @@ export async function calling(name, info, watcher) {
     if (e.state.dataset.state === 'live') again();
     else e.mute.textContent = call.muted ? 'Unmute me' : 'Mute me';
   });
+  e.hand.addEventListener('click', () => call.tell({ type: 'hand', raised: !hand() }));
   e.sound.addEventListener('click', () => {
     e.player.play();
     e.sound.hidden = true;

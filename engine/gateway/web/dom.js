@@ -28,6 +28,17 @@ export function notice(element, text, good = false) {
 // short is the end of a long id, which tells ids apart.
 export const short = (id) => (id.length > 12 ? '…' + id.slice(-8) : id);
 
+// store keeps a text in the browser where that is allowed.
+export function store(area, key, text) {
+  try {
+    if (text === undefined) return area().getItem(key) || '';
+    area().setItem(key, text);
+  } catch { /* then it lasts as long as the page */ }
+  return '';
+}
+export const forGood = () => localStorage;
+export const forTab = () => sessionStorage;
+
 // copy puts text on the clipboard, also where the page is not from https, by way of a field.
 export async function copy(text, field) {
   try {

@@ -44,7 +44,7 @@ export class Keeper {
         this.pause = new AbortController();
         await sleep(Math.max(wait, backoff(Math.min(failures, 4))), this.pause.signal);
       }
-      if (!this.live) this.say('idle', this.words.idle);
+      if (!this.live) this.say(this.why ? 'error' : 'idle', this.why || this.words.idle);
     } catch (err) {
       if (!this.live || on()) this.say('error', err.message);
     } finally {
@@ -55,8 +55,10 @@ export class Keeper {
     }
   }
 
-  stop() {
+  // stop ends it; why is what there is to say where that was not the person's wish.
+  stop(why = '') {
     this.live = null;
+    this.why = why;
     this.pause?.abort();
     this.exchange?.lost();
     if (!this.exchange) this.source.release();

@@ -5,7 +5,6 @@ import { byId, whenever } from './dom.js';
 import { inviting } from './inviting.js';
 import { showEvent, showInfo, showPeers } from './people.js';
 import { choosing, playing } from './player.js';
-import { sending } from './sending.js';
 import { showTree } from './tree.js';
 import { onWake } from './wake.js';
 
@@ -22,6 +21,21 @@ export async function showRoom(name, expired) {
   let update = () => {}; // takes what the API tells, where the room is a conference
   let ready = false;
 
+  // begin shows the panels of the room, of which some are loaded where they are needed.
+  const begin = async (info) => {
+    if (info.mode === 'conference') {
+      const { calling } = await import('./calling.js');
+      const part = await calling(name, info, watcher);
+      if (part.call) senders = [part.call];
+      update = part.update;
+    } else if (info.allowed.includes('speak')) {
+      const { sending } = await import('./sending.js');
+      senders = sending(name, watcher);
+    }
+    byId('panels').hidden = byId('room-line').hidden = false;
+    inviting(name, path, info);
+  };
+
   const refresh = whenever(async () => {
     let info;
     try {
@@ -33,15 +47,12 @@ export async function showRoom(name, expired) {
     }
     watcher.away = false;
     if (!ready) {
+      try {
+        await begin(info);
+      } catch {
+        return; // the peer has gone meanwhile: the next time
+      }
       ready = true;
-      byId('panels').hidden = byId('room-line').hidden = false;
-      if (info.mode === 'conference') {
-        const { calling } = await import('./calling.js');
-        const part = await calling(name, info, watcher);
-        if (part.call) senders = [part.call];
-        update = part.update;
-      } else if (info.allowed.includes('speak')) senders = sending(name, watcher);
-      inviting(name, path, info);
     }
     showInfo(info);
     choose(info);

@@ -1,22 +1,11 @@
 // The panel for going live: with camera and microphone in one slot, with a screen in another, at the same time if wanted.
 
 import { canShare, Devices, Screen, whyNoDevices } from './devices.js';
-import { byId, notice } from './dom.js';
+import { byId, forGood, forTab, notice, store } from './dom.js';
 import { Sender } from './live.js';
 
 const slotForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const resumable = 30000; // milliseconds in which a slot waits for its sender
-
-// store keeps a text in the browser where that is allowed.
-export function store(area, key, text) {
-  try {
-    if (text === undefined) return area().getItem(key) || '';
-    area().setItem(key, text);
-  } catch { /* then it lasts as long as the page */ }
-  return '';
-}
-export const forGood = () => localStorage;
-const forTab = () => sessionStorage;
 
 // sending wires the panel, and returns its senders.
 export function sending(name, watcher) {

@@ -63,12 +63,13 @@ export const callCommands = (browser, pages) => ({
   async delays({ from, to, count, ms }) {
     const [mouth, ear] = [pages.get(from), pages.get(to)];
     const wait = (page, key) => page.waitForFunction(([k, n]) => talk[k].length >= n, [key, count], { timeout: ms, polling: 200 });
+    const begin = Date.now();
     await mouth.evaluate(() => { talk.said.length = 0; });
     await ear.evaluate(() => { talk.heard.length = 0; });
     await wait(ear, 'heard').catch(() => {}); // what has come by then is judged
     const [said, heard] = [await mouth.evaluate(() => talk.said), await ear.evaluate(() => talk.heard)];
     const delays = heard.map((at) => at - Math.max(...said.filter((s) => s <= at))).filter((d) => d < 1000);
-    return { delays, said: said.length, heard: heard.length };
+    return { delays, said: said.length, heard: heard.length, took: (Date.now() - begin) / 1000 };
   },
 
   // received gives the player's own numbers of what a page hears.
