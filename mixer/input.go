@@ -31,6 +31,7 @@ type input struct {
 	loud  loudness
 	slot  *slot
 	trust float64 // dB that the level it claims is above the truth, as a number below 0
+	empty int     // frames that it claimed and that never played, see found
 	real  float64 // level of the last frame, 0 to 127, and -1 without one
 }
 
@@ -128,13 +129,30 @@ func (in *input) observe(tick uint64) {
 // tried again some time.
 const trustBack = 1.0 / ticksPerSecond
 
+const (
+	// mostEmpty is how many frames of somebody who has a slot, and whose packets say that he talks, may be emptyBelow dB below that where
+	// nothing of him plays: 1 s, as the jitter buffer delays him when he begins, and the network may stand still. Each that plays makes up for
+	// emptyBack that do not. Beyond that each costs emptyCosts dB of trust: who sends what no buffer can play, by jumping with his clock or his
+	// numbers, does not keep others out.
+	mostEmpty  = ticksPerSecond
+	emptyBelow = 12
+	emptyBack  = 3
+	emptyCosts = 12
+)
+
 // found takes the true level of a frame, as its power, and compares it with the claim of the packet that it comes from. Where that is
 // lost nothing follows.
 func (in *input) found(power float64) {
 	in.real = max(0, min(loudestLevel, loudestLevel+decibels(power)))
 	if in.playing < 0 {
+		if in.claims && in.real+emptyBelow < in.activity.level {
+			if in.empty++; in.empty > mostEmpty {
+				in.empty, in.trust = mostEmpty, max(-loudestLevel, in.trust-emptyCosts)
+			}
+		}
 		return
 	}
+	in.empty = max(0, in.empty-emptyBack)
 	const tolerance = 6 // the level may be measured otherwise, or over other samples
 	in.trust += (min(0, in.real+tolerance-float64(in.playing)) - in.trust) / 10
 }

@@ -53,7 +53,7 @@ func (s *slot) occupy(in *input) {
 	for i := range s.frames {
 		s.frames[i].some = false
 	}
-	in.slot = s
+	in.slot, in.empty = s, 0
 }
 
 // release frees a slot. What it contributed stays until somebody else occupies it.

@@ -65,7 +65,11 @@ func (s *seat) take() {
 	s.inbox.drain(func(a *arrived) {
 		p := &a.packet
 		known := p.Level != wire.LevelUnknown
-		s.table.mixer.Heard(s.id, mixer.Header{Level: p.Level, Known: known, Passable: !s.config.RED && passable(a.payload)})
+		frame := a.payload
+		if s.config.RED {
+			frame = jitter.Primary(frame)
+		}
+		s.table.mixer.Heard(s.id, mixer.Header{Level: p.Level, Known: known, Passable: passable(frame)})
 		s.buffer.Push(jitter.Packet{
 			Arrival: a.at, SSRC: 1, Sequence: uint16(p.Sequence), Timestamp: p.Timestamp, RED: s.config.RED, Payload: a.payload,
 			Level: jitter.Level{Known: known, Minus: p.Level, Voice: p.Voice},

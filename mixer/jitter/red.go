@@ -16,6 +16,15 @@ type redundant struct {
 	primary []byte
 }
 
+// Primary returns the newest frame of a RED payload, which points into it, or nil of what is none.
+func Primary(p []byte) []byte {
+	r, err := parseRED(p)
+	if err != nil {
+		return nil
+	}
+	return r.primary
+}
+
 // parseRED splits a RED payload. Blocks of another payload type than the primary's, and empty ones, are left out.
 func parseRED(p []byte) (redundant, error) {
 	var r redundant
