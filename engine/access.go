@@ -121,11 +121,13 @@ func (r *Room) mergeLoop(other *room.Access, now time.Time) {
 	if other == nil || !mayHost(r.record.Load(), r.e.userKey()) {
 		return
 	}
-	all, more := r.access.Load().Merge(other, now)
-	if !more {
+	a := r.access.Load()
+	all, more := a.Merge(other, now)
+	rulings, ruled := room.MergeRulings(a, other, now)
+	if !more && !ruled {
 		return
 	}
-	if err := r.rotateLoop(accessChange{revoked: all}, now); err != nil {
+	if err := r.rotateLoop(accessChange{revoked: all, rulings: rulings, sameKey: !more}, now); err != nil {
 		r.e.log.Warn("cannot sign access list", "err", err)
 	}
 }
@@ -138,6 +140,7 @@ func (r *Room) setAccessLoop(a *room.Access, now time.Time) {
 		r.silenceLoop(change)
 	}
 	r.enforceLoop(now, func(*grant) bool { return true })
+	r.ruledLoop(now)
 	r.selfLoop(now)
 	if a.Generation > r.ring.Load().current {
 		r.lacks(a.Generation)
@@ -244,6 +247,13 @@ func (r *Room) endLoop(err *UserError) {
 // rightsLoop does once a second what ends by time.
 func (r *Room) rightsLoop(now time.Time) {
 	r.enforceLoop(now, func(g *grant) bool { return !g.ends.IsZero() && !now.Before(g.ends) })
+	if a := r.access.Load(); a.RulingsEnd(r.ruled, now) {
+		if change := r.roster.SetAccess(a, now); !change.Empty() {
+			r.silenceLoop(change) // his turn is over
+		}
+		r.ruledLoop(now)
+	}
+	r.ruled = now
 	if ends := room.ExpiresAt(r.chain.Load()); r.private && !ends.IsZero() && !now.Before(ends) {
 		r.selfLoop(now)
 	}

@@ -175,6 +175,12 @@ func (e *Engine) answerQuery(m *wire.Message, q *wire.RoomQuery) *wire.RoomAnswe
 		if q.Room != string(r.id) && !strings.EqualFold(q.Room, rec.Name) {
 			continue
 		}
+		if why := r.lockedOut(m, q.Chain); why != "" {
+			if q.Room == string(r.id) || !rec.Private {
+				a.Rooms = append(a.Rooms, &wire.RoomFound{Refused: why})
+			}
+			continue
+		}
 		if rec.Private {
 			if why := r.refusal(m.User, q.Chain, time.Now()); why != "" {
 				e.metrics.refused.Add(1)

@@ -29,6 +29,11 @@ type Call interface {
 	// Loss tells what part of the packets to him is lost, in percent, and Wish how loud he wants to hear another one; see Seat.
 	Loss(percent float64)
 	Wish(participant string, gain float32)
+	// Raise puts his hand up or takes it down. Say writes to all who take part; what is too much of it is refused by News.
+	Raise(up bool)
+	Say(text string)
+	// Moderate does what he wants as a moderator, if he may. It waits for an answer.
+	Moderate(ctx context.Context, m Moderation) error
 	// Done is closed when the call has ended, for whatever reason; Err then tells it.
 	Done() <-chan struct{}
 	Err() error
@@ -48,13 +53,21 @@ type call struct {
 	done   chan struct{}
 
 	seats atomic.Pointer[[]callSeat]
+	muted atomic.Bool // he is, by what this peer knows
+
+	// of its goroutine
+	obeyed   *room.Access // by which muted was looked at last, and when
+	obeyedAt time.Time
 
 	hearing sync.Mutex // guards what is heard, and is held while Hear is called
 	heard   splice[MediaPacket]
 
-	mu    sync.Mutex // guards what follows
-	wants map[string]float32
-	err   error
+	mu     sync.Mutex // guards what follows
+	wants  map[string]float32
+	hand   time.Time // since when his hand is up; zero: it is not
+	handUp bool      // and the mixer knows
+	read   []uint64  // numbers of the messages that he was told last
+	err    error
 }
 
 // callSeat is a call's seat at a peer that mixes or stands by.
@@ -82,6 +95,9 @@ func (r *Room) Call(ctx context.Context, c SeatConfig) (Call, error) {
 	k := &call{
 		room: r, config: c, done: make(chan struct{}), wants: make(map[string]float32),
 		heard: splice[MediaPacket]{copy: func(to, from *MediaPacket) { *to = *from }}, // payloads may be kept
+	}
+	if r.policy().PutOut(k.who(), time.Now()) {
+		return nil, denied(room.DeniedPutOut, r.Name())
 	}
 	s, err := k.takeSeat(ctx)
 	if err != nil {
@@ -133,7 +149,20 @@ func (r *Room) seatAt(ctx context.Context, at peer.ID, c SeatConfig) (Seat, erro
 	}
 	var s Seat
 	var failed error
-	if err := r.call(ctx, func() { s, failed = r.seatLoop(c, r.e.self) }); err != nil {
+	err := r.call(ctx, func() {
+		who, now := room.Standing{Participant: c.Participant, User: r.e.userKey(), Self: c.Self}, time.Now()
+		if why := r.admitsLoop(who, r.chain.Load(), now); why != "" {
+			r.e.metrics.refused.Add(1)
+			failed = denied(why, r.Name())
+			return
+		}
+		var seat *roomSeat
+		if seat, failed = r.seatLoop(c, who, r.chain.Load(), r.e.self); failed == nil {
+			s = seat
+			r.floor.welcome(seat)
+		}
+	})
+	if err != nil {
 		return nil, err
 	}
 	return s, failed
@@ -184,6 +213,9 @@ func (k *call) run() {
 			delete(trying, t.at)
 			k.tried(t)
 		}
+		if !k.obey(time.Now()) {
+			return
+		}
 	}
 }
 
@@ -221,6 +253,9 @@ func (k *call) tried(t callTry) {
 		for participant, gain := range k.wants {
 			t.seat.Wish(participant, gain)
 		}
+		if !k.hand.IsZero() {
+			t.raise(true, time.Since(k.hand))
+		}
 		k.mu.Unlock()
 		next := append(slices.Clone(*k.seats.Load()), t.callSeat)
 		k.seats.Store(&next)
@@ -247,11 +282,13 @@ func (k *call) seatConfig(at peer.ID) SeatConfig {
 			k.config.Hear(&moved)
 		}
 	}
-	if k.config.Tell != nil {
-		c.Tell = func(s *CallState) {
-			k.hearing.Lock()
-			defer k.hearing.Unlock()
-			if lead := k.room.mixer(); lead == at || !k.at(lead) { // the standby may not know everybody yet
+	c.News = k.news
+	c.Tell = func(s *CallState) {
+		k.hearing.Lock()
+		defer k.hearing.Unlock()
+		if lead := k.room.mixer(); lead == at || !k.at(lead) { // the standby may not know everybody yet
+			k.told(s)
+			if k.config.Tell != nil {
 				k.config.Tell(s)
 			}
 		}
@@ -261,6 +298,10 @@ func (k *call) seatConfig(at peer.ID) SeatConfig {
 
 // Write implements Call.
 func (k *call) Write(p *MediaPacket) {
+	if k.muted.Load() {
+		k.room.e.metrics.muted.Add(1)
+		return
+	}
 	for _, s := range *k.seats.Load() {
 		s.seat.Write(p)
 	}

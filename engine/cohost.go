@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
@@ -45,34 +44,26 @@ func (r *Room) appoint(text string) error {
 // dismiss takes the part of a co-host back, where the participant has it.
 func (r *Room) dismiss(ctx context.Context, participant string) error {
 	var failed error
-	err := r.call(ctx, func() {
-		left := slices.DeleteFunc(slices.Clone(r.record.Load().Delegates), func(d ed25519.PublicKey) bool { return wire.ParticipantID(d) == participant })
-		if len(left) == len(r.record.Load().Delegates) {
-			return
-		}
-		if !r.own {
-			failed = NewUserError(CodeNotAllowed, fmt.Sprintf("only the owner of room %q can take back who keeps it open for him", r.Name()))
-			return
-		}
-		failed = r.delegatesLoop(left)
-	})
-	if err != nil {
+	if err := r.call(ctx, func() { failed = r.dismissLoop(participant) }); err != nil {
 		return err
 	}
 	return failed
+}
+
+func (r *Room) dismissLoop(participant string) error {
+	left := slices.DeleteFunc(slices.Clone(r.record.Load().Delegates), func(d ed25519.PublicKey) bool { return wire.ParticipantID(d) == participant })
+	if len(left) == len(r.record.Load().Delegates) {
+		return nil
+	}
+	if !r.own {
+		return NewUserError(CodeNotAllowed, fmt.Sprintf("only the owner of room %q can take back who keeps it open for him", r.Name()))
+	}
+	return r.delegatesLoop(left)
 }
 
 // delegatesLoop signs a record with these delegates, and tells the room.
 func (r *Room) delegatesLoop(delegates []ed25519.PublicKey) error {
 	spec := again(r.record.Load())
 	spec.Delegates = delegates
-	rec, err := r.e.newRecord(spec)
-	if err != nil {
-		return err
-	}
-	r.recordLoop(rec)
-	r.recorded = time.Now()
-	r.broadcastLoop(rec.Envelope, false)
-	r.e.list()
-	return nil
+	return r.reviseLoop(spec)
 }

@@ -186,6 +186,16 @@ func (e *Engine) HandleRequest(ctx context.Context, from peer.ID, env []byte) ([
 			return nil, err
 		}
 		return e.seal(m.Room, wire.Type_SEAT_ANSWER, answer)
+	case wire.Type_MODERATE:
+		var q wire.Moderate
+		if err := proto.Unmarshal(m.Body, &q); err != nil {
+			return nil, err
+		}
+		r := e.roomByID(m.Room)
+		if r == nil {
+			return nil, ErrNoRoom
+		}
+		return e.seal(m.Room, wire.Type_MODERATE_ANSWER, r.answerModerate(ctx, from, m, &q))
 	}
 	return nil, errNotUnderstood
 }
@@ -384,6 +394,7 @@ func (r *Room) recordLoop(rec *room.Record) {
 			r.silenceLoop(change)
 		}
 		r.enforceLoop(now, func(*grant) bool { return true })
+		r.ruledLoop(now)
 		r.selfLoop(now)
 	}
 }

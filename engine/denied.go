@@ -20,7 +20,7 @@ const (
 
 // denials are the reasons, those that tell most first.
 var denials = [...]string{
-	room.DeniedRevoked, room.DeniedSpent, room.DeniedExpired, room.DeniedEarly, room.DeniedWrong, room.DeniedNoInvite,
+	room.DeniedRevoked, room.DeniedPutOut, room.DeniedLocked, room.DeniedSpent, room.DeniedExpired, room.DeniedEarly, room.DeniedWrong, room.DeniedNoInvite,
 	room.DeniedUnspent, room.DeniedIssuer, room.DeniedStale,
 }
 
@@ -41,6 +41,10 @@ func denied(reason, name string) *UserError {
 		return NewUserError(CodeInviteSpent, "the invite has been used as often as it may be: ask for a new one")
 	case room.DeniedRevoked:
 		return NewUserError(CodeRevoked, "your right to "+which+" was taken back: ask its owner for a new invite")
+	case room.DeniedPutOut:
+		return NewUserError(CodePutOut, "a moderator has put you out of "+which+": you may come back in a while")
+	case room.DeniedLocked:
+		return NewUserError(CodeLocked, which+" is locked, and lets nobody new in: try again later, or ask its owner to use `castd room unlock`")
 	case room.DeniedUnspent, room.DeniedIssuer:
 		return NewUserError(CodeIssuerAway, "the uses of this invite are counted, and the peer that counts them cannot be reached: try again when whoever gave it to you runs castd")
 	case room.DeniedStale:

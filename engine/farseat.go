@@ -45,9 +45,22 @@ func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wi
 	if !r.seatsLoop() {
 		return &wire.SeatAnswer{Reason: "not_hub"}
 	}
-	if r.refusal(m.User, j.Chain, time.Now()) != "" || !r.maySpeakBy(m.User, j.Chain) || len(j.Participant) > maxParticipantID || j.Participant == "" {
+	now := time.Now()
+	who := room.Standing{Participant: j.Participant, User: m.User, Self: j.Self}
+	reason := ""
+	switch {
+	case len(j.Participant) > maxParticipantID || j.Participant == "":
+		reason = "not_allowed"
+	case r.refusal(m.User, j.Chain, now) != "" || !r.maySpeakBy(m.User, j.Chain):
+		if reason = "not_allowed"; r.policy().PutOut(who, now) {
+			reason = room.DeniedPutOut
+		}
+	default:
+		reason = r.admitsLoop(who, j.Chain, now)
+	}
+	if reason != "" {
 		r.e.metrics.refused.Add(1)
-		return &wire.SeatAnswer{Reason: "not_allowed"}
+		return &wire.SeatAnswer{Reason: reason}
 	}
 	if old := r.farLoop(from, j.Participant); old != nil {
 		r.emptyLoop(old)
@@ -59,8 +72,8 @@ func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wi
 	f.say, f.hear = lineIDs(r.id, m.Device, j.Participant, r.e.self)
 	s, err := r.seatLoop(SeatConfig{
 		Participant: j.Participant, Name: room.CleanName(j.Name), RED: j.Red, SendsStereo: j.SendsStereo, HearsStereo: j.HearsStereo,
-		Hear: func(p *MediaPacket) { r.e.writeLine(from, f.hear, p) }, Tell: f.tell,
-	}, from)
+		Hear: func(p *MediaPacket) { r.e.writeLine(from, f.hear, p) }, Tell: f.tell, News: f.news,
+	}, who, j.Chain, from)
 	var user *UserError
 	switch {
 	case errors.As(err, &user) && user.Code == CodeFull:
@@ -69,7 +82,7 @@ func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wi
 		r.e.log.Debug("cannot seat a participant", "peer", from, "err", err)
 		return &wire.SeatAnswer{Reason: "cannot"}
 	}
-	seat := s.(*roomSeat)
+	seat := s
 	seat.far = f
 	ctx, stop := context.WithCancel(r.ctx)
 	f.stop = stop
@@ -113,6 +126,7 @@ func (r *Room) seatsOfLoop(from peer.ID) (list []*roomSeat) {
 // emptyLoop takes somebody's seat away.
 func (r *Room) emptyLoop(s *roomSeat) {
 	s.Seat.Close()
+	s.tell.close()
 	r.unseatLoop(s)
 }
 
@@ -136,14 +150,23 @@ func (f *far) tell(s *CallState) {
 
 // run tells the peer the state, as fast as he takes it.
 func (f *far) run(ctx context.Context) {
+	number := uint64(time.Now().UnixMicro()) // above those of a seat before
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case s := <-f.state:
-			f.room.sendSeatNews(f.peer, &wire.SeatNews{Participant: f.participant, State: f.room.stateToWire(s)})
+			state := f.room.stateToWire(s)
+			state.Number = number
+			number++
+			f.room.sendSeatNews(f.peer, &wire.SeatNews{Participant: f.participant, State: state})
 		}
 	}
+}
+
+// news tells the peer what was written.
+func (f *far) news(n *CallNews) {
+	f.room.sendSeatNews(f.peer, &wire.SeatNews{Participant: f.participant, Notice: n.Code, Chat: chatToWire(n.Chat)})
 }
 
 // stateToWire adds by way of which peers the participants come.
@@ -152,10 +175,10 @@ func (r *Room) stateToWire(s *CallState) *wire.SeatState {
 	for _, p := range r.seated.Load().participants {
 		peers[p.Participant] = p.Peer
 	}
-	out := &wire.SeatState{Dominant: s.Dominant}
+	out := &wire.SeatState{Dominant: s.Dominant, Hands: s.Hands, Locked: s.Locked, MutedAll: s.MutedAll, Title: s.Title}
 	for _, p := range s.Participants {
 		out.Participants = append(out.Participants, &wire.SeatParticipant{
-			Participant: p.Participant, Name: p.Name, Talking: p.Talking, Peer: peers[p.Participant],
+			Participant: p.Participant, Name: p.Name, Talking: p.Talking, Peer: peers[p.Participant], Muted: p.Muted, Roles: p.Roles,
 		})
 	}
 	return out
@@ -174,6 +197,7 @@ func (r *Room) seatNewsLoop(from peer.ID, n *wire.SeatNews) {
 		if n.LossPermille != nil {
 			s.Loss(float64(*n.LossPermille) / 10)
 		}
+		r.heardSeatLoop(s, n, time.Now())
 		return
 	}
 	for l := range r.lines {
@@ -186,20 +210,23 @@ func (r *Room) seatNewsLoop(from peer.ID, n *wire.SeatNews) {
 		if n.State != nil {
 			r.toldLoop(l, n.State)
 		}
+		r.heardNewsLoop(l, n)
 	}
 }
 
 // toldLoop takes the state of a conference that another peer mixes.
 func (r *Room) toldLoop(l *line, n *wire.SeatState) {
-	if len(n.Participants) > maxTakingPart {
+	if len(n.Participants) > maxTakingPart || len(n.Hands) > maxTakingPart || n.Number != 0 && n.Number <= l.state {
 		return
 	}
-	state := &CallState{Participants: []CallParticipant{}, Dominant: n.Dominant}
-	seated := &seated{}
+	l.state = n.Number
+	state := &CallState{Participants: []CallParticipant{}, Dominant: n.Dominant, Hands: n.Hands, Locked: n.Locked, MutedAll: n.MutedAll, Title: r.record.Load().Title}
+	seated := &seated{hands: n.Hands}
 	for _, p := range n.Participants {
-		name := room.CleanName(p.Name)
-		state.Participants = append(state.Participants, CallParticipant{Participant: p.Participant, Name: name, Talking: p.Talking})
-		seated.participants = append(seated.participants, ParticipantInfo{Participant: p.Participant, Name: name, Peer: p.Peer, Roles: []string{"speaker"}})
+		name, roles := room.CleanName(p.Name), knownRoles(p.Roles)
+		state.Participants = append(state.Participants, CallParticipant{Participant: p.Participant, Name: name, Talking: p.Talking, Muted: p.Muted, Roles: roles})
+		seated.participants = append(seated.participants, ParticipantInfo{Participant: p.Participant, Name: name, Peer: p.Peer, Roles: roles, Muted: p.Muted})
+		r.satLoop(p.Participant)
 	}
 	if r.mixing == nil {
 		r.seated.Store(seated)

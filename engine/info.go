@@ -89,9 +89,11 @@ func (r *Room) Info() RoomInfo {
 			stage[st.Participant] = ParticipantInfo{Participant: st.Participant, Name: st.Name, Peer: st.Device, Roles: roles}
 		}
 	}
-	for _, p := range r.seated.Load().participants {
+	seated, p, now := r.seated.Load(), r.policy(), time.Now()
+	for _, p := range seated.participants {
 		stage[p.Participant] = p
 	}
+	info.Hands, info.Locked, info.MutedAll = seated.hands, p.Locked(now), p.MutedAll(now)
 	for _, p := range stage {
 		info.Participants = append(info.Participants, p)
 	}

@@ -141,10 +141,8 @@ func (r *Room) Revoke(ctx context.Context, who string, rights room.Rights) error
 	}
 	now := time.Now()
 	v := room.Revocation{Rights: rights, At: now}
-	change := accessChange{}
 	switch _, invite := room.ParseInviteID(who); {
 	case who == "all":
-		change.before = now
 	case invite:
 		v.Invite = who
 		for _, s := range r.e.keeper.SavedInvites(r.id) {
@@ -167,15 +165,11 @@ func (r *Room) Revoke(ctx context.Context, who string, rights room.Rights) error
 	}
 	var err error
 	if cerr := r.call(ctx, func() {
-		a := r.access.Load()
-		if who != "all" {
-			if a.Holds(v) {
-				return // and is spread
-			}
-			all, _ := a.Merge(nil, now)
-			change.revoked = append(all, v)
+		if who == "all" {
+			err = r.rotateLoop(accessChange{before: now}, now)
+		} else {
+			err = r.revokeLoop(v, now)
 		}
-		err = r.rotateLoop(change, now)
 	}); cerr != nil {
 		return cerr
 	}
@@ -183,4 +177,14 @@ func (r *Room) Revoke(ctx context.Context, who string, rights room.Rights) error
 		return NewUserError(CodeFull, fmt.Sprintf("too much has been revoked in room %q to remember it one by one: use --revoke all, and make new invites", rec.Name))
 	}
 	return err
+}
+
+// revokeLoop signs a list with one revocation more.
+func (r *Room) revokeLoop(v room.Revocation, now time.Time) error {
+	a := r.access.Load()
+	if a.Holds(v) {
+		return nil // and is spread
+	}
+	all, _ := a.Merge(nil, now)
+	return r.rotateLoop(accessChange{revoked: append(all, v)}, now)
 }

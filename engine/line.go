@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -124,6 +125,8 @@ type line struct {
 	gone atomic.Bool  // the mixer says so
 	loss atomic.Int64 // permille that the mixer was told last
 
+	state uint64 // number of the newest that was told; the room's goroutine's
+
 	hopless time.Time // since when there is no hop; the call's goroutine's
 }
 
@@ -140,7 +143,7 @@ func (r *Room) dialLine(ctx context.Context, hub peer.ID, c SeatConfig) (Seat, e
 	l := &line{room: r, hub: hub, config: c}
 	l.say, l.hear = lineIDs(r.id, r.e.signer.Public(), c.Participant, hub)
 	ask := &wire.SeatJoin{
-		Participant: c.Participant, Name: c.Name, Red: c.RED, SendsStereo: c.SendsStereo, HearsStereo: c.HearsStereo, Chain: r.chain.Load(),
+		Participant: c.Participant, Name: c.Name, Red: c.RED, SendsStereo: c.SendsStereo, HearsStereo: c.HearsStereo, Chain: r.chain.Load(), Self: c.Self,
 	}
 	short, cancel := context.WithTimeout(ctx, seatPatience)
 	defer cancel()
@@ -153,6 +156,8 @@ func (r *Room) dialLine(ctx context.Context, hub peer.ID, c SeatConfig) (Seat, e
 	case "":
 	case "not_allowed":
 		return nil, NewUserError(CodeNotAllowed, fmt.Sprintf("the owner of room %q does not let you speak: ask for an invite made with `castd invite %s --speak`", r.Name(), r.Name()))
+	case room.DeniedPutOut, room.DeniedLocked:
+		return nil, denied(answer.Reason, r.Name())
 	case "full":
 		return nil, NewUserError(CodeFull, fmt.Sprintf("the conference in room %q is full: listen to it, or try again when somebody has left", r.Name()))
 	default:
@@ -165,6 +170,7 @@ func (r *Room) dialLine(ctx context.Context, hub peer.ID, c SeatConfig) (Seat, e
 		r.lines[l] = true
 		r.seatLinksLoop()
 	})
+	l.tell(&wire.SeatNews{Ready: true})
 	if _, err := r.e.transport.Dial(short, hub); err != nil {
 		r.e.log.Debug("cannot reach who mixes", "peer", hub, "err", err)
 		l.Close()

@@ -37,6 +37,34 @@ type SeatConfig struct {
 	Hear func(*MediaPacket)
 	// Tell gets the state of the conference when it has changed. It may be nil.
 	Tell func(*CallState)
+
+	// Self says that he is the user of the peer by way of which he comes, and no guest of his. It is the room's concern, like News, not
+	// Mixing's.
+	Self bool
+	// News gets what was written, and what is to be said to him alone. It may be nil, must not block, and may be called by several
+	// goroutines.
+	News func(*CallNews)
+}
+
+// CallNews is what somebody who takes part is told once. Values are immutable.
+type CallNews struct {
+	Code string        // what became of what he did, or was done to him; "": nothing did
+	Chat []ChatMessage // those that he has not got, the oldest first; all that is remembered when he comes
+}
+
+// Codes of CallNews, besides those of UserErrors.
+const (
+	NewsMuted   = "muted"
+	NewsUnmuted = "unmuted"
+)
+
+// ChatMessage is what somebody wrote to all who take part.
+type ChatMessage struct {
+	Number      uint64 `json:"id"` // grows with every message of the room
+	Participant string `json:"participant"`
+	Name        string `json:"name,omitempty"`
+	Text        string `json:"text"`
+	Time        string `json:"time"` // RFC 3339 with milliseconds
 }
 
 // Seat is a participant's place in a Mix. All methods are safe for concurrent use and never block but Close.
@@ -55,6 +83,12 @@ type Seat interface {
 type CallState struct {
 	Participants []CallParticipant `json:"participants"`       // by id
 	Dominant     string            `json:"dominant,omitempty"` // who speaks, or did last
+
+	// What follows is not Mixing's to say.
+	Hands    []string `json:"hands,omitempty"` // that are up, the first one first
+	Locked   bool     `json:"locked,omitempty"`
+	MutedAll bool     `json:"muted_all,omitempty"`
+	Title    string   `json:"title,omitempty"`
 }
 
 // CallParticipant is one of them.
@@ -62,6 +96,9 @@ type CallParticipant struct {
 	Participant string `json:"participant"`
 	Name        string `json:"name,omitempty"`
 	Talking     bool   `json:"talking"` // he is heard at the moment
+
+	Muted bool     `json:"muted,omitempty"`
+	Roles []string `json:"roles,omitempty"` // as in ParticipantInfo
 }
 
 // PlayoutMap says which sample of which participant a mixer played on a tick. Values are immutable.

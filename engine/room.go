@@ -120,6 +120,11 @@ type Room struct {
 	recorded   time.Time // when the hub told the room its record last
 	topicless  topicless
 	mixing     *mixing                   // nil while this peer mixes nothing
+	sat        map[string]bool           // participants who have had a seat, as far as this peer knows
+	floor      floor                     // hands and messages, where this peer mixes
+	ruled      time.Time                 // when it was looked at last whether a ruling has ended
+	retold     time.Time                 // when participants were told last of what is not the mix's to tell
+	untold     bool                      // there is something of that
 	lines      map[*line]bool            // to the peer that does, and to its standby
 	seatPeers  map[peer.ID]bool          // see links.seats
 	spare      spare                     // the standby, at the hub
@@ -164,7 +169,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
 		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), watched: make(map[*hopState]func()), shown: make(map[*hopState]func()), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), staged: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
-		pubs: make(map[string]*publication), lines: make(map[*line]bool), census: newCensus(e.self), grants: make(map[peer.ID]*grant),
+		pubs: make(map[string]*publication), sat: make(map[string]bool), lines: make(map[*line]bool), census: newCensus(e.self), grants: make(map[peer.ID]*grant),
 		acquainted: make(map[peer.ID]*acquaintance), unneeded: make(map[peer.ID]bool), parting: make(map[peer.ID]time.Time), passTo: make(map[peer.ID]*wire.Hearing), elector: elect.New(elect.HubConfig(elect.ID(e.self), string(rec.ID)+" hub")),
 	}
 	r.electTimer = time.NewTimer(time.Hour)
@@ -251,6 +256,7 @@ func (r *Room) loop() {
 			r.electLoop(elect.Tick{})
 		case now := <-look.C:
 			r.lookDuesLoop(now)
+			r.retellLoop(now)
 			if looked++; looked%looks == 0 {
 				r.secondLoop(now)
 			}

@@ -28,14 +28,16 @@ const (
 // accessChange says what the next access list has that the present one has not.
 type accessChange struct {
 	revoked []room.Revocation // instead of the present ones; nil: these
+	rulings []room.Ruling     // likewise
 	before  time.Time
+	sameKey bool // nobody is shut out
 }
 
-// rotateLoop signs a new access list, with a new media key where the room is private. Both are on disk before anybody hears of
+// rotateLoop signs a new access list, with a new media key where the room is private and somebody is shut out. Both are on disk before anybody hears of
 // them: what was revoked stays revoked, whatever happens to this process.
 func (r *Room) rotateLoop(c accessChange, now time.Time) error {
 	old := r.access.Load()
-	spec := room.AccessSpec{Number: 1, Made: now, Expires: now.Add(accessLife), Before: c.before, Revoked: c.revoked}
+	spec := room.AccessSpec{Number: 1, Made: now, Expires: now.Add(accessLife), Before: c.before, Revoked: c.revoked, Rulings: c.rulings}
 	generation := uint32(now.Unix())
 	if old != nil {
 		spec.Number, generation = old.Number+1, max(generation, old.Generation+1)
@@ -45,6 +47,9 @@ func (r *Room) rotateLoop(c accessChange, now time.Time) error {
 		if spec.Revoked == nil {
 			spec.Revoked, _ = old.Merge(nil, now)
 		}
+		if spec.Rulings == nil {
+			spec.Rulings, _ = room.MergeRulings(old, nil, now)
+		}
 	}
 	var low [2]byte
 	if _, err := rand.Read(low[:]); err != nil {
@@ -53,7 +58,10 @@ func (r *Room) rotateLoop(c accessChange, now time.Time) error {
 	// Above the lists of a device of the owner that has not been heard of, and seldom the same.
 	spec.Number = max(spec.Number, uint64(now.UnixMilli())<<10|uint64(binary.BigEndian.Uint16(low[:])&1023))
 	ring := r.ring.Load()
-	if r.private {
+	switch {
+	case c.sameKey && old != nil:
+		spec.Generation, spec.Commitment = old.Generation, old.Commitment
+	case r.private:
 		key := seal.RoomKey{Generation: max(generation, ring.current+1)}
 		if _, err := rand.Read(key.Key[:]); err != nil {
 			return fmt.Errorf("make media key: %w", err)

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -23,32 +25,59 @@ type mixing struct {
 // roomSeat is a seat at this peer's mix.
 type roomSeat struct {
 	Seat
-	room *Room
-	info ParticipantInfo
-	far  *far // nil where the participant comes by way of this peer; the room's goroutine's
+	// constant
+	room  *Room
+	who   room.Standing
+	chain *wire.Chain // right of the user of his peer
+	tell  *teller
+	news  func(*CallNews)
+
+	muted atomic.Bool
+
+	// the room's goroutine's
+	info       ParticipantInfo
+	far        *far // nil where the participant comes by way of this peer
+	said       limit
+	welcomed   bool   // he was told what was written before he came
+	handNumber uint64 // of what was heard of his hand last
+}
+
+// Write implements Seat. Nothing is heard of who is muted, whatever his peer does.
+func (s *roomSeat) Write(p *MediaPacket) {
+	if s.muted.Load() {
+		s.room.e.metrics.muted.Add(1)
+		return
+	}
+	s.Seat.Write(p)
 }
 
 // Close implements Seat.
 func (s *roomSeat) Close() {
 	s.Seat.Close()
+	s.tell.close()
 	s.room.tell(func() { s.room.unseatLoop(s) })
 }
 
 // seatLoop gives somebody who calls by way of a peer a seat at the mix, which begins with the first.
-func (r *Room) seatLoop(c SeatConfig, by peer.ID) (Seat, error) {
+func (r *Room) seatLoop(c SeatConfig, who room.Standing, chain *wire.Chain, by peer.ID) (*roomSeat, error) {
 	if !r.seatsLoop() {
 		return nil, NewUserError(CodeTimeout, "the peer that mixes this room cannot be reached: is castd running there?")
 	}
 	if err := r.mixLoop(); err != nil {
 		return nil, err
 	}
-	s, err := r.mixing.mix.Join(c)
-	if err != nil {
+	seat := &roomSeat{
+		room: r, who: who, chain: chain, tell: &teller{room: r, to: c.Tell}, news: c.News,
+		info: ParticipantInfo{Participant: c.Participant, Name: c.Name, Peer: by.String()},
+	}
+	c.Tell = seat.tell.mixed
+	var err error
+	if seat.Seat, err = r.mixing.mix.Join(c); err != nil {
 		r.unmixLoop(false)
 		return nil, err
 	}
-	seat := &roomSeat{Seat: s, room: r, info: ParticipantInfo{Participant: c.Participant, Name: c.Name, Peer: by.String(), Roles: []string{"speaker"}}}
 	r.mixing.seats[seat] = true
+	r.satLoop(c.Participant)
 	r.reseatLoop()
 	r.e.events.emit(Event{Event: "peer", Room: string(r.id), Peer: seat.info.Peer, Participant: c.Participant})
 	return seat, nil
@@ -63,6 +92,7 @@ func (r *Room) unseatLoop(s *roomSeat) {
 	if s.far != nil {
 		s.far.disconnect()
 	}
+	r.floor.lower(s.info.Participant)
 	r.reseatLoop()
 	r.e.events.emit(Event{Event: "left", Room: string(r.id), Peer: s.info.Peer, Participant: s.info.Participant})
 	r.unmixLoop(false)
@@ -110,27 +140,35 @@ func (r *Room) unmixLoop(always bool) {
 	}
 	m.mix.Close()
 	_ = m.pub.Close()
+	r.floor.hands = nil // who goes on at another mixer takes his along
 	r.reseatLoop()
 	r.seatLinksLoop()
 }
 
-// reseatLoop publishes who takes part.
+// reseatLoop publishes who takes part, and makes who is muted silent.
 func (r *Room) reseatLoop() {
-	seated := &seated{}
+	seated, now, p := &seated{hands: r.floor.queue()}, time.Now(), r.policy()
 	if r.mixing != nil {
 		seated.seats = maps.Clone(r.mixing.seats)
 	}
 	for s := range seated.seats {
+		s.info.Muted = p.Muted(s.who, now)
+		s.info.Roles = p.Roles(s.who, s.chain, now)
+		s.muted.Store(s.info.Muted)
 		seated.participants = append(seated.participants, s.info)
 	}
 	slices.SortFunc(seated.participants, func(a, b ParticipantInfo) int { return cmp.Compare(a.Participant, b.Participant) })
 	r.seated.Store(seated)
+	r.untold = true
+	r.retellLoop(now)
 }
 
-// seated is who takes part, as far as this peer knows. Values are immutable.
+// seated is who takes part, as far as this peer knows. Values are immutable but for what is reckoned from them.
 type seated struct {
 	seats        map[*roomSeat]bool // at this peer's mix
 	participants []ParticipantInfo  // by id
+	hands        []string           // that are up, the first one first
+	full         atomic.Pointer[fullState]
 }
 
 // taken reports whether somebody still has a seat.

@@ -91,7 +91,10 @@ type RoomInfo struct {
 	Streams      []StreamInfo      `json:"streams"`
 	Participants []ParticipantInfo `json:"participants"`
 	Audience     int               `json:"audience"`
-	Mixer        *MixerInfo        `json:"mixer,omitempty"` // of a conference
+	Mixer        *MixerInfo        `json:"mixer,omitempty"`     // of a conference
+	Hands        []string          `json:"hands,omitempty"`     // participants whose hand is up, the first one first
+	Locked       bool              `json:"locked,omitempty"`    // nobody new is let in
+	MutedAll     bool              `json:"muted_all,omitempty"` // only who was given the word may speak
 }
 
 // MixerInfo says which peers mix a conference.
@@ -115,7 +118,7 @@ type ParticipantInfo struct {
 	Participant string   `json:"participant"`
 	Name        string   `json:"name,omitempty"`
 	Peer        string   `json:"peer"`
-	Roles       []string `json:"roles"`
+	Roles       []string `json:"roles"` // "owner", "moderator", "speaker", "listener"
 	Muted       bool     `json:"muted"`
 }
 
@@ -284,6 +287,14 @@ type Inviter interface {
 	Revoke(ctx context.Context, id wire.RoomID, who string, speakOnly bool) error
 }
 
+// Moderator is what a Service can do with rooms that its user moderates.
+type Moderator interface {
+	// Moderate does it in the name of this peer's user. Errors for people are of type *UserError.
+	Moderate(ctx context.Context, id wire.RoomID, m Moderation) error
+	// Chat returns what was written last in a conference, the oldest first, as far as this peer knows.
+	Chat(ctx context.Context, id wire.RoomID) ([]ChatMessage, error)
+}
+
 // GuestLedger counts sessions under guests' tokens, for a Service that keeps them.
 type GuestLedger interface {
 	// OpenGuest begins a session under the token of a SHA-256. The channel is closed when the token holds no longer; done says
@@ -309,6 +320,7 @@ type GuestOptions struct {
 	Participant string
 	Name        string
 	Remote      string // address that the request came from
+	Self        bool   // he is the user of this peer: he has the administrator's token
 }
 
 // GuestSession is one browser's or encoder's media connection.

@@ -127,6 +127,31 @@ func (p *remotePeer) Revoke(ctx context.Context, room, who string, speakOnly boo
 	return resp.Body.Close()
 }
 
+func (p *remotePeer) Moderate(ctx context.Context, room string, m engine.Moderation) error {
+	path := "rooms/" + url.PathEscape(room)
+	body := map[string]any{"for": m.For.String()}
+	if m.Rights != 0 {
+		body["rights"] = m.Rights.String()
+	}
+	if m.Who != "" {
+		path += "/participants/" + url.PathEscape(m.Who+":"+m.Verb)
+	} else {
+		path += "/moderation"
+		body["verb"], body["title"] = m.Verb, m.Title
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("encode request: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTime)
+	defer cancel()
+	resp, err := p.do(ctx, http.MethodPost, path, "application/json", bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	return resp.Body.Close()
+}
+
 func (p *remotePeer) call(ctx context.Context, method, path string, body, answer any) error {
 	return p.callFor(ctx, queryTime, method, path, body, answer)
 }

@@ -55,7 +55,7 @@ plugins            : plugins/sdk engine engine/wire
 plugins/recording  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/voicemail  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/pstn       : plugins/sdk mixer/opus
-cmd/castd          : engine engine/bench engine/codec engine/container engine/node engine/store engine/wire mixer/opus plugins tree tree/treesim tree/treesim/picture
+cmd/castd          : engine engine/bench engine/codec engine/container engine/node engine/room engine/store engine/wire mixer/opus plugins tree tree/treesim tree/treesim/picture
 examples/broadcast : engine engine/node
 cmd/castd/e2e      :
 `

@@ -51,7 +51,7 @@ func exitCode(err error) int {
 		switch user.Code {
 		case engine.CodeAmbiguous:
 			return exitUsage
-		case engine.CodeNoRoom, engine.CodeTimeout:
+		case engine.CodeNoRoom, engine.CodeNoParticipant, engine.CodeTimeout:
 			return exitNotFound
 		}
 		return exitFailed

@@ -72,7 +72,7 @@ func (a *app) root() *cobra.Command {
 	f.Var(&a.logForm, "log-format", "how to log")
 
 	root.AddCommand(a.startCommand(), a.listenCommand(), a.publishCommand(), a.statusCommand(), a.treeCommand(),
-		a.roomsCommand(), a.peersCommand(), a.portsCommand(), a.configCommand(), a.completionCommand(),
+		a.roomsCommand(), a.roomCommand(), a.peersCommand(), a.portsCommand(), a.configCommand(), a.completionCommand(),
 		a.inviteCommand(), a.idCommand(), a.versionCommand(), a.benchCommand(), a.simCommand())
 	a.complete(root)
 	root.SetFlagErrorFunc(flagError)

@@ -30,6 +30,34 @@ type caller struct {
 	longest time.Duration // without a packet, since reset
 	last    time.Time
 	state   *engine.CallState
+	codes   []string // of news
+	chat    []engine.ChatMessage
+}
+
+func (c *caller) news(n *engine.CallNews) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n.Code != "" {
+		c.codes = append(c.codes, n.Code)
+	}
+	c.chat = append(c.chat, n.Chat...)
+}
+
+// notices returns the codes of what he was told.
+func (c *caller) notices() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.codes)
+}
+
+// texts returns what he has read.
+func (c *caller) texts() (all []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.chat {
+		all = append(all, m.Text)
+	}
+	return all
 }
 
 func (c *caller) hear(p *engine.MediaPacket) {
@@ -58,7 +86,7 @@ func takePart(t *testing.T, r *engine.Room, name string, frequency float64) *cal
 	if c.ear, err = tonetest.NewEar(); err != nil {
 		t.Fatal(err)
 	}
-	if c.call, err = r.Call(t.Context(), engine.SeatConfig{Participant: name, Name: name, Hear: c.hear, Tell: c.tell}); err != nil {
+	if c.call, err = r.Call(t.Context(), engine.SeatConfig{Participant: name, Name: name, Hear: c.hear, Tell: c.tell, News: c.news}); err != nil {
 		t.Fatal(err)
 	}
 	voice, err := tonetest.NewVoice(frequency, 0.1)

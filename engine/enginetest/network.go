@@ -35,6 +35,8 @@ type Network struct {
 	tampering sync.Mutex
 	// Swallow, where set, says which direct messages do not come; set it before the first peer. Any goroutine may call it.
 	Swallow func(from, to peer.ID, msg []byte) bool
+	// Unheard, where set, says which gossip does not come to a peer; set it before the first peer. Any goroutine may call it.
+	Unheard func(to peer.ID, msg []byte) bool
 	// Fail, where set, says which requests fail at once, as on a connection that the other side closes; set it before the first peer.
 	// Any goroutine may call it.
 	Fail func(from, to peer.ID, msg []byte) bool
@@ -298,6 +300,9 @@ func (c *control) Publish(ctx context.Context, topic string, msg []byte) error {
 		o.mu.Lock()
 		member := o.topics[topic]
 		o.mu.Unlock()
+		if f := c.net.Unheard; f != nil && f(o.id, msg) {
+			continue
+		}
 		if member && o.control.Validate(topic, c.id, slices.Clone(msg)) == engine.Accept {
 			o.control.HandleGossip(topic, c.id, slices.Clone(msg))
 		}

@@ -57,6 +57,22 @@ type fakeService struct {
 	invite  engine.InviteSpec
 	valid   time.Duration
 	joining error
+	ordered []engine.Moderation
+	locked  bool
+}
+
+func (s *fakeService) Moderate(_ context.Context, _ wire.RoomID, m engine.Moderation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m.Who == "nobody" {
+		return engine.NewUserError(engine.CodeNoParticipant, "nobody is called that")
+	}
+	s.ordered = append(s.ordered, m)
+	return nil
+}
+
+func (s *fakeService) Chat(context.Context, wire.RoomID) ([]engine.ChatMessage, error) {
+	return []engine.ChatMessage{{Number: 7, Participant: "guest5", Name: "Ann", Text: "hello", Time: "2026-01-02T15:04:05.678Z"}}, nil
 }
 
 func newFakeService() *fakeService {
@@ -115,7 +131,7 @@ func (s *fakeService) RoomInfo(id wire.RoomID) (engine.RoomInfo, error) {
 		return engine.RoomInfo{}, engine.ErrNoRoom
 	}
 	return engine.RoomInfo{
-		Room: string(id), Name: name, Mode: "broadcast", Role: "owner", Audience: 3, Streams: []engine.StreamInfo{}, Participants: []engine.ParticipantInfo{},
+		Room: string(id), Name: name, Mode: "broadcast", Role: "owner", Audience: 3, Streams: []engine.StreamInfo{}, Participants: []engine.ParticipantInfo{}, Locked: s.locked,
 	}, nil
 }
 

@@ -55,9 +55,9 @@ func (p *problem) after(seconds int) *problem {
 func statusOf(code string) int {
 	switch code {
 	case engine.CodeNotAllowed, engine.CodeInviteNeeded, engine.CodeInviteWrong, engine.CodeInviteExpired, engine.CodeInviteEarly,
-		engine.CodeInviteSpent, engine.CodeRevoked:
+		engine.CodeInviteSpent, engine.CodeRevoked, engine.CodePutOut, engine.CodeLocked, engine.CodeHost:
 		return http.StatusForbidden
-	case engine.CodeNoRoom, engine.CodeNoInvite:
+	case engine.CodeNoRoom, engine.CodeNoInvite, engine.CodeNoParticipant:
 		return http.StatusNotFound
 	case engine.CodeWrongMode, engine.CodeAmbiguous:
 		return http.StatusConflict

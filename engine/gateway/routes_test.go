@@ -100,7 +100,7 @@ func TestReferences(t *testing.T) {
 // TestTokensAreNeeded tries every route without a token, with a wrong one, and with those of rooms.
 func TestTokensAreNeeded(t *testing.T) {
 	b := newBench(t)
-	forViewers := []string{"POST /whep/{room}", "POST /call/{room}", "GET /api/v1/rooms/{room}", "GET /api/v1/events"}
+	forViewers := []string{"POST /whep/{room}", "POST /call/{room}", "GET /api/v1/rooms/{room}", "GET /api/v1/rooms/{room}/chat", "GET /api/v1/events"}
 	for _, rt := range b.gateway.routes() {
 		if rt.need == forAll {
 			continue

@@ -99,6 +99,11 @@ func (g *Gateway) offer(p protocol) func(http.ResponseWriter, *http.Request) err
 			return engine.NewUserError(engine.CodeWrongMode, "This room is a broadcast, in which nobody can be called; watch it at /whep/ROOM, or use a room in conference mode.")
 		}
 		query := r.URL.Query()
+		if p == whep && !c.access.Admin {
+			if info, err := g.config.Service.RoomInfo(m.ID()); err == nil && info.Locked {
+				return errLocked
+			}
+		}
 		slot := query.Get("slot")
 		if slot != "" && !slotForm.MatchString(slot) {
 			return newProblem(http.StatusBadRequest, engine.CodeBadOffer, "slot must be 1 to 64 letters, digits, '-', '_' or '.', beginning with a letter or digit.")
@@ -115,7 +120,7 @@ func (g *Gateway) offer(p protocol) func(http.ResponseWriter, *http.Request) err
 			return err
 		}
 		s, err := g.open(r.Context(), p, m, string(sdp), c, engine.GuestOptions{
-			Slot: slot, From: from, Participant: c.access.Subject, Name: room.CleanName(query.Get("name")), Remote: c.remote,
+			Slot: slot, From: from, Participant: c.access.Subject, Name: room.CleanName(query.Get("name")), Remote: c.remote, Self: c.access.Admin,
 		}, name)
 		if err != nil {
 			return err
@@ -131,6 +136,8 @@ func (g *Gateway) offer(p protocol) func(http.ResponseWriter, *http.Request) err
 		return nil
 	}
 }
+
+var errLocked = newProblem(http.StatusForbidden, engine.CodeLocked, "This room is locked, and lets nobody new in; try again later.")
 
 // open makes a session.
 func (g *Gateway) open(ctx context.Context, p protocol, m engine.Media, sdp string, c caller, o engine.GuestOptions, name string) (*session, error) {

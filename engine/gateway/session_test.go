@@ -111,7 +111,7 @@ func TestGuestOptions(t *testing.T) {
 		t.Errorf("nobody says himself who he is: %+v", o)
 	}
 	b.do(call{method: "POST", path: "/whep/lobby", body: "v=0", headers: []string{"Content-Type: application/sdp"}, local: true})
-	if _, o := b.guests.last(); o != (engine.GuestOptions{}) {
+	if _, o := b.guests.last(); o != (engine.GuestOptions{Self: true}) {
 		t.Errorf("options over the socket %+v", o)
 	}
 }

@@ -3,6 +3,7 @@ package guest
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -46,6 +47,7 @@ type caller struct {
 
 	waiting   atomic.Bool // in the writer's list
 	reception reception   // of what he says
+	moderates atomic.Bool // what he wants as a moderator is under way
 
 	mu      sync.Mutex  // guards the following fields
 	call    engine.Call // set by open, before any packet can arrive
@@ -54,6 +56,7 @@ type caller struct {
 	loss    lossGauge
 	channel *datachannel.DataChannel // open; nil while there is none
 	state   *engine.CallState        // that he has not been told of; nil: he has
+	untold  []any                    // news that he has not been told
 
 	// Owned by the socket's goroutine.
 	said   sourceTrack
@@ -96,7 +99,7 @@ func newCaller(s *session, m engine.Media, o engine.GuestOptions) *caller {
 		c.nack = c.nack || slices.Contains(codec.feedback, feedbackNACK)
 	}
 	c.config = engine.SeatConfig{
-		Participant: callerID(o.Participant, s.id), Name: o.Name, Hear: c.hear, Tell: c.tell, RED: c.said.codec.name == codecRED,
+		Participant: callerID(o.Participant, s.id), Name: o.Name, Hear: c.hear, Tell: c.tell, News: c.news, Self: o.Self, RED: c.said.codec.name == codecRED,
 		SendsStereo: parameter(fmtp, "sprop-stereo", "0") == "1", HearsStereo: parameter(fmtp, "stereo", "0") == "1",
 	}
 	return c
@@ -194,10 +197,15 @@ func (c *caller) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-call.Done():
+			if user, ok := errors.AsType[*engine.UserError](call.Err()); ok {
+				c.notice(user.Code, user.Message)
+				c.sendNews()
+			}
 			c.session.end(call.Err())
 			return
 		case <-c.wake:
 			c.sendState()
+			c.sendNews()
 		}
 	}
 }

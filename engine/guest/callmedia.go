@@ -108,8 +108,14 @@ func (c *caller) feedback(packets []rtcp.Packet) {
 // The data channel of a call is called "castd", and made by the guest. Messages are JSON in text:
 //
 //	to the guest:  {"type":"state","you":ID,"sections":[{"mid":"0","kind":"audio","carries":"mix"}],
-//	                "participants":[{"participant":ID,"name":"Ann","talking":true}],"dominant":ID}
-//	from him:      {"type":"wish","participant":ID,"gain":0.5}     how loud he wants to hear somebody, 0 to 16
+//	                "participants":[{"participant":ID,"name":"Ann","talking":true,"muted":true,"roles":["moderator","listener"]}],
+//	                "dominant":ID,"hands":[ID],"locked":true,"muted_all":true,"title":"..."}
+//	               {"type":"chat","messages":[{"id":7,"participant":ID,"name":"Ann","text":"...","time":"..."}]}
+//	               {"type":"notice","code":"muted","message":"..."}     something about himself
+//	from him:      {"type":"wish","participant":ID,"gain":0.5}          how loud he wants to hear somebody, 0 to 16
+//	               {"type":"hand","raised":true}
+//	               {"type":"chat","text":"..."}
+//	               {"type":"moderate","verb":"mute","participant":ID,"title":"..."}
 //
 // What is not known is skipped on both sides.
 const (
@@ -140,6 +146,10 @@ type wishMessage struct {
 	Type        string   `json:"type"`
 	Participant string   `json:"participant"`
 	Gain        *float32 `json:"gain"`
+	Raised      bool     `json:"raised"`
+	Text        string   `json:"text"`
+	Verb        string   `json:"verb"`
+	Title       string   `json:"title"`
 }
 
 // opened serves a data channel that the guest has made, until it ends.
@@ -166,12 +176,15 @@ func (c *caller) opened(d *datachannel.DataChannel) {
 // wished takes a message of the guest.
 func (c *caller) wished(text []byte) {
 	var w wishMessage
-	if json.Unmarshal(text, &w) != nil || w.Type != "wish" || w.Gain == nil || len(w.Participant) > 64 {
+	call := c.seat()
+	if json.Unmarshal(text, &w) != nil || len(w.Participant) > 64 || call == nil {
 		return
 	}
-	if call := c.seat(); call != nil {
+	if w.Type == "wish" && w.Gain != nil {
 		call.Wish(w.Participant, *w.Gain)
+		return
 	}
+	c.ask(call, &w)
 }
 
 // sendState tells the newest state that was not told yet.

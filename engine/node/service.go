@@ -20,6 +20,7 @@ var (
 	_ engine.Service     = service{}
 	_ engine.Inviter     = service{}
 	_ engine.GuestLedger = service{}
+	_ engine.Moderator   = service{}
 )
 
 func (s service) Status() engine.Status {
@@ -194,6 +195,22 @@ func (s service) Revoke(ctx context.Context, id wire.RoomID, who string, speakOn
 		rights = room.Speak | room.Video
 	}
 	return r.Revoke(ctx, who, rights)
+}
+
+func (s service) Moderate(ctx context.Context, id wire.RoomID, m engine.Moderation) error {
+	r, err := s.find(string(id))
+	if err != nil {
+		return err
+	}
+	return r.Moderate(ctx, m)
+}
+
+func (s service) Chat(ctx context.Context, id wire.RoomID) ([]engine.ChatMessage, error) {
+	r, err := s.find(string(id))
+	if err != nil {
+		return nil, err
+	}
+	return r.Chat(ctx)
 }
 
 func (s service) OpenGuest(token [32]byte) (ended <-chan struct{}, done func(), err error) {

@@ -45,7 +45,8 @@ type Access struct {
 	Made       time.Time
 	Before     time.Time // invites made before do not hold; zero: none
 	Revoked    []Revocation
-	ByOwner    bool // not a delegate
+	Rulings    []Ruling // at most one about a participant
+	ByOwner    bool     // not a delegate
 	Envelope   []byte
 }
 
@@ -72,6 +73,7 @@ type AccessSpec struct {
 	Expires    time.Time // of the envelope
 	Before     time.Time
 	Revoked    []Revocation
+	Rulings    []Ruling
 }
 
 var idCoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -98,8 +100,13 @@ func NewAccess(signer *wire.Signer, rec *Record, spec AccessSpec) (*Access, erro
 	if len(spec.Revoked) > MaxRevoked {
 		return nil, fmt.Errorf("%w: %d revocations", ErrAccessFull, len(spec.Revoked))
 	}
+	rulings, err := fit(slices.Clone(spec.Rulings))
+	if err != nil {
+		return nil, err
+	}
 	body := &wire.Access{
 		Number: spec.Number, Generation: spec.Generation, Commitment: spec.Commitment, MadeMs: spec.Made.UnixMilli(), BeforeMs: milli(spec.Before),
+		Rulings: rulingsToWire(rulings),
 	}
 	for _, v := range spec.Revoked {
 		r := &wire.Revocation{Participant: v.Participant, Rights: uint32(v.Rights), AtMs: milli(v.At), ExpiresMs: milli(v.Expires)}
@@ -151,6 +158,9 @@ func VerifyAccess(env []byte, rec *Record, now time.Time) (*Access, error) {
 			return nil, fmt.Errorf("%w: revocation of nobody", ErrAccess)
 		}
 		a.Revoked = append(a.Revoked, r)
+	}
+	if a.Rulings, err = rulingsFromWire(b.Rulings, now); err != nil {
+		return nil, err
 	}
 	return a, nil
 }

@@ -18,7 +18,7 @@ type Policy struct {
 }
 
 // Check returns what a user may do in the room at the wall clock now, by a chain that may be nil. The owner and his delegates
-// may do everything. In a public room everyone may listen and relay, in a public conference speak as well: there an error says
+// may do everything; whether somebody is muted is Muted's to say. In a public room everyone may listen and relay, in a public conference speak as well: there an error says
 // what is wrong with the chain, or that the person was shut out, and the rights are what is left without it. In a private room
 // an error means no right at all.
 func (p Policy) Check(user ed25519.PublicKey, c *wire.Chain, now time.Time) (Rights, error) {
@@ -32,6 +32,13 @@ func (p Policy) Check(user ed25519.PublicKey, c *wire.Chain, now time.Time) (Rig
 	base, err := p.Access.left(p.open(), user, nil)
 	if err != nil {
 		return 0, err
+	}
+	granted, err := p.Access.granted(user, now)
+	if err != nil {
+		return 0, err
+	}
+	if !rec.Private {
+		base |= granted // beside the way in, which a private room asks for
 	}
 	if len(c.GetLinks()) == 0 {
 		if rec.Private {
@@ -50,7 +57,7 @@ func (p Policy) Check(user ed25519.PublicKey, c *wire.Chain, now time.Time) (Rig
 		rest, _ := p.Access.left(Speak|Video, user, c) // checked above
 		rights |= rest
 	}
-	return base | rights, nil
+	return base | rights | granted, nil
 }
 
 // May is Check for a room that somebody wants to be in: it returns an error where he may not listen.
@@ -97,6 +104,8 @@ const (
 	DeniedSpent    = "invite_spent"      // it has been used as often as it may be
 	DeniedUnspent  = "invite_unredeemed" // its uses are counted, and it has not been presented to who counts
 	DeniedRevoked  = "revoked"
+	DeniedPutOut   = "put_out"     // a moderator has put him out for a while
+	DeniedLocked   = "locked"      // the room lets nobody new in
 	DeniedIssuer   = "issuer_away" // who counts its uses cannot be reached
 	DeniedStale    = "no_beacon"   // the asked has not heard of the room's hub for too long to know
 )
@@ -110,6 +119,8 @@ func Denial(err error) string {
 		return DeniedNoInvite
 	case errors.Is(err, ErrRevoked):
 		return DeniedRevoked
+	case errors.Is(err, ErrPutOut):
+		return DeniedPutOut
 	case errors.Is(err, ErrChainExpired):
 		return DeniedExpired
 	case errors.Is(err, ErrChainEarly):

@@ -50,6 +50,8 @@ type Record struct {
 	BudgetBps  uint64            // bit rate of the programme that the tree is built for; 0 unknown
 	Signer     ed25519.PublicKey // user key of owner or delegate
 	Envelope   []byte
+
+	owners []byte // envelope of the owner's record, where a delegate signed this one
 }
 
 // RecordSpec says what a new record should hold.
@@ -127,8 +129,16 @@ func VerifyRecord(env []byte, now time.Time) (*Record, error) {
 	if r.Mode != o.Mode || r.Private != o.Private || r.BudgetBps != o.BudgetBps || !equalKeys(r.Delegates, o.Delegates) {
 		return nil, fmt.Errorf("%w: a delegate changed what is the owner's", ErrRecord)
 	}
-	r.OwnerEpoch = o.Epoch
+	r.OwnerEpoch, r.owners = o.Epoch, bytes.Clone(body.OwnerRecord)
 	return r, nil
+}
+
+// OwnersRecord returns the record that the owner himself signed, for delegates who sign one after it.
+func (r *Record) OwnersRecord(now time.Time) (*Record, error) {
+	if r.owners == nil {
+		return r, nil
+	}
+	return VerifyRecord(r.owners, now)
 }
 
 // openRecord checks one envelope and the form of its content.
@@ -152,7 +162,7 @@ func openRecord(env []byte, now time.Time) (*Record, *wire.RoomRecord, error) {
 		return nil, nil, fmt.Errorf("%w: id does not follow from owner and name", ErrRecord)
 	case b.Mode != Broadcast && b.Mode != Conference:
 		return nil, nil, fmt.Errorf("%w: unknown mode, it may be from a newer castd", ErrRecord)
-	case !validTitle(b.Title):
+	case !ValidTitle(b.Title):
 		return nil, nil, fmt.Errorf("%w: title is over %d octets or has control characters", ErrRecord, MaxTitle)
 	case len(b.Delegates) > MaxDelegates:
 		return nil, nil, fmt.Errorf("%w: %d delegates", ErrRecord, len(b.Delegates))
@@ -198,7 +208,8 @@ func Newer(a, b *Record) bool {
 	return bytes.Compare(x[:], y[:]) > 0
 }
 
-func validTitle(s string) bool {
+// ValidTitle reports whether s can be a room's title.
+func ValidTitle(s string) bool {
 	return len(s) <= MaxTitle && utf8.ValidString(s) && !strings.ContainsFunc(s, isControl)
 }
 

@@ -82,7 +82,7 @@ type slot struct {
 	live     bool
 	streams  []*Stream
 	envelope []byte
-	user     ed25519.PublicKey
+	who      Standing
 	chain    *wire.Chain // the right to send
 }
 
@@ -106,7 +106,7 @@ func (r *Roster) SetAccess(a *Access, now time.Time) Change {
 	r.access = a
 	var c Change
 	for _, s := range r.sorted() {
-		if !s.live || r.allowed(s.user, s.chain, s.streams, now) == nil {
+		if !s.live || r.allowed(s.who, s.chain, s.streams, now) == nil {
 			continue
 		}
 		d := difference(s.streams, nil)
@@ -151,8 +151,9 @@ func (r *Roster) apply(m *wire.Message, now time.Time) (Change, *slot, error) {
 	}
 	// Rights are checked after staleness, because the signatures of a chain cost more than all the rest. To end what is known
 	// takes no right but the device's own key.
+	who := Standing{Participant: a.Participant, User: m.User, Self: a.Participant == wire.ParticipantID(m.User)}
 	if old == nil || !a.Ended {
-		if err := r.allowed(m.User, a.Chain, streams, now); err != nil {
+		if err := r.allowed(who, a.Chain, streams, now); err != nil {
 			return Change{}, nil, err
 		}
 	}
@@ -163,7 +164,7 @@ func (r *Roster) apply(m *wire.Message, now time.Time) (Change, *slot, error) {
 	}
 	s := &slot{
 		record: wire.StreamID(a.Record), device: m.Device, sequence: m.Sequence, expires: m.Expires, live: !a.Ended,
-		streams: streams, user: m.User, chain: a.Chain,
+		streams: streams, who: who, chain: a.Chain,
 	}
 	var before []*Stream
 	if old != nil {
@@ -237,16 +238,22 @@ func (r *Roster) Announces() [][]byte {
 	return out
 }
 
-// allowed checks the right to send.
-func (r *Roster) allowed(user ed25519.PublicKey, chain *wire.Chain, streams []*Stream, now time.Time) error {
-	rights, err := Policy{Record: r.record, Access: r.access}.Check(user, chain, now)
+// allowed checks the right to send. Who hosts the room sends the mix of its conference whatever was said of him.
+func (r *Roster) allowed(who Standing, chain *wire.Chain, streams []*Stream, now time.Time) error {
+	p := Policy{Record: r.record, Access: r.access}
+	rights, err := p.Check(who.User, chain, now)
 	want := Speak
 	for _, s := range streams {
 		if s.Kind == wire.KindVideo {
 			want |= Video
 		}
 	}
+	hosts := who.Self && (r.record.IsOwner(who.User) || r.record.IsDelegate(who.User))
 	switch {
+	case !hosts && p.PutOut(who, now):
+		return fmt.Errorf("%w: %w", ErrNotAllowed, ErrPutOut)
+	case !hosts && p.Muted(who, now):
+		return fmt.Errorf("%w: %w", ErrNotAllowed, ErrMuted)
 	case rights.Has(want):
 		return nil
 	case err != nil:

@@ -20,14 +20,17 @@ func isControl(r rune) bool {
 
 // CleanName returns the form in which a participant's chosen name is shown: without control characters and outer spaces, at
 // most MaxName characters.
-func CleanName(s string) string {
+func CleanName(s string) string { return CleanText(s, MaxName) }
+
+// CleanText is CleanName for another bound, in characters.
+func CleanText(s string, most int) string {
 	var b strings.Builder
 	n := 0
 	for _, r := range s {
 		if isControl(r) {
 			continue
 		}
-		if n == MaxName {
+		if n == most {
 			break
 		}
 		b.WriteRune(r)

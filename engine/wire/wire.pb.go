@@ -50,6 +50,8 @@ const (
 	Type_SEAT_JOIN        Type = 80 // SeatJoin: request, from a peer by way of which somebody takes part in a conference, to the one that mixes it
 	Type_SEAT_ANSWER      Type = 81 // SeatAnswer: its response
 	Type_SEAT_NEWS        Type = 82 // SeatNews: direct, between these two
+	Type_MODERATE         Type = 90 // Moderate: request, to the hub, from a peer whose user, or whose guest, may moderate and cannot sign an Access
+	Type_MODERATE_ANSWER  Type = 91 // ModerateAnswer: its response
 )
 
 // Enum value maps for Type.
@@ -78,6 +80,8 @@ var (
 		80: "SEAT_JOIN",
 		81: "SEAT_ANSWER",
 		82: "SEAT_NEWS",
+		90: "MODERATE",
+		91: "MODERATE_ANSWER",
 	}
 	Type_value = map[string]int32{
 		"TYPE_UNSPECIFIED": 0,
@@ -103,6 +107,8 @@ var (
 		"SEAT_JOIN":        80,
 		"SEAT_ANSWER":      81,
 		"SEAT_NEWS":        82,
+		"MODERATE":         90,
+		"MODERATE_ANSWER":  91,
 	}
 )
 
@@ -3088,6 +3094,7 @@ type SeatJoin struct {
 	SendsStereo   bool                   `protobuf:"varint,4,opt,name=sends_stereo,json=sendsStereo,proto3" json:"sends_stereo,omitempty"`
 	HearsStereo   bool                   `protobuf:"varint,5,opt,name=hears_stereo,json=hearsStereo,proto3" json:"hears_stereo,omitempty"`
 	Chain         *Chain                 `protobuf:"bytes,6,opt,name=chain,proto3" json:"chain,omitempty"` // right to speak; absent for the owner's devices
+	Self          bool                   `protobuf:"varint,40,opt,name=self,proto3" json:"self,omitempty"` // he is the user of the asking device, and no guest of his
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3164,6 +3171,13 @@ func (x *SeatJoin) GetChain() *Chain {
 	return nil
 }
 
+func (x *SeatJoin) GetSelf() bool {
+	if x != nil {
+		return x.Self
+	}
+	return false
+}
+
 // SeatAnswer: accepted when reason is empty.
 type SeatAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3217,6 +3231,11 @@ type SeatNews struct {
 	State         *SeatState             `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`                                          // to the participant, when it has changed
 	Wishes        []*SeatWish            `protobuf:"bytes,4,rep,name=wishes,proto3" json:"wishes,omitempty"`                                        // from him
 	LossPermille  *uint32                `protobuf:"varint,5,opt,name=loss_permille,json=lossPermille,proto3,oneof" json:"loss_permille,omitempty"` // from him: of what he is to hear
+	Hand          *SeatHand              `protobuf:"bytes,40,opt,name=hand,proto3" json:"hand,omitempty"`                                           // from him
+	Say           string                 `protobuf:"bytes,41,opt,name=say,proto3" json:"say,omitempty"`                                             // from him: a message to all
+	Chat          []*ChatMessage         `protobuf:"bytes,42,rep,name=chat,proto3" json:"chat,omitempty"`                                           // to him
+	Notice        string                 `protobuf:"bytes,43,opt,name=notice,proto3" json:"notice,omitempty"`                                       // to him: code of what became of what he said or asked for
+	Ready         bool                   `protobuf:"varint,44,opt,name=ready,proto3" json:"ready,omitempty"`                                        // from him: he takes what was written before he came
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3286,18 +3305,196 @@ func (x *SeatNews) GetLossPermille() uint32 {
 	return 0
 }
 
+func (x *SeatNews) GetHand() *SeatHand {
+	if x != nil {
+		return x.Hand
+	}
+	return nil
+}
+
+func (x *SeatNews) GetSay() string {
+	if x != nil {
+		return x.Say
+	}
+	return ""
+}
+
+func (x *SeatNews) GetChat() []*ChatMessage {
+	if x != nil {
+		return x.Chat
+	}
+	return nil
+}
+
+func (x *SeatNews) GetNotice() string {
+	if x != nil {
+		return x.Notice
+	}
+	return ""
+}
+
+func (x *SeatNews) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+// SeatHand is a hand that somebody raised or took down.
+type SeatHand struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Raised        bool                   `protobuf:"varint,1,opt,name=raised,proto3" json:"raised,omitempty"`
+	AgeMs         uint32                 `protobuf:"varint,2,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"` // for how long it has been up
+	Number        uint64                 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`            // grows with each of a participant's: of two the one with the larger holds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeatHand) Reset() {
+	*x = SeatHand{}
+	mi := &file_wire_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeatHand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeatHand) ProtoMessage() {}
+
+func (x *SeatHand) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeatHand.ProtoReflect.Descriptor instead.
+func (*SeatHand) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *SeatHand) GetRaised() bool {
+	if x != nil {
+		return x.Raised
+	}
+	return false
+}
+
+func (x *SeatHand) GetAgeMs() uint32 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
+func (x *SeatHand) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// ChatMessage is what somebody wrote to all who take part. Its number only grows.
+type ChatMessage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Participant   string                 `protobuf:"bytes,2,opt,name=participant,proto3" json:"participant,omitempty"`
+	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Text          string                 `protobuf:"bytes,4,opt,name=text,proto3" json:"text,omitempty"`
+	TimeMs        int64                  `protobuf:"varint,5,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChatMessage) Reset() {
+	*x = ChatMessage{}
+	mi := &file_wire_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChatMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChatMessage) ProtoMessage() {}
+
+func (x *ChatMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChatMessage.ProtoReflect.Descriptor instead.
+func (*ChatMessage) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ChatMessage) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ChatMessage) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *ChatMessage) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ChatMessage) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *ChatMessage) GetTimeMs() int64 {
+	if x != nil {
+		return x.TimeMs
+	}
+	return 0
+}
+
 // SeatState is the state of a conference.
 type SeatState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Participants  []*SeatParticipant     `protobuf:"bytes,1,rep,name=participants,proto3" json:"participants,omitempty"`
 	Dominant      string                 `protobuf:"bytes,2,opt,name=dominant,proto3" json:"dominant,omitempty"`
+	Hands         []string               `protobuf:"bytes,40,rep,name=hands,proto3" json:"hands,omitempty"` // that are up, the first one first
+	Locked        bool                   `protobuf:"varint,41,opt,name=locked,proto3" json:"locked,omitempty"`
+	MutedAll      bool                   `protobuf:"varint,42,opt,name=muted_all,json=mutedAll,proto3" json:"muted_all,omitempty"`
+	Title         string                 `protobuf:"bytes,43,opt,name=title,proto3" json:"title,omitempty"`    // of the room
+	Number        uint64                 `protobuf:"varint,44,opt,name=number,proto3" json:"number,omitempty"` // grows with each state that a participant is told: of two the one with the larger holds
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SeatState) Reset() {
 	*x = SeatState{}
-	mi := &file_wire_proto_msgTypes[38]
+	mi := &file_wire_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3309,7 +3506,7 @@ func (x *SeatState) String() string {
 func (*SeatState) ProtoMessage() {}
 
 func (x *SeatState) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[38]
+	mi := &file_wire_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3322,7 +3519,7 @@ func (x *SeatState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatState.ProtoReflect.Descriptor instead.
 func (*SeatState) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{38}
+	return file_wire_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SeatState) GetParticipants() []*SeatParticipant {
@@ -3339,19 +3536,56 @@ func (x *SeatState) GetDominant() string {
 	return ""
 }
 
+func (x *SeatState) GetHands() []string {
+	if x != nil {
+		return x.Hands
+	}
+	return nil
+}
+
+func (x *SeatState) GetLocked() bool {
+	if x != nil {
+		return x.Locked
+	}
+	return false
+}
+
+func (x *SeatState) GetMutedAll() bool {
+	if x != nil {
+		return x.MutedAll
+	}
+	return false
+}
+
+func (x *SeatState) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *SeatState) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 type SeatParticipant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Participant   string                 `protobuf:"bytes,1,opt,name=participant,proto3" json:"participant,omitempty"`
 	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Talking       bool                   `protobuf:"varint,3,opt,name=talking,proto3" json:"talking,omitempty"`
 	Peer          string                 `protobuf:"bytes,4,opt,name=peer,proto3" json:"peer,omitempty"` // by way of which he takes part
+	Muted         bool                   `protobuf:"varint,40,opt,name=muted,proto3" json:"muted,omitempty"`
+	Roles         []string               `protobuf:"bytes,41,rep,name=roles,proto3" json:"roles,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SeatParticipant) Reset() {
 	*x = SeatParticipant{}
-	mi := &file_wire_proto_msgTypes[39]
+	mi := &file_wire_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3363,7 +3597,7 @@ func (x *SeatParticipant) String() string {
 func (*SeatParticipant) ProtoMessage() {}
 
 func (x *SeatParticipant) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[39]
+	mi := &file_wire_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3376,7 +3610,7 @@ func (x *SeatParticipant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatParticipant.ProtoReflect.Descriptor instead.
 func (*SeatParticipant) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{39}
+	return file_wire_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SeatParticipant) GetParticipant() string {
@@ -3407,6 +3641,20 @@ func (x *SeatParticipant) GetPeer() string {
 	return ""
 }
 
+func (x *SeatParticipant) GetMuted() bool {
+	if x != nil {
+		return x.Muted
+	}
+	return false
+}
+
+func (x *SeatParticipant) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
 // SeatWish is how loud somebody wants to hear another one, as a factor.
 type SeatWish struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3418,7 +3666,7 @@ type SeatWish struct {
 
 func (x *SeatWish) Reset() {
 	*x = SeatWish{}
-	mi := &file_wire_proto_msgTypes[40]
+	mi := &file_wire_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3430,7 +3678,7 @@ func (x *SeatWish) String() string {
 func (*SeatWish) ProtoMessage() {}
 
 func (x *SeatWish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[40]
+	mi := &file_wire_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3443,7 +3691,7 @@ func (x *SeatWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatWish.ProtoReflect.Descriptor instead.
 func (*SeatWish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{40}
+	return file_wire_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SeatWish) GetParticipant() string {
@@ -3473,7 +3721,7 @@ type PlayoutMap struct {
 
 func (x *PlayoutMap) Reset() {
 	*x = PlayoutMap{}
-	mi := &file_wire_proto_msgTypes[41]
+	mi := &file_wire_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3485,7 +3733,7 @@ func (x *PlayoutMap) String() string {
 func (*PlayoutMap) ProtoMessage() {}
 
 func (x *PlayoutMap) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[41]
+	mi := &file_wire_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3498,7 +3746,7 @@ func (x *PlayoutMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlayoutMap.ProtoReflect.Descriptor instead.
 func (*PlayoutMap) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{41}
+	return file_wire_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PlayoutMap) GetTick() uint64 {
@@ -3534,7 +3782,7 @@ type PlayoutPosition struct {
 
 func (x *PlayoutPosition) Reset() {
 	*x = PlayoutPosition{}
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3546,7 +3794,7 @@ func (x *PlayoutPosition) String() string {
 func (*PlayoutPosition) ProtoMessage() {}
 
 func (x *PlayoutPosition) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3559,7 +3807,7 @@ func (x *PlayoutPosition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlayoutPosition.ProtoReflect.Descriptor instead.
 func (*PlayoutPosition) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{42}
+	return file_wire_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *PlayoutPosition) GetParticipant() string {
@@ -3597,7 +3845,7 @@ type HopOffer struct {
 
 func (x *HopOffer) Reset() {
 	*x = HopOffer{}
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3609,7 +3857,7 @@ func (x *HopOffer) String() string {
 func (*HopOffer) ProtoMessage() {}
 
 func (x *HopOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3622,7 +3870,7 @@ func (x *HopOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopOffer.ProtoReflect.Descriptor instead.
 func (*HopOffer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{43}
+	return file_wire_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *HopOffer) GetUfrag() string {
@@ -3675,7 +3923,7 @@ type HopAnswer struct {
 
 func (x *HopAnswer) Reset() {
 	*x = HopAnswer{}
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3687,7 +3935,7 @@ func (x *HopAnswer) String() string {
 func (*HopAnswer) ProtoMessage() {}
 
 func (x *HopAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3700,7 +3948,7 @@ func (x *HopAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopAnswer.ProtoReflect.Descriptor instead.
 func (*HopAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{44}
+	return file_wire_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *HopAnswer) GetUfrag() string {
@@ -3758,7 +4006,7 @@ type HopControl struct {
 
 func (x *HopControl) Reset() {
 	*x = HopControl{}
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3770,7 +4018,7 @@ func (x *HopControl) String() string {
 func (*HopControl) ProtoMessage() {}
 
 func (x *HopControl) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3783,7 +4031,7 @@ func (x *HopControl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopControl.ProtoReflect.Descriptor instead.
 func (*HopControl) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{45}
+	return file_wire_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *HopControl) GetPulse() *Pulse {
@@ -3828,7 +4076,7 @@ type Pulse struct {
 
 func (x *Pulse) Reset() {
 	*x = Pulse{}
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3840,7 +4088,7 @@ func (x *Pulse) String() string {
 func (*Pulse) ProtoMessage() {}
 
 func (x *Pulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3853,7 +4101,7 @@ func (x *Pulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pulse.ProtoReflect.Descriptor instead.
 func (*Pulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{46}
+	return file_wire_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Pulse) GetStamp() uint32 {
@@ -3911,7 +4159,7 @@ type RoomPulse struct {
 
 func (x *RoomPulse) Reset() {
 	*x = RoomPulse{}
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3923,7 +4171,7 @@ func (x *RoomPulse) String() string {
 func (*RoomPulse) ProtoMessage() {}
 
 func (x *RoomPulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3936,7 +4184,7 @@ func (x *RoomPulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomPulse.ProtoReflect.Descriptor instead.
 func (*RoomPulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{47}
+	return file_wire_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RoomPulse) GetRoom() uint64 {
@@ -4027,7 +4275,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4039,7 +4287,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4052,7 +4300,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{48}
+	return file_wire_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Nack) GetStream() uint64 {
@@ -4079,7 +4327,7 @@ type KeyFrameWish struct {
 
 func (x *KeyFrameWish) Reset() {
 	*x = KeyFrameWish{}
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4091,7 +4339,7 @@ func (x *KeyFrameWish) String() string {
 func (*KeyFrameWish) ProtoMessage() {}
 
 func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4104,7 +4352,7 @@ func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyFrameWish.ProtoReflect.Descriptor instead.
 func (*KeyFrameWish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{49}
+	return file_wire_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *KeyFrameWish) GetStream() uint64 {
@@ -4125,7 +4373,7 @@ type Doubt struct {
 
 func (x *Doubt) Reset() {
 	*x = Doubt{}
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4137,7 +4385,7 @@ func (x *Doubt) String() string {
 func (*Doubt) ProtoMessage() {}
 
 func (x *Doubt) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4150,7 +4398,7 @@ func (x *Doubt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Doubt.ProtoReflect.Descriptor instead.
 func (*Doubt) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{50}
+	return file_wire_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Doubt) GetStream() uint64 {
@@ -4170,13 +4418,14 @@ type Access struct {
 	MadeMs        int64                  `protobuf:"varint,4,opt,name=made_ms,json=madeMs,proto3" json:"made_ms,omitempty"`
 	Revoked       []*Revocation          `protobuf:"bytes,5,rep,name=revoked,proto3" json:"revoked,omitempty"`
 	BeforeMs      int64                  `protobuf:"varint,6,opt,name=before_ms,json=beforeMs,proto3" json:"before_ms,omitempty"` // invites made before this time do not hold; 0: none
+	Rulings       []*Ruling              `protobuf:"bytes,40,rep,name=rulings,proto3" json:"rulings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Access) Reset() {
 	*x = Access{}
-	mi := &file_wire_proto_msgTypes[51]
+	mi := &file_wire_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4188,7 +4437,7 @@ func (x *Access) String() string {
 func (*Access) ProtoMessage() {}
 
 func (x *Access) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[51]
+	mi := &file_wire_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4201,7 +4450,7 @@ func (x *Access) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Access.ProtoReflect.Descriptor instead.
 func (*Access) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{51}
+	return file_wire_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Access) GetNumber() uint64 {
@@ -4246,6 +4495,244 @@ func (x *Access) GetBeforeMs() int64 {
 	return 0
 }
 
+func (x *Access) GetRulings() []*Ruling {
+	if x != nil {
+		return x.Rulings
+	}
+	return nil
+}
+
+// Ruling is what the moderators have said last of a participant, or of all: of two about the same the later one holds.
+type Ruling struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Participant   string                 `protobuf:"bytes,1,opt,name=participant,proto3" json:"participant,omitempty"` // "": everybody
+	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
+	ExpiresMs     int64                  `protobuf:"varint,3,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"` // it is forgotten then
+	Denied        uint32                 `protobuf:"varint,4,opt,name=denied,proto3" json:"denied,omitempty"`                        // bits of Rights; of everybody: Speak mutes all, Listen lets nobody new in
+	Granted       uint32                 `protobuf:"varint,5,opt,name=granted,proto3" json:"granted,omitempty"`                      // bits of Rights
+	Via           string                 `protobuf:"bytes,6,opt,name=via,proto3" json:"via,omitempty"`                               // of a guest's grants: participant id of the user of the peer by way of which he takes part
+	Microphone    bool                   `protobuf:"varint,7,opt,name=microphone,proto3" json:"microphone,omitempty"`                // the right to speak was passed to him, and goes to one at a time
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ruling) Reset() {
+	*x = Ruling{}
+	mi := &file_wire_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ruling) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ruling) ProtoMessage() {}
+
+func (x *Ruling) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ruling.ProtoReflect.Descriptor instead.
+func (*Ruling) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *Ruling) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *Ruling) GetAtMs() int64 {
+	if x != nil {
+		return x.AtMs
+	}
+	return 0
+}
+
+func (x *Ruling) GetExpiresMs() int64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
+func (x *Ruling) GetDenied() uint32 {
+	if x != nil {
+		return x.Denied
+	}
+	return 0
+}
+
+func (x *Ruling) GetGranted() uint32 {
+	if x != nil {
+		return x.Granted
+	}
+	return 0
+}
+
+func (x *Ruling) GetVia() string {
+	if x != nil {
+		return x.Via
+	}
+	return ""
+}
+
+func (x *Ruling) GetMicrophone() bool {
+	if x != nil {
+		return x.Microphone
+	}
+	return false
+}
+
+// Moderate asks the hub to rule.
+type Moderate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Verb          string                 `protobuf:"bytes,1,opt,name=verb,proto3" json:"verb,omitempty"`
+	Participant   string                 `protobuf:"bytes,2,opt,name=participant,proto3" json:"participant,omitempty"` // about whom
+	Title         string                 `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
+	Rights        uint32                 `protobuf:"varint,4,opt,name=rights,proto3" json:"rights,omitempty"`            // to grant or to take back; 0: those of a moderator
+	ForMs         int64                  `protobuf:"varint,5,opt,name=for_ms,json=forMs,proto3" json:"for_ms,omitempty"` // 0: as long as the verb's rulings usually hold
+	By            string                 `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`                     // the guest of the sender's who asks; "": the sender's user himself
+	Chain         *Chain                 `protobuf:"bytes,7,opt,name=chain,proto3" json:"chain,omitempty"`               // right of the sender's user
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Moderate) Reset() {
+	*x = Moderate{}
+	mi := &file_wire_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Moderate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Moderate) ProtoMessage() {}
+
+func (x *Moderate) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Moderate.ProtoReflect.Descriptor instead.
+func (*Moderate) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *Moderate) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *Moderate) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *Moderate) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Moderate) GetRights() uint32 {
+	if x != nil {
+		return x.Rights
+	}
+	return 0
+}
+
+func (x *Moderate) GetForMs() int64 {
+	if x != nil {
+		return x.ForMs
+	}
+	return 0
+}
+
+func (x *Moderate) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Moderate) GetChain() *Chain {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+// ModerateAnswer: done when code is empty.
+type ModerateAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Code          string                 `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ModerateAnswer) Reset() {
+	*x = ModerateAnswer{}
+	mi := &file_wire_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModerateAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModerateAnswer) ProtoMessage() {}
+
+func (x *ModerateAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModerateAnswer.ProtoReflect.Descriptor instead.
+func (*ModerateAnswer) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *ModerateAnswer) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
 // Revocation takes rights back, of all who came by an invite or of one person.
 type Revocation struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4260,7 +4747,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_wire_proto_msgTypes[52]
+	mi := &file_wire_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4272,7 +4759,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[52]
+	mi := &file_wire_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4285,7 +4772,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{52}
+	return file_wire_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Revocation) GetInvite() []byte {
@@ -4335,7 +4822,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_wire_proto_msgTypes[53]
+	mi := &file_wire_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4347,7 +4834,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[53]
+	mi := &file_wire_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4360,7 +4847,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{53}
+	return file_wire_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Keys) GetAccess() []byte {
@@ -4395,7 +4882,7 @@ type MediaKey struct {
 
 func (x *MediaKey) Reset() {
 	*x = MediaKey{}
-	mi := &file_wire_proto_msgTypes[54]
+	mi := &file_wire_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4407,7 +4894,7 @@ func (x *MediaKey) String() string {
 func (*MediaKey) ProtoMessage() {}
 
 func (x *MediaKey) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[54]
+	mi := &file_wire_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4420,7 +4907,7 @@ func (x *MediaKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaKey.ProtoReflect.Descriptor instead.
 func (*MediaKey) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{54}
+	return file_wire_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *MediaKey) GetGeneration() uint32 {
@@ -4449,7 +4936,7 @@ type Redeem struct {
 
 func (x *Redeem) Reset() {
 	*x = Redeem{}
-	mi := &file_wire_proto_msgTypes[55]
+	mi := &file_wire_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4461,7 +4948,7 @@ func (x *Redeem) String() string {
 func (*Redeem) ProtoMessage() {}
 
 func (x *Redeem) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[55]
+	mi := &file_wire_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4474,7 +4961,7 @@ func (x *Redeem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redeem.ProtoReflect.Descriptor instead.
 func (*Redeem) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{55}
+	return file_wire_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Redeem) GetChain() *Chain {
@@ -4503,7 +4990,7 @@ type RedeemAnswer struct {
 
 func (x *RedeemAnswer) Reset() {
 	*x = RedeemAnswer{}
-	mi := &file_wire_proto_msgTypes[56]
+	mi := &file_wire_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4515,7 +5002,7 @@ func (x *RedeemAnswer) String() string {
 func (*RedeemAnswer) ProtoMessage() {}
 
 func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[56]
+	mi := &file_wire_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4528,7 +5015,7 @@ func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemAnswer.ProtoReflect.Descriptor instead.
 func (*RedeemAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{56}
+	return file_wire_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RedeemAnswer) GetDenied() string {
@@ -4565,7 +5052,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_wire_proto_msgTypes[57]
+	mi := &file_wire_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4577,7 +5064,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[57]
+	mi := &file_wire_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4590,7 +5077,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{57}
+	return file_wire_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Lease) GetTerm() uint64 {
@@ -4639,7 +5126,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_wire_proto_msgTypes[58]
+	mi := &file_wire_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4651,7 +5138,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[58]
+	mi := &file_wire_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4664,7 +5151,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{58}
+	return file_wire_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Offer) GetSlots() uint32 {
@@ -4734,7 +5221,7 @@ type Bid struct {
 
 func (x *Bid) Reset() {
 	*x = Bid{}
-	mi := &file_wire_proto_msgTypes[59]
+	mi := &file_wire_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4746,7 +5233,7 @@ func (x *Bid) String() string {
 func (*Bid) ProtoMessage() {}
 
 func (x *Bid) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[59]
+	mi := &file_wire_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4759,7 +5246,7 @@ func (x *Bid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bid.ProtoReflect.Descriptor instead.
 func (*Bid) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{59}
+	return file_wire_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Bid) GetOffer() *Offer {
@@ -4786,7 +5273,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_wire_proto_msgTypes[60]
+	mi := &file_wire_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4798,7 +5285,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[60]
+	mi := &file_wire_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4811,7 +5298,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{60}
+	return file_wire_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Handover) GetTerm() uint64 {
@@ -4831,7 +5318,7 @@ type HandoverAnswer struct {
 
 func (x *HandoverAnswer) Reset() {
 	*x = HandoverAnswer{}
-	mi := &file_wire_proto_msgTypes[61]
+	mi := &file_wire_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4843,7 +5330,7 @@ func (x *HandoverAnswer) String() string {
 func (*HandoverAnswer) ProtoMessage() {}
 
 func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[61]
+	mi := &file_wire_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4856,7 +5343,7 @@ func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandoverAnswer.ProtoReflect.Descriptor instead.
 func (*HandoverAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{61}
+	return file_wire_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *HandoverAnswer) GetReason() string {
@@ -5122,32 +5609,55 @@ const file_wire_proto_rawDesc = "" +
 	"\vStageAnswer\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12*\n" +
 	"\x03hub\x18\x02 \x01(\v2\x18.castd.wire.v1.CandidateR\x03hub\x12-\n" +
-	"\x04have\x18< \x03(\v2\x19.castd.wire.v1.StreamMarkR\x04have\"\xc4\x01\n" +
+	"\x04have\x18< \x03(\v2\x19.castd.wire.v1.StreamMarkR\x04have\"\xd8\x01\n" +
 	"\bSeatJoin\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
 	"\x03red\x18\x03 \x01(\bR\x03red\x12!\n" +
 	"\fsends_stereo\x18\x04 \x01(\bR\vsendsStereo\x12!\n" +
 	"\fhears_stereo\x18\x05 \x01(\bR\vhearsStereo\x12*\n" +
-	"\x05chain\x18\x06 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\"$\n" +
+	"\x05chain\x18\x06 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x12\n" +
+	"\x04self\x18( \x01(\bR\x04self\"$\n" +
 	"\n" +
 	"SeatAnswer\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xdd\x01\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xfa\x02\n" +
 	"\bSeatNews\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04gone\x18\x02 \x01(\bR\x04gone\x12.\n" +
 	"\x05state\x18\x03 \x01(\v2\x18.castd.wire.v1.SeatStateR\x05state\x12/\n" +
 	"\x06wishes\x18\x04 \x03(\v2\x17.castd.wire.v1.SeatWishR\x06wishes\x12(\n" +
-	"\rloss_permille\x18\x05 \x01(\rH\x00R\flossPermille\x88\x01\x01B\x10\n" +
-	"\x0e_loss_permille\"k\n" +
+	"\rloss_permille\x18\x05 \x01(\rH\x00R\flossPermille\x88\x01\x01\x12+\n" +
+	"\x04hand\x18( \x01(\v2\x17.castd.wire.v1.SeatHandR\x04hand\x12\x10\n" +
+	"\x03say\x18) \x01(\tR\x03say\x12.\n" +
+	"\x04chat\x18* \x03(\v2\x1a.castd.wire.v1.ChatMessageR\x04chat\x12\x16\n" +
+	"\x06notice\x18+ \x01(\tR\x06notice\x12\x14\n" +
+	"\x05ready\x18, \x01(\bR\x05readyB\x10\n" +
+	"\x0e_loss_permille\"Q\n" +
+	"\bSeatHand\x12\x16\n" +
+	"\x06raised\x18\x01 \x01(\bR\x06raised\x12\x15\n" +
+	"\x06age_ms\x18\x02 \x01(\rR\x05ageMs\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\"\x88\x01\n" +
+	"\vChatMessage\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12 \n" +
+	"\vparticipant\x18\x02 \x01(\tR\vparticipant\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
+	"\x04text\x18\x04 \x01(\tR\x04text\x12\x17\n" +
+	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\"\xe4\x01\n" +
 	"\tSeatState\x12B\n" +
 	"\fparticipants\x18\x01 \x03(\v2\x1e.castd.wire.v1.SeatParticipantR\fparticipants\x12\x1a\n" +
-	"\bdominant\x18\x02 \x01(\tR\bdominant\"u\n" +
+	"\bdominant\x18\x02 \x01(\tR\bdominant\x12\x14\n" +
+	"\x05hands\x18( \x03(\tR\x05hands\x12\x16\n" +
+	"\x06locked\x18) \x01(\bR\x06locked\x12\x1b\n" +
+	"\tmuted_all\x18* \x01(\bR\bmutedAll\x12\x14\n" +
+	"\x05title\x18+ \x01(\tR\x05title\x12\x16\n" +
+	"\x06number\x18, \x01(\x04R\x06number\"\xa1\x01\n" +
 	"\x0fSeatParticipant\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
 	"\atalking\x18\x03 \x01(\bR\atalking\x12\x12\n" +
-	"\x04peer\x18\x04 \x01(\tR\x04peer\"@\n" +
+	"\x04peer\x18\x04 \x01(\tR\x04peer\x12\x14\n" +
+	"\x05muted\x18( \x01(\bR\x05muted\x12\x14\n" +
+	"\x05roles\x18) \x03(\tR\x05roles\"@\n" +
 	"\bSeatWish\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04gain\x18\x02 \x01(\x02R\x04gain\"p\n" +
@@ -5210,7 +5720,7 @@ const file_wire_proto_rawDesc = "" +
 	"\fKeyFrameWish\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\x06R\x06stream\"\x1f\n" +
 	"\x05Doubt\x12\x16\n" +
-	"\x06stream\x18\x01 \x01(\x06R\x06stream\"\xcb\x01\n" +
+	"\x06stream\x18\x01 \x01(\x06R\x06stream\"\xfc\x01\n" +
 	"\x06Access\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x1e\n" +
 	"\n" +
@@ -5221,7 +5731,29 @@ const file_wire_proto_rawDesc = "" +
 	"commitment\x12\x17\n" +
 	"\amade_ms\x18\x04 \x01(\x03R\x06madeMs\x123\n" +
 	"\arevoked\x18\x05 \x03(\v2\x19.castd.wire.v1.RevocationR\arevoked\x12\x1b\n" +
-	"\tbefore_ms\x18\x06 \x01(\x03R\bbeforeMs\"\x92\x01\n" +
+	"\tbefore_ms\x18\x06 \x01(\x03R\bbeforeMs\x12/\n" +
+	"\arulings\x18( \x03(\v2\x15.castd.wire.v1.RulingR\arulings\"\xc2\x01\n" +
+	"\x06Ruling\x12 \n" +
+	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x13\n" +
+	"\x05at_ms\x18\x02 \x01(\x03R\x04atMs\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x03 \x01(\x03R\texpiresMs\x12\x16\n" +
+	"\x06denied\x18\x04 \x01(\rR\x06denied\x12\x18\n" +
+	"\agranted\x18\x05 \x01(\rR\agranted\x12\x10\n" +
+	"\x03via\x18\x06 \x01(\tR\x03via\x12\x1e\n" +
+	"\n" +
+	"microphone\x18\a \x01(\bR\n" +
+	"microphone\"\xc1\x01\n" +
+	"\bModerate\x12\x12\n" +
+	"\x04verb\x18\x01 \x01(\tR\x04verb\x12 \n" +
+	"\vparticipant\x18\x02 \x01(\tR\vparticipant\x12\x14\n" +
+	"\x05title\x18\x03 \x01(\tR\x05title\x12\x16\n" +
+	"\x06rights\x18\x04 \x01(\rR\x06rights\x12\x15\n" +
+	"\x06for_ms\x18\x05 \x01(\x03R\x05forMs\x12\x0e\n" +
+	"\x02by\x18\x06 \x01(\tR\x02by\x12*\n" +
+	"\x05chain\x18\a \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\"$\n" +
+	"\x0eModerateAnswer\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\"\x92\x01\n" +
 	"\n" +
 	"Revocation\x12\x16\n" +
 	"\x06invite\x18\x01 \x01(\fR\x06invite\x12 \n" +
@@ -5268,7 +5800,7 @@ const file_wire_proto_rawDesc = "" +
 	"\bHandover\x12\x12\n" +
 	"\x04term\x18< \x01(\x04R\x04term\"(\n" +
 	"\x0eHandoverAnswer\x12\x16\n" +
-	"\x06reason\x18< \x01(\tR\x06reason*\xda\x02\n" +
+	"\x06reason\x18< \x01(\tR\x06reason*\xfd\x02\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROOM_RECORD\x10\x01\x12\x0e\n" +
@@ -5300,7 +5832,9 @@ const file_wire_proto_rawDesc = "" +
 	"\x0fHANDOVER_ANSWER\x10?\x12\r\n" +
 	"\tSEAT_JOIN\x10P\x12\x0f\n" +
 	"\vSEAT_ANSWER\x10Q\x12\r\n" +
-	"\tSEAT_NEWS\x10R*1\n" +
+	"\tSEAT_NEWS\x10R\x12\f\n" +
+	"\bMODERATE\x10Z\x12\x13\n" +
+	"\x0fMODERATE_ANSWER\x10[*1\n" +
 	"\tChildKind\x12\f\n" +
 	"\bORDINARY\x10\x00\x12\n" +
 	"\n" +
@@ -5326,7 +5860,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
 var file_wire_proto_goTypes = []any{
 	(Type)(0),                 // 0: castd.wire.v1.Type
 	(ChildKind)(0),            // 1: castd.wire.v1.ChildKind
@@ -5369,30 +5903,35 @@ var file_wire_proto_goTypes = []any{
 	(*SeatJoin)(nil),          // 38: castd.wire.v1.SeatJoin
 	(*SeatAnswer)(nil),        // 39: castd.wire.v1.SeatAnswer
 	(*SeatNews)(nil),          // 40: castd.wire.v1.SeatNews
-	(*SeatState)(nil),         // 41: castd.wire.v1.SeatState
-	(*SeatParticipant)(nil),   // 42: castd.wire.v1.SeatParticipant
-	(*SeatWish)(nil),          // 43: castd.wire.v1.SeatWish
-	(*PlayoutMap)(nil),        // 44: castd.wire.v1.PlayoutMap
-	(*PlayoutPosition)(nil),   // 45: castd.wire.v1.PlayoutPosition
-	(*HopOffer)(nil),          // 46: castd.wire.v1.HopOffer
-	(*HopAnswer)(nil),         // 47: castd.wire.v1.HopAnswer
-	(*HopControl)(nil),        // 48: castd.wire.v1.HopControl
-	(*Pulse)(nil),             // 49: castd.wire.v1.Pulse
-	(*RoomPulse)(nil),         // 50: castd.wire.v1.RoomPulse
-	(*Nack)(nil),              // 51: castd.wire.v1.Nack
-	(*KeyFrameWish)(nil),      // 52: castd.wire.v1.KeyFrameWish
-	(*Doubt)(nil),             // 53: castd.wire.v1.Doubt
-	(*Access)(nil),            // 54: castd.wire.v1.Access
-	(*Revocation)(nil),        // 55: castd.wire.v1.Revocation
-	(*Keys)(nil),              // 56: castd.wire.v1.Keys
-	(*MediaKey)(nil),          // 57: castd.wire.v1.MediaKey
-	(*Redeem)(nil),            // 58: castd.wire.v1.Redeem
-	(*RedeemAnswer)(nil),      // 59: castd.wire.v1.RedeemAnswer
-	(*Lease)(nil),             // 60: castd.wire.v1.Lease
-	(*Offer)(nil),             // 61: castd.wire.v1.Offer
-	(*Bid)(nil),               // 62: castd.wire.v1.Bid
-	(*Handover)(nil),          // 63: castd.wire.v1.Handover
-	(*HandoverAnswer)(nil),    // 64: castd.wire.v1.HandoverAnswer
+	(*SeatHand)(nil),          // 41: castd.wire.v1.SeatHand
+	(*ChatMessage)(nil),       // 42: castd.wire.v1.ChatMessage
+	(*SeatState)(nil),         // 43: castd.wire.v1.SeatState
+	(*SeatParticipant)(nil),   // 44: castd.wire.v1.SeatParticipant
+	(*SeatWish)(nil),          // 45: castd.wire.v1.SeatWish
+	(*PlayoutMap)(nil),        // 46: castd.wire.v1.PlayoutMap
+	(*PlayoutPosition)(nil),   // 47: castd.wire.v1.PlayoutPosition
+	(*HopOffer)(nil),          // 48: castd.wire.v1.HopOffer
+	(*HopAnswer)(nil),         // 49: castd.wire.v1.HopAnswer
+	(*HopControl)(nil),        // 50: castd.wire.v1.HopControl
+	(*Pulse)(nil),             // 51: castd.wire.v1.Pulse
+	(*RoomPulse)(nil),         // 52: castd.wire.v1.RoomPulse
+	(*Nack)(nil),              // 53: castd.wire.v1.Nack
+	(*KeyFrameWish)(nil),      // 54: castd.wire.v1.KeyFrameWish
+	(*Doubt)(nil),             // 55: castd.wire.v1.Doubt
+	(*Access)(nil),            // 56: castd.wire.v1.Access
+	(*Ruling)(nil),            // 57: castd.wire.v1.Ruling
+	(*Moderate)(nil),          // 58: castd.wire.v1.Moderate
+	(*ModerateAnswer)(nil),    // 59: castd.wire.v1.ModerateAnswer
+	(*Revocation)(nil),        // 60: castd.wire.v1.Revocation
+	(*Keys)(nil),              // 61: castd.wire.v1.Keys
+	(*MediaKey)(nil),          // 62: castd.wire.v1.MediaKey
+	(*Redeem)(nil),            // 63: castd.wire.v1.Redeem
+	(*RedeemAnswer)(nil),      // 64: castd.wire.v1.RedeemAnswer
+	(*Lease)(nil),             // 65: castd.wire.v1.Lease
+	(*Offer)(nil),             // 66: castd.wire.v1.Offer
+	(*Bid)(nil),               // 67: castd.wire.v1.Bid
+	(*Handover)(nil),          // 68: castd.wire.v1.Handover
+	(*HandoverAnswer)(nil),    // 69: castd.wire.v1.HandoverAnswer
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: castd.wire.v1.Signed.type:type_name -> castd.wire.v1.Type
@@ -5401,9 +5940,9 @@ var file_wire_proto_depIdxs = []int32{
 	8,  // 3: castd.wire.v1.RoomQuery.chain:type_name -> castd.wire.v1.Chain
 	12, // 4: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
 	13, // 5: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
-	56, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
+	61, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
 	13, // 7: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
-	61, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
+	66, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
 	17, // 9: castd.wire.v1.Census.seats:type_name -> castd.wire.v1.Seat
 	1,  // 10: castd.wire.v1.Seat.kind:type_name -> castd.wire.v1.ChildKind
 	28, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
@@ -5439,26 +5978,30 @@ var file_wire_proto_depIdxs = []int32{
 	13, // 41: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
 	28, // 42: castd.wire.v1.StageAnswer.have:type_name -> castd.wire.v1.StreamMark
 	8,  // 43: castd.wire.v1.SeatJoin.chain:type_name -> castd.wire.v1.Chain
-	41, // 44: castd.wire.v1.SeatNews.state:type_name -> castd.wire.v1.SeatState
-	43, // 45: castd.wire.v1.SeatNews.wishes:type_name -> castd.wire.v1.SeatWish
-	42, // 46: castd.wire.v1.SeatState.participants:type_name -> castd.wire.v1.SeatParticipant
-	45, // 47: castd.wire.v1.PlayoutMap.inputs:type_name -> castd.wire.v1.PlayoutPosition
-	49, // 48: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
-	51, // 49: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
-	52, // 50: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
-	53, // 51: castd.wire.v1.HopControl.doubts:type_name -> castd.wire.v1.Doubt
-	50, // 52: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
-	28, // 53: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	55, // 54: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
-	57, // 55: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
-	8,  // 56: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
-	8,  // 57: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
-	61, // 58: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	43, // 44: castd.wire.v1.SeatNews.state:type_name -> castd.wire.v1.SeatState
+	45, // 45: castd.wire.v1.SeatNews.wishes:type_name -> castd.wire.v1.SeatWish
+	41, // 46: castd.wire.v1.SeatNews.hand:type_name -> castd.wire.v1.SeatHand
+	42, // 47: castd.wire.v1.SeatNews.chat:type_name -> castd.wire.v1.ChatMessage
+	44, // 48: castd.wire.v1.SeatState.participants:type_name -> castd.wire.v1.SeatParticipant
+	47, // 49: castd.wire.v1.PlayoutMap.inputs:type_name -> castd.wire.v1.PlayoutPosition
+	51, // 50: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
+	53, // 51: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
+	54, // 52: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
+	55, // 53: castd.wire.v1.HopControl.doubts:type_name -> castd.wire.v1.Doubt
+	52, // 54: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
+	28, // 55: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
+	60, // 56: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
+	57, // 57: castd.wire.v1.Access.rulings:type_name -> castd.wire.v1.Ruling
+	8,  // 58: castd.wire.v1.Moderate.chain:type_name -> castd.wire.v1.Chain
+	62, // 59: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
+	8,  // 60: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
+	8,  // 61: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
+	66, // 62: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
+	63, // [63:63] is the sub-list for method output_type
+	63, // [63:63] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -5485,7 +6028,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   62,
+			NumMessages:   67,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

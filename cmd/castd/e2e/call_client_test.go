@@ -27,21 +27,32 @@ type participant struct {
 
 	mu    sync.Mutex // guards all following fields
 	state callState  // newest
+	codes []string   // of notices
+	texts []string   // that others wrote
 	jumps int        // in the numbers of what he heard
 	any   bool
 	last  uint16
 }
 
+// partOfCall is what the data channel tells of a participant.
+type partOfCall struct {
+	Participant, Name string
+	Talking, Muted    bool
+	Roles             []string
+}
+
 // callState is what the data channel tells.
 type callState struct {
-	Type         string
-	You          string
-	Sections     []struct{ MID, Kind, Carries string }
-	Participants []struct {
-		Participant, Name string
-		Talking           bool
-	}
-	Dominant string
+	Type            string
+	You             string
+	Sections        []struct{ MID, Kind, Carries string }
+	Participants    []partOfCall
+	Dominant, Title string
+	Hands           []string
+	Locked          bool
+	MutedAll        bool   `json:"muted_all"`
+	Code            string // of a notice
+	Messages        []struct{ Text string }
 }
 
 // joinCall lets somebody take part until the test ends.
@@ -66,10 +77,20 @@ func joinCall(t *testing.T, base, token, room, name string, frequency float64) *
 	}
 	p.data.OnMessage(func(m webrtc.DataChannelMessage) {
 		var s callState
-		if json.Unmarshal(m.Data, &s) == nil && s.Type == "state" {
-			p.mu.Lock()
+		if json.Unmarshal(m.Data, &s) != nil {
+			return
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		switch s.Type {
+		case "state":
 			p.state = s
-			p.mu.Unlock()
+		case "notice":
+			p.codes = append(p.codes, s.Code)
+		case "chat":
+			for _, m := range s.Messages {
+				p.texts = append(p.texts, m.Text)
+			}
 		}
 	})
 	p.negotiate(context.Background(), t, "/call/"+room+"?name="+name)
@@ -145,7 +166,39 @@ func (p *participant) told() callState {
 // wish sets how loud he wants to hear another one.
 func (p *participant) wish(t *testing.T, id string, gain float64) {
 	t.Helper()
-	text, err := json.Marshal(map[string]any{"type": "wish", "participant": id, "gain": gain})
+	p.send(t, map[string]any{"type": "wish", "participant": id, "gain": gain})
+}
+
+// until waits until what he was told is as it should be.
+func (p *participant) until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		p.mu.Lock()
+		is := ok()
+		p.mu.Unlock()
+		if is {
+			return
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t.Fatalf("%s: after %v he was told %+v, %v, %v", what, patience, p.state, p.codes, p.texts)
+}
+
+// muted reports what he was told of himself.
+func (p *participant) muted() bool {
+	for _, o := range p.state.Participants {
+		if o.Participant == p.state.You {
+			return o.Muted
+		}
+	}
+	return false
+}
+
+// send sends a message on the data channel.
+func (p *participant) send(t *testing.T, message map[string]any) {
+	t.Helper()
+	text, err := json.Marshal(message)
 	if err == nil {
 		err = p.data.SendText(string(text))
 	}

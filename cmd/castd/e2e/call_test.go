@@ -38,16 +38,19 @@ func listener(t *testing.T, base, token, room string) *tonetest.Ear {
 	return ear
 }
 
+// partOfRoom is what the API tells of a participant.
+type partOfRoom struct {
+	Participant, Name, Peer string
+	Roles                   []string
+	Muted                   bool
+}
+
 // roomOf returns what the API tells of a room.
 func roomOf(t *testing.T, g *guest, room string) (info struct {
 	Mode         string
 	Streams      []struct{ Slot, Codec, State string }
-	Participants []struct {
-		Participant, Name, Peer string
-		Roles                   []string
-		Muted                   bool
-	}
-	Mixer struct{ Peer, Standby string }
+	Participants []partOfRoom
+	Mixer        struct{ Peer, Standby string }
 },
 ) {
 	t.Helper()

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/room"
+)
+
+// roomVerb is a subcommand of room that moderates.
+type roomVerb struct {
+	verb, args, short, long, example string
+	somebody                         bool
+	done                             string // with the participant, if there is one
+}
+
+// roomVerbs lists them. unmute without a participant is unmute-all.
+var roomVerbs = []roomVerb{
+	{room.Mute, "ROOM WHO", "Mutes a participant of a conference", "His own peer sends nothing of him any more, and whoever mixes drops what comes all the same. It ends after a day, or as --for says.", "castd room mute talk Bob\n  castd room mute talk 5fda2kq7mmxg3nbe --for 10m", true, "%s is muted\n"},
+	{room.Unmute, "ROOM [WHO]", "Lets a participant speak again, or after mute-all everybody", "", "castd room unmute talk Bob\n  castd room unmute talk", true, "%s may speak\n"},
+	{room.MuteAll, "ROOM", "Lets only moderators speak, and who is given the microphone", "Owner and moderators go on speaking. `castd room mic` and `castd room unmute` give somebody the word; `castd room unmute ROOM` everybody.", "castd room mute-all talk", false, "only moderators may speak, and who has the microphone\n"},
+	{room.Mic, "ROOM WHO", "Passes the microphone to somebody, whose raised hand goes down", "He may speak for ten minutes, or as --for says; who had the microphone before may not any more, where all are muted.", "castd room mic talk Bob --for 2m", true, "%s has the microphone\n"},
+	{room.Kick, "ROOM WHO", "Puts somebody out of the room for a minute", "A private room gets another media key. --for puts him out for longer; `castd room ban` for good.", "castd room kick talk Bob", true, "%s is put out\n"},
+	{room.Ban, "ROOM WHO", "Puts somebody out of the room for good", "It is `castd invite ROOM --revoke ID` for whoever is there. Who comes by a guest's link is somebody else each time: take back the link as well.", "castd room ban talk Bob", true, "%s is banned\n"},
+	{room.Lock, "ROOM", "Lets nobody new into the room", "Who is there stays, and may come back. It ends after a day, or as --for says.", "castd room lock talk", false, "nobody new is let in\n"},
+	{room.Unlock, "ROOM", "Lets people in again", "", "castd room unlock talk", false, "the room is open\n"},
+	{room.Grant, "ROOM WHO", "Lets somebody moderate, or gives him the rights named", "Only the owner and his co-hosts can. It ends after 30 days, or as --for says.", "castd room grant talk Bob\n  castd room grant talk Bob --rights speak", true, "%s has the right\n"},
+	{room.Revoke, "ROOM WHO", "Takes back what grant gave", "", "castd room revoke talk Bob", true, "%s has the right no longer\n"},
+	{room.Lower, "ROOM WHO", "Takes somebody's raised hand down", "", "castd room lower talk Bob", true, "the hand of %s is down\n"},
+}
+
+func (a *app) roomCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "room VERB ROOM [WHO]",
+		Short: "Moderates a room of the running peer",
+		Long: "Moderates a room of the running peer. WHO is a participant, by the id or the name that `castd room who ROOM` shows. The owner and his\n" +
+			"co-hosts may, and who was given the right with `castd room grant`. What is ruled is signed, and every peer of the room obeys it.",
+		Example: "  castd room who talk\n  castd room mute talk Bob\n  castd room lock talk\n  castd room title talk \"Tea at five\"",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return unknownCommand(cmd, args[0])
+		},
+		Args: cobra.ArbitraryArgs,
+	}
+	for i := range roomVerbs {
+		cmd.AddCommand(a.roomVerbCommand(&roomVerbs[i]))
+	}
+	title := &cobra.Command{
+		Use: "title ROOM TITLE", Short: "Gives the room another title", Example: "  castd room title talk \"Tea at five\"", Args: exactly(2, "a ROOM and a TITLE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.moderate(cmd.Context(), args[0], engine.Moderation{Verb: room.Title, Title: args[1]}, "the title is changed\n")
+		},
+	}
+	a.jsonFlag(title.Flags())
+	cmd.AddCommand(title, a.roomWhoCommand())
+	return cmd
+}
+
+// roomVerbCommand makes the subcommand of a verb.
+func (a *app) roomVerbCommand(v *roomVerb) *cobra.Command {
+	var last span
+	var rights string
+	cmd := &cobra.Command{Use: v.verb + " " + v.args, Short: v.short, Long: strings.TrimSpace(v.short + ". " + v.long), Example: "  " + v.example}
+	switch {
+	case v.verb == room.Unmute:
+		cmd.Args = between(1, 2, "a ROOM, and who is meant or nobody for everybody")
+	case v.somebody:
+		cmd.Args = exactly(2, "a ROOM and who is meant")
+	default:
+		cmd.Args = exactly(1, "a ROOM")
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		m := engine.Moderation{Verb: v.verb, For: last.duration()}
+		done := v.done
+		switch {
+		case len(args) > 1:
+			m.Who, done = args[1], fmt.Sprintf(v.done, args[1])
+		case v.verb == room.Unmute:
+			m.Verb, done = room.UnmuteAll, fmt.Sprintf(v.done, "everybody")
+		}
+		if rights != "" {
+			var err error
+			if m.Rights, err = room.ParseRights(rights); err != nil {
+				return usagef("--rights: %s", err)
+			}
+		}
+		return a.moderate(cmd.Context(), args[0], m, done)
+	}
+	f := cmd.Flags()
+	switch v.verb {
+	case room.Mute, room.MuteAll, room.Mic, room.Kick, room.Lock, room.Grant:
+		f.Var(&last, "for", "end it after this time, like 10m")
+		f.Lookup("for").DefValue = ""
+	}
+	if v.verb == room.Grant || v.verb == room.Revoke {
+		f.StringVar(&rights, "rights", "", "these `RIGHTS` instead of moderate, separated by commas: speak, video, relay, mix, record, moderate, call-out")
+	}
+	a.jsonFlag(f)
+	return cmd
+}
+
+// moderate has the running peer do it, and tells so.
+func (a *app) moderate(ctx context.Context, name string, m engine.Moderation, done string) error {
+	if err := engine.CheckModeration(m); err != nil {
+		return usagef("%s", err)
+	}
+	p, err := a.running(ctx)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if err := p.Moderate(ctx, name, m); err != nil {
+		return err
+	}
+	out := &printer{json: a.json, w: a.out}
+	if a.json {
+		out.object(struct {
+			Verb        string `json:"verb"`
+			Participant string `json:"participant,omitempty"`
+		}{m.Verb, m.Who})
+		return nil
+	}
+	out.text("%s", done)
+	return nil
+}
+
+// roomWhoCommand lists who takes part.
+func (a *app) roomWhoCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "who ROOM", Short: "Lists who takes part, and whose hand is up", Example: "  castd room who talk\n  castd room who talk --json", Args: exactly(1, "a ROOM"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.running(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			info, err := p.RoomInfo(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			out := &printer{json: a.json, w: a.out}
+			t := table{head: []string{"PARTICIPANT", "NAME", "ROLES", "MUTED", ">HAND"}}
+			for _, who := range info.Participants {
+				hand := 0
+				for i, h := range info.Hands {
+					if h == who.Participant {
+						hand = i + 1
+					}
+				}
+				if a.json {
+					out.object(struct {
+						engine.ParticipantInfo
+						Hand int `json:"hand,omitempty"` // place in the queue, from 1
+					}{who, hand})
+					continue
+				}
+				muted, place := "", ""
+				if who.Muted {
+					muted = "muted"
+				}
+				if hand > 0 {
+					place = fmt.Sprint(hand)
+				}
+				t.row(who.Participant, who.Name, strings.Join(who.Roles, ","), muted, place)
+			}
+			switch {
+			case a.json:
+			case len(info.Participants) == 0:
+				out.text("Nobody takes part.\n")
+			default:
+				out.text("%s", t.String())
+			}
+			return nil
+		},
+	}
+	a.jsonFlag(cmd.Flags())
+	return cmd
+}
