@@ -92,8 +92,8 @@ type shownPeople struct {
 		Participant, Name, Marks, Slider string
 		Talking                          bool
 	}
-	Level    float64
-	Troubles []string
+	Level          float64
+	Troubles, Chat []string
 }
 
 // shows waits until the page shows these people and no others, all of them talking.

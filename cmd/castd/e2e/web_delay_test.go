@@ -49,6 +49,7 @@ func mouthToEar(t *testing.T, b *browsers, page string, rounds int) {
 	b.do(t, command{"do": "delays", "from": "Ann", "to": "Bob", "count": 4, "ms": 30000}, nil) // the jitter buffers settle
 	var all []float64
 	type player struct {
+		Comes, Goes                                                                                                       string // formats
 		PacketsReceived, PacketsLost, JitterBufferDelay, JitterBufferEmittedCount, ConcealedSamples, TotalSamplesReceived float64
 	}
 	var before, after player
@@ -71,6 +72,7 @@ func mouthToEar(t *testing.T, b *browsers, page string, rounds int) {
 	if len(all) < 10 {
 		t.Skip("this machine is too busy for sound: the way from mouth to ear was not measured")
 	}
+	t.Logf("the ear gets %s and would send %s", after.Comes, after.Goes)
 	slices.Sort(all)
 	t.Logf("mouth to ear: p50 %.0f ms, p95 %.0f ms, of %d; in the jitter buffer at the ear %.0f ms; of %.0f packets %.0f lost, %.2f %% of the sound made up",
 		all[len(all)/2], all[len(all)*95/100], len(all),

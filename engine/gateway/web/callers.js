@@ -12,12 +12,12 @@ export function make(tag, attributes = {}, ...children) {
 const verbs = [
   ['mic', 'Give the microphone', (p) => p.hand],
   ['lower', 'Lower the hand', (p) => p.hand],
-  ['mute', 'Mute', (p) => !p.muted],
+  ['mute', 'Mute', (p) => !p.muted && !p.owns],
   ['unmute', 'Unmute', (p) => p.muted],
-  ['kick', 'Put out', (p) => !p.you],
-  ['ban', 'Ban', (p) => !p.you],
-  ['grant', 'Make moderator', (p) => !p.moderates],
-  ['revoke', 'No longer moderator', (p) => p.moderates && !p.owns],
+  ['kick', 'Put out', (p) => !p.owns && !p.you],
+  ['ban', 'Ban', (p) => !p.owns && !p.you],
+  ['grant', 'Make moderator', (p) => p.mayAppoint && !p.moderates],
+  ['revoke', 'No longer moderator', (p) => p.mayAppoint && p.moderates && !p.owns],
 ];
 
 // Tile is a participant as the list shows him; it changes in place, so that whoever moves a slider or chooses a button keeps it.
@@ -58,9 +58,9 @@ class Tile {
     this.loud.hidden = p.you || !p.listening;
     this.loud.setAttribute('aria-label', 'Loudness of ' + called);
     this.say();
-    this.actions.hidden = !p.mayModerate;
     this.summary.setAttribute('aria-label', 'Moderate ' + called);
-    for (const [b, fits] of this.verbs) b.hidden = !fits(p);
+    for (const [b, fits] of this.verbs) b.hidden = !p.mayModerate || !fits(p);
+    this.actions.hidden = this.verbs.every(([b]) => b.hidden);
   }
 }
 

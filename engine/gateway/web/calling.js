@@ -62,12 +62,16 @@ export async function calling(name, info, watcher) {
   let call = null;
   let known = info; // what the API told
   let state = null; // what the data channel told
+  let words = ''; // what the call says of itself
   const admin = info.allowed.includes('admin');
   // moderate goes by the data channel, which knows who asks, and outside of the call by the administrator's API.
-  const moderate = async ({ verb, participant, ...more }) => {
-    if (state) return call.tell({ type: 'moderate', verb, participant, ...more });
-    const what = 'rooms/' + encodeURIComponent(name) + (participant ? '/participants/' + encodeURIComponent(participant) : '') + ':' + verb;
-    await request('/api/v1/' + what, { method: 'POST' }).catch((err) => notice(e.told, err.message));
+  const moderate = async ({ verb, participant }) => {
+    if (state) return call.tell({ type: 'moderate', verb, participant });
+    const path = '/api/v1/rooms/' + encodeURIComponent(name);
+    const asked = participant
+      ? request(`${path}/participants/${encodeURIComponent(participant)}:${verb}`, { method: 'POST' })
+      : request(path + '/moderation', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ verb }) });
+    await asked.then(() => notice(e.told, ''), (err) => notice(e.told, err.message));
   };
   const draw = listing(e.people, e.nobody, { wish: (participant, gain) => call.wish(participant, gain), moderate });
   const chat = chatting((text) => call.tell({ type: 'chat', text }));
@@ -77,11 +81,15 @@ export async function calling(name, info, watcher) {
     const now = state || known;
     const me = state?.participants.find((p) => p.participant === you);
     const holds = (p, role) => Boolean(p?.roles?.includes(role));
-    const mayModerate = state ? holds(me, 'owner') || holds(me, 'moderator') : admin && Boolean(known.hands || known.participants.some((p) => holds(p, 'owner') || holds(p, 'moderator')));
+    const mayAppoint = state ? holds(me, 'owner') : admin;
+    const mayModerate = mayAppoint || holds(me, 'moderator');
     draw(now.participants.map((p) => ({
-      ...p, you: p.participant === you, dominant: p.participant === dominant, listening: Boolean(state), mayModerate,
+      ...p, you: p.participant === you, dominant: p.participant === dominant, listening: Boolean(state), mayModerate, mayAppoint,
       hand: (now.hands || []).indexOf(p.participant) + 1, owns: holds(p, 'owner'), moderates: holds(p, 'owner') || holds(p, 'moderator'),
     })));
+    if (e.state.dataset.state === 'live' && (me?.muted || holds(me, 'listener'))) e.text.textContent = 'You are in the call and may listen. Raise your hand to talk.';
+    else if (e.state.dataset.state === 'live' && call.muted) e.text.textContent = 'You are in the call, muted.';
+    else e.text.textContent = words;
     chat.part.hidden = e.hand.hidden = !me?.roles;
     e.hand.textContent = hand() ? 'Lower hand' : 'Raise hand';
     e.moderation.hidden = !mayModerate;
@@ -106,8 +114,8 @@ export async function calling(name, info, watcher) {
   }
 
   const say = (kind, text) => {
+    words = text;
     e.state.dataset.state = kind;
-    e.text.textContent = kind === 'live' && call.muted ? 'You are in the call, muted.' : text;
     const busy = kind === 'connecting' || kind === 'live';
     const pressed = e.buttons.contains(document.activeElement); // what is pressed goes, and with it the focus
     e.join.hidden = busy;
@@ -139,9 +147,8 @@ export async function calling(name, info, watcher) {
     },
     blocked() { e.sound.hidden = false; },
   });
-  const again = () => say(e.state.dataset.state, call.words.live);
   source.changed = (media) => call.swap(media);
-  source.lost = source.failed = (text) => { e.text.textContent = text; };
+  source.lost = source.failed = (text) => notice(e.told, text);
   e.join.addEventListener('click', () => {
     store(forGood, 'castd-name', e.who.value.trim());
     call.muted = false;
@@ -151,8 +158,7 @@ export async function calling(name, info, watcher) {
   e.leave.addEventListener('click', () => call.stop());
   e.mute.addEventListener('click', () => {
     call.mute(!call.muted);
-    if (e.state.dataset.state === 'live') again();
-    else e.mute.textContent = call.muted ? 'Unmute me' : 'Mute me';
+    say(e.state.dataset.state, words);
   });
   e.hand.addEventListener('click', () => call.tell({ type: 'hand', raised: !hand() }));
   e.sound.addEventListener('click', () => {

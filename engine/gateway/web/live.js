@@ -16,8 +16,10 @@ export class Keeper {
   // begin is called once by each start, when the source is open.
   begin() {}
 
-  // replaced takes note that somebody has taken a slot from another one with the same token.
-  replaced() {}
+  // over takes note of why the peer may have ended a session: somebody else has taken its slot, or was put out.
+  over(slot, why) {
+    this.reason = { why, at: performance.now() };
+  }
 
   // start begins, and keeps on until stop is called or it becomes useless.
   async start() {
@@ -27,6 +29,7 @@ export class Keeper {
     try {
       this.say('connecting', this.words.opening);
       if (!this.source.media) await this.source.open();
+      this.reason = null;
       if (on()) this.begin();
       for (let failures = 0; on(); failures++) {
         const before = performance.now();
@@ -96,6 +99,9 @@ export class Keeper {
       x.close();
       if (this.exchange === x) this.exchange = null;
     }
+    if (!x.ended || !this.live) return;
+    await sleep(700); // in which an event may say why
+    if (this.reason && performance.now() - this.reason.at < 3000) throw Object.assign(new Error(this.reason.why), { status: 409 });
   }
 }
 
@@ -112,13 +118,11 @@ export class Sender extends Keeper {
   }
 
   begin() {
-    this.taken = null;
     this.place = this.slot();
   }
 
-  // replaced: if it was this page whose slot was taken, the peer also ends its session.
-  replaced(slot, why) {
-    if (this.live && (slot || 'main').toLowerCase() === this.place?.toLowerCase()) this.taken = { why, at: performance.now() };
+  over(slot, why) {
+    if ((slot || 'main').toLowerCase() === this.place?.toLowerCase()) super.over(slot, why);
   }
 
   // session is one connection, from offer to end.
@@ -133,8 +137,5 @@ export class Sender extends Keeper {
       x.senders[track.kind] = x.pc.addTransceiver(track, { direction: 'sendonly', streams: [media], sendEncodings: encoding }).sender;
     }
     await this.keep(x);
-    if (!x.ended || !this.live) return;
-    await sleep(700); // in which an event may say why
-    if (this.taken && performance.now() - this.taken.at < 3000) throw Object.assign(new Error(this.taken.why), { status: 409 });
   }
 }

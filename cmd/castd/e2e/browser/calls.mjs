@@ -31,13 +31,30 @@ export const callCommands = (browser, pages) => ({
       participant: e.dataset.participant, name: e.querySelector('.name').textContent, marks: e.querySelector('.marks').textContent,
       talking: e.classList.contains('talking'), slider: e.querySelector('input[type=range]')?.checkVisibility() ? e.querySelector('input[type=range]').ariaLabel : '',
     })));
-    return { people, troubles: page.troubles, level: await page.$eval('#call-level', (m) => m.value) };
+    return { people, troubles: page.troubles, level: await page.$eval('#call-level', (m) => m.value), chat: await page.$$eval('#call-chat li', (all) => all.map((e) => e.textContent)) };
   },
 
   // loudness moves the slider of somebody.
   async loudness({ as, name, value }) {
     const page = pages.get(as);
     await page.getByLabel('Loudness of ' + name, { exact: true }).fill(String(value), { timeout: patience });
+    return {};
+  },
+
+  // moderate presses the button of a verb at somebody.
+  async moderate({ as, name, verb }) {
+    const page = pages.get(as);
+    await page.getByLabel('Moderate ' + name, { exact: true }).click({ timeout: patience });
+    await page.locator('#call-people li', { has: page.getByLabel('Moderate ' + name, { exact: true }) }).locator(`[data-verb=${verb}]`).click({ timeout: patience });
+    await page.getByLabel('Moderate ' + name, { exact: true }).click({ timeout: 1000 }).catch(() => {}); // who was put out is gone
+    return {};
+  },
+
+  // write sends a line to the chat.
+  async write({ as, text }) {
+    const page = pages.get(as);
+    await page.fill('#call-line', text, { timeout: patience });
+    await page.press('#call-line', 'Enter');
     return {};
   },
 
@@ -72,11 +89,13 @@ export const callCommands = (browser, pages) => ({
     return { delays, said: said.length, heard: heard.length, took: (Date.now() - begin) / 1000 };
   },
 
-  // received gives the player's own numbers of what a page hears.
+  // received gives the player's own numbers of what a page hears, and the formats of what comes and goes.
   async received({ as }) {
     return pages.get(as).evaluate(async () => {
-      for (const s of (await talk.connections.at(-1).getStats()).values()) if (s.type === 'inbound-rtp' && s.kind === 'audio') return s;
-      return {};
+      const all = await talk.connections.at(-1).getStats();
+      const find = (type) => [...all.values()].find((s) => s.type === type && s.kind === 'audio') || {};
+      const format = (s) => all.get(s.codecId)?.mimeType || '';
+      return { ...find('inbound-rtp'), comes: format(find('inbound-rtp')), goes: format(find('outbound-rtp')) };
     });
   },
 });
