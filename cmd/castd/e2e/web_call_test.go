@@ -96,6 +96,21 @@ type shownPeople struct {
 	Troubles, Chat []string
 }
 
+// marked waits until the page shows somebody with a mark, or without one.
+func (c *pageCall) marked(t *testing.T, name, mark string, want bool) {
+	t.Helper()
+	eventually(t, "marks", func() (wrong []string) {
+		var s shownPeople
+		c.b.do(t, command{"do": "people", "as": c.name}, &s)
+		for _, p := range s.People {
+			if p.Name == name && strings.Contains(p.Marks, mark) == want {
+				return nil
+			}
+		}
+		return []string{fmt.Sprintf("%s is shown %+v: of %s %q is to be %v", c.name, s.People, name, mark, want)}
+	})
+}
+
 // shows waits until the page shows these people and no others, all of them talking.
 func (c *pageCall) shows(t *testing.T, names ...string) {
 	t.Helper()
@@ -198,6 +213,55 @@ func (c *pageCall) fitsScreens(t *testing.T, state string) {
 			t.Errorf("%s on a %s: %+v", state, name, found)
 		}
 	}
+}
+
+// TestPageModeration: a guest raises his hand and writes to the chat, and the owner mutes, unmutes and puts out guests, all by their pages.
+func TestPageModeration(t *testing.T) {
+	b := startBrowsers(t)
+	o := launch(t, "peer", "start", "--room", "talk", "--mode", "conference", "--http", "127.0.0.1:0")
+	guest := func(name string, tone float64) *pageCall {
+		out, _, code := castd(t, "invite", "talk", "--guest", "--speak", "--data-dir", o.dir)
+		if code != 0 {
+			t.Fatal("no link for a guest")
+		}
+		link := strings.Fields(out[strings.Index(out, "http"):])[0]
+		b.do(t, command{"do": "call", "as": name, "url": link, "name": name, "voice": command{"frequency": tone}}, nil)
+		return &pageCall{b, name, tone}
+	}
+	o.ready()
+	ann, bob, eve := joinByPage(t, b, o, "talk", "Ann", 400), guest("Bob", 700), guest("Eve", 1200)
+	allHear(t, "three in a call", ann, bob, eve)
+	ann.marked(t, "Ann", "host", true)
+
+	bob.b.do(t, command{"do": "press", "as": "Bob", "selector": "#call-hand"}, nil)
+	ann.marked(t, "Bob", "hand up, number 1", true)
+	bob.b.do(t, command{"do": "write", "as": "Bob", "text": "<b>May I?</b>"}, nil)
+	eventually(t, "chat", func() []string {
+		var s shownPeople
+		b.do(t, command{"do": "people", "as": "Eve"}, &s)
+		if len(s.Chat) == 1 && strings.HasSuffix(s.Chat[0], "Bob <b>May I?</b>") {
+			return nil
+		}
+		return []string{fmt.Sprintf("Eve is shown %q", s.Chat)}
+	})
+	ann.fitsScreens(t, "moderating")
+	b.do(t, command{"do": "moderate", "as": "Ann", "name": "Bob", "verb": "lower"}, nil)
+	ann.marked(t, "Bob", "hand up", false)
+
+	b.do(t, command{"do": "moderate", "as": "Ann", "name": "Bob", "verb": "mute"}, nil)
+	eve.marked(t, "Bob", "muted", true)
+	ann.hearsNothingOf(t, bob)
+	b.do(t, command{"do": "moderate", "as": "Ann", "name": "Bob", "verb": "unmute"}, nil)
+	eve.marked(t, "Bob", "muted", false)
+	allHear(t, "when Bob may talk again", ann, bob, eve)
+
+	b.do(t, command{"do": "moderate", "as": "Ann", "name": "Eve", "verb": "kick"}, nil)
+	var s said
+	b.do(t, command{"do": "state", "as": "Eve", "id": "call-state", "state": "error"}, &s)
+	if !strings.Contains(s.Text, "put you out") {
+		t.Errorf("the page of Eve says %q", s.Text)
+	}
+	ann.shows(t, "Ann", "Bob")
 }
 
 // TestPageCallMessages checks what the page says to those who cannot take part in a call.
