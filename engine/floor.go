@@ -24,7 +24,7 @@ const (
 	// chatAtOnce is how much of them one message between peers has, in octets: less than a half of wire.MaxEnvelope.
 	chatAtOnce = 7000
 	// ChatRunes is how long a message may be, in characters.
-	ChatRunes = 500
+	ChatRunes = 1000
 	// A participant may write chatBurst messages at once, and one each chatEvery.
 	chatBurst = 5
 	chatEvery = time.Second

@@ -121,7 +121,7 @@ func (c *caller) feedback(packets []rtcp.Packet) {
 const (
 	channelLabel = "castd"
 	// maxWish bounds a message of the guest, in octets.
-	maxWish = 4096
+	maxWish = 8192
 	// maxUnsent is how much may wait in a channel before states are left out: the newest is told when the guest takes it.
 	maxUnsent = 64 << 10
 )

@@ -260,3 +260,34 @@ func FuzzRulings(f *testing.F) {
 		}
 	})
 }
+
+// No relay keeps a stream of a publisher who is muted, nor of a guest who is, whatever they sign; what the host sends of others goes on.
+func TestRosterObeysRulings(t *testing.T) {
+	r := testRoster(t, func(s *RecordSpec) { s.Mode, s.Delegates = Conference, []ed25519.PublicKey{public(2)} })
+	for user := byte(1); user <= 4; user++ {
+		apply(t, r, user, 1, announce(user, "main"))
+	}
+	var orders []Order
+	for user := byte(1); user <= 3; user++ {
+		orders = append(orders, Order{Verb: Mute, Participant: wire.ParticipantID(public(user))})
+	}
+	a := rule(t, orders...)
+	if c := r.SetAccess(a, testTime); len(c.Ended) != 2 || c.Ended[0].Participant != wire.ParticipantID(public(3)) {
+		t.Errorf("ended is %+v", c.Ended)
+	}
+	if _, err := r.Apply(message(t, 3, 2, announce(3, "other")), testTime); !errors.Is(err, ErrNotAllowed) || !errors.Is(err, ErrMuted) {
+		t.Errorf("another slot of who is muted: %v", err)
+	}
+	all, err := a.Rule(Order{Verb: Unmute, Participant: wire.ParticipantID(public(3))}, testTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetAccess(&Access{Rulings: all}, testTime)
+	if c := apply(t, r, 3, 3, announce(3, "main")); len(c.Added) != 2 {
+		t.Errorf("who is muted no longer: %+v", c)
+	}
+	kick := rule(t, Order{Verb: Kick, Participant: wire.ParticipantID(public(4)), For: time.Hour})
+	if c := r.SetAccess(kick, testTime); len(c.Ended) != 2 {
+		t.Errorf("who was put out: %+v", c)
+	}
+}
