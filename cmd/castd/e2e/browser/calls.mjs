@@ -89,13 +89,13 @@ export const callCommands = (browser, pages) => ({
     return { delays, said: said.length, heard: heard.length, took: (Date.now() - begin) / 1000 };
   },
 
-  // received gives the player's own numbers of what a page hears, and the formats of what comes and goes.
+  // received gives the player's own numbers of what a page hears, and how many octets a packet of its own has.
   async received({ as }) {
     return pages.get(as).evaluate(async () => {
       const all = await talk.connections.at(-1).getStats();
       const find = (type) => [...all.values()].find((s) => s.type === type && s.kind === 'audio') || {};
-      const format = (s) => all.get(s.codecId)?.mimeType || '';
-      return { ...find('inbound-rtp'), comes: format(find('inbound-rtp')), goes: format(find('outbound-rtp')) };
+      const { bytesSent, packetsSent } = find('outbound-rtp');
+      return { ...find('inbound-rtp'), octets: bytesSent / packetsSent };
     });
   },
 });
