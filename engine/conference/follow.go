@@ -163,6 +163,7 @@ func (t *table) wait(now time.Time) {
 	if !t.follower.waits() {
 		return
 	}
+	t.arrived.Store(false)
 	for _, s := range t.seats {
 		s.take()
 		s.buffer.Skip(now, mixer.FrameSamples)

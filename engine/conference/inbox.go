@@ -55,9 +55,3 @@ func (b *inbox) drain(f func(*arrived)) {
 		b.head = (b.head + 1) % inboxSize
 	}
 }
-
-func (b *inbox) empty() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.n == 0
-}

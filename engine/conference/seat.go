@@ -57,6 +57,9 @@ func newSeat(t *table, c engine.SeatConfig, id mixer.ID, tick uint64) (*seat, er
 // Write implements engine.Seat.
 func (s *seat) Write(p *engine.MediaPacket) {
 	s.inbox.push(p, time.Now())
+	if !s.table.arrived.Load() {
+		s.table.arrived.Store(true)
+	}
 	s.table.service.rouse()
 }
 

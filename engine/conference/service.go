@@ -163,7 +163,9 @@ func (s *Service) advance(now time.Time) {
 		s.ticks.Add(1)
 		began := time.Now()
 		for _, t := range s.tables {
-			t.tick(n, at)
+			if !t.rests() {
+				t.tick(n, at)
+			}
 		}
 		// All rooms share the goroutine, and so each counts as large as all of them.
 		share := float64(time.Since(began)) / float64(tickLength)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/castd/castd/engine"
@@ -28,6 +29,8 @@ type table struct {
 	service    *Service
 	everything func(*engine.MediaPacket)
 	closed     sync.Once
+
+	arrived atomic.Bool // there may be something in the inbox of a seat; anybody's
 
 	mixer   *mixer.Mixer
 	seats   []*seat // by id
@@ -160,12 +163,7 @@ func (t *table) rests() bool {
 	if !t.follower.waits() && (!t.mixer.Parked() || t.changed || len(t.talkers) > 0) {
 		return false
 	}
-	for _, s := range t.seats {
-		if !s.inbox.empty() {
-			return false
-		}
-	}
-	return true
+	return !t.arrived.Load()
 }
 
 // tick mixes 20 ms. n is the Service's tick, and now is when they begin.
@@ -176,6 +174,7 @@ func (t *table) tick(n uint64, now time.Time) {
 		return
 	}
 	t.ticked, t.started = number, true
+	t.arrived.Store(false) // before the inboxes are looked at
 	for _, s := range t.seats {
 		s.take()
 	}
