@@ -95,7 +95,7 @@ func (e *Engine) HandleMessage(from peer.ID, env []byte) {
 			return
 		}
 		if r := e.roomByID(m.Room); r != nil {
-			r.post(func() { r.seatNewsLoop(from, &n) })
+			r.post(func() { r.seatNewsLoop(from, m.Sequence, &n) })
 		}
 		return
 	case wire.Type_KEYS:

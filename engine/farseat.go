@@ -23,6 +23,7 @@ type far struct {
 	chain       *wire.Chain       // his right to speak
 	say, hear   wire.StreamID
 	state       chan *CallState // capacity 1: the newest that the peer has not been told
+	asked       uint64          // sequence number of the message that asked for the seat
 	stop        context.CancelFunc
 
 	// The room's goroutine's.
@@ -68,7 +69,7 @@ func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wi
 	if len(r.seatsOfLoop(from)) >= maxPeerSeats {
 		return &wire.SeatAnswer{Reason: "full"}
 	}
-	f := &far{room: r, peer: from, participant: j.Participant, user: m.User, chain: j.Chain, state: make(chan *CallState, 1)}
+	f := &far{room: r, peer: from, participant: j.Participant, user: m.User, chain: j.Chain, asked: m.Sequence, state: make(chan *CallState, 1)}
 	f.say, f.hear = lineIDs(r.id, m.Device, j.Participant, r.e.self)
 	s, err := r.seatLoop(SeatConfig{
 		Participant: j.Participant, Name: room.CleanName(j.Name), RED: j.Red, SendsStereo: j.SendsStereo, HearsStereo: j.HearsStereo,
@@ -185,8 +186,12 @@ func (r *Room) stateToWire(s *CallState) *wire.SeatState {
 }
 
 // seatNewsLoop takes news of a seat: at the peer that mixes from the participant's, and there from the one that mixes.
-func (r *Room) seatNewsLoop(from peer.ID, n *wire.SeatNews) {
+// sequence is that of the message: what was said before the seat was asked for is of another one, of which the goodbye is on its way still.
+func (r *Room) seatNewsLoop(from peer.ID, sequence uint64, n *wire.SeatNews) {
 	if s := r.farLoop(from, n.Participant); s != nil {
+		if sequence < s.far.asked {
+			return
+		}
 		if n.Gone {
 			r.emptyLoop(s)
 			return
