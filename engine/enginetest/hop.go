@@ -50,14 +50,20 @@ func (t *transport) Answer(_ context.Context, from peer.ID, _ *wire.HopOffer) (*
 	}
 	a, b := newHop(t.peer(), o), newHop(o, t.peer())
 	a.other, b.other = b, a
+	var replaced []*hop
+	net := a.owner.net
+	net.pairing.Lock() // both may offer at the same time: the later pair is there at both ends
 	for _, h := range []*hop{a, b} {
 		h.owner.mu.Lock()
-		old := h.owner.hops[h.to]
+		if old := h.owner.hops[h.to]; old != nil {
+			replaced = append(replaced, old)
+		}
 		h.owner.hops[h.to] = h
 		h.owner.mu.Unlock()
-		if old != nil {
-			_ = old.Close()
-		}
+	}
+	net.pairing.Unlock()
+	for _, old := range replaced {
+		_ = old.Close()
 	}
 	b.owner.work.Go(b.run)
 	a.owner.work.Go(func() {
@@ -99,8 +105,18 @@ func newHop(owner, to *Peer) *hop {
 
 func (h *hop) run() {
 	h.last.Store(time.Now().UnixNano())
-	h.owner.media.HopUp(h)
+	h.owner.coming.Lock()
+	h.owner.mu.Lock()
+	current := h.owner.hops[h.to] == h
+	h.owner.mu.Unlock()
+	if current { // the engine hears of hops in the order in which one replaces the other
+		h.owner.media.HopUp(h)
+	}
+	h.owner.coming.Unlock()
 	close(h.up)
+	if !current {
+		return
+	}
 	defer func() {
 		h.owner.mu.Lock()
 		if h.owner.hops[h.to] == h {

@@ -33,6 +33,7 @@ type Network struct {
 	// Control, where set, may change each control message on a hop; set it before the first peer. Calls come one at a time.
 	Control   func(from, to peer.ID, c *wire.HopControl)
 	tampering sync.Mutex
+	pairing   sync.Mutex // one pair of hop ends at a time
 	// Swallow, where set, says which direct messages do not come; set it before the first peer. Any goroutine may call it.
 	Swallow func(from, to peer.ID, msg []byte) bool
 	// Unheard, where set, says which gossip does not come to a peer; set it before the first peer. Any goroutine may call it.
@@ -84,6 +85,7 @@ type Peer struct {
 	media   engine.HopHandler
 	signal  engine.Signaller
 
+	coming  sync.Mutex // one HopUp at a time
 	mu      sync.Mutex
 	topics  map[string]bool
 	hops    map[peer.ID]*hop
