@@ -89,9 +89,9 @@ func (s *splice[T]) flow(from peer.ID) *flow[T] {
 	return f
 }
 
-// expected is the timestamp of a packet that comes now.
+// expected is the timestamp of a packet that comes now. After an hour of silence nobody counts how long it was.
 func (s *splice[T]) expected(now time.Time) uint32 {
-	return s.last + uint32(now.Sub(s.at)*48000/time.Second)
+	return s.last + uint32(min(now.Sub(s.at), time.Hour)*48000/time.Second)
 }
 
 // reach notes that a packet has come of a flow, which may be offered later.
@@ -111,24 +111,17 @@ func (s *splice[T]) offer(from, lead peer.ID, number int64, timestamp uint32, p 
 	s.reach(from, timestamp, now)
 	f := s.flow(from)
 	if !s.any {
-		s.any, s.from, s.begun = true, from, true
-		s.since = timestamp - sameTimeline
+		s.any, s.from, s.begun, s.since = true, from, true, timestamp-sameTimeline
 	}
+	if !s.align(f, timestamp, now) {
+		return nil
+	}
+	at := timestamp + f.shift
 	if s.from == from {
-		if at := timestamp + f.shift; s.passable(f, at, now) {
+		if int32(at-s.since) > 0 {
 			s.pass(f, number, at, p, now)
 		}
 		return s.out
-	}
-	at := timestamp + f.shift
-	if distance32(at, s.expected(now)) > sameTimeline {
-		if now.Sub(s.at) < otherPause {
-			f.n = 0
-			return nil
-		}
-		f.shift = s.expected(now) - timestamp
-		at = timestamp + f.shift
-		f.reached, f.n = at, 0
 	}
 	f.wait(number, at, p, s.copy)
 	old := s.flow(s.from)
@@ -140,12 +133,31 @@ func (s *splice[T]) offer(from, lead peer.ID, number int64, timestamp uint32, p 
 	return s.out
 }
 
-// passable says whether a packet of the flow that is passed on was not passed on before, of another.
-func (s *splice[T]) passable(f *flow[T], at uint32, now time.Time) bool {
-	if distance32(at, s.last) > sameTimeline && s.begun && !s.at.IsZero() {
-		s.since = at - 1 // it began anew itself, or was silent for long
+// align puts a flow onto the timeline of what was passed on. It reports whether it is there.
+func (s *splice[T]) align(f *flow[T], timestamp uint32, now time.Time) bool {
+	if s.at.IsZero() {
+		return true // it makes the timeline
 	}
-	return int32(at-s.since) > 0
+	next := s.expected(now)
+	near := func(shift uint32) bool { return distance32(timestamp+shift, next) <= sameTimeline }
+	shift, own := f.shift, s.flow(s.from)
+	switch {
+	case near(shift):
+	case near(own.shift):
+		shift = own.shift // another mixer's timeline, on which both are now
+	case f == own || now.Sub(s.at) >= otherPause:
+		shift = next - timestamp // another timeline: it goes on here
+	default:
+		f.n = 0
+		return false
+	}
+	if shift != f.shift {
+		f.shift, f.reached, f.n = shift, timestamp+shift, 0
+	}
+	if int32(s.last-s.since) > sameTimeline {
+		s.since = s.last - sameTimeline // half the range of timestamps must not pass
+	}
+	return true
 }
 
 // change goes on with another flow, from what was passed on last.

@@ -120,3 +120,72 @@ func TestSpliceSilence(t *testing.T) {
 		t.Error("the standby was heard while the primary was there")
 	}
 }
+
+// The flow that is passed on begins another timeline, as when the peer that mixes was started again, and the standby follows it there: what
+// is passed on goes on where it was, and so it does from the one to the other.
+func TestSpliceTimelineBeginsAnew(t *testing.T) {
+	r := newSpliceRun(t)
+	for tick := 1; tick < 600; tick++ {
+		r.now = r.now.Add(20 * time.Millisecond)
+		at := tick
+		if tick >= 200 {
+			at = tick - 200 + 1<<18
+		}
+		if tick < 100 || tick >= 300 {
+			r.packet("primary", "primary", int64(at), at, 1)
+		}
+		r.packet("standby", "primary", int64(tick), at-1, 2)
+	}
+	for i := 1; i < len(r.stamps); i++ {
+		if step := int32(r.stamps[i] - r.stamps[i-1]); r.numbers[i] <= r.numbers[i-1] || step <= 0 || step > 5*960 {
+			t.Fatalf("%d at %d after %d at %d", r.numbers[i], r.stamps[i], r.numbers[i-1], r.stamps[i-1])
+		}
+	}
+	if n := len(r.marks); n < 590 || r.marks[150] != 2 || r.marks[n-1] != 1 {
+		t.Errorf("%d were passed on", n)
+	}
+}
+
+// Half a day of a flow, in which its timestamps pass through their whole range twice.
+func TestSpliceWraps(t *testing.T) {
+	r := newSpliceRun(t)
+	for tick := 1; tick < 10_000_000; tick += 40 { // a packet each 0.8 s is as good
+		r.now = r.now.Add(800 * time.Millisecond)
+		r.packet("primary", "primary", int64(tick/40), tick, 1)
+	}
+	if len(r.stamps) != 250_000 {
+		t.Errorf("%d packets were passed on", len(r.stamps))
+	}
+}
+
+// Whatever comes of whomever: what is passed on of others than the one before is not doubled, and nothing grows.
+func FuzzSplice(f *testing.F) {
+	f.Add([]byte{1, 2, 3, 0, 0, 0, 200, 1, 9, 9, 9, 9})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := newSpliceRun(t)
+		for ; len(data) >= 6; data = data[6:] {
+			r.now = r.now.Add(time.Duration(data[0]) * 5 * time.Millisecond)
+			from := peer.ID(data[1:2])
+			mark := 0
+			at := uint32(data[2])<<24 | uint32(data[3])<<12 | uint32(data[4])*960
+			for _, p := range r.s.offer(from, "a", int64(data[5]), at, &mark, r.now) {
+				if p.packet == nil {
+					t.Fatal("no packet")
+				}
+			}
+			if len(r.s.flows) > maxFlows || len(r.s.out) > waitingMost+1 {
+				t.Fatalf("%d flows, %d packets", len(r.s.flows), len(r.s.out))
+			}
+		}
+	})
+}
+
+// A map that is none is nil, and no other is larger than it may be.
+func FuzzPlayoutMap(f *testing.F) {
+	f.Add([]byte{8, 1, 16, 2, 26, 4, 10, 2, 'a', 'b'})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if m := playoutMap(data); m != nil && len(m.Inputs) > MaxPlayoutInputs {
+			t.Errorf("%d inputs", len(m.Inputs))
+		}
+	})
+}

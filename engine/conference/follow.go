@@ -136,8 +136,8 @@ func (t *table) restart() bool {
 	return true
 }
 
-// maxTick bounds the ticks of a primary's map: 50 million years.
-const maxTick = 1 << 56
+// maxTick bounds the ticks of a primary's map: 180,000 years.
+const maxTick = 1 << 48
 
 // waits says that no map has come yet.
 func (f *follower) waits() bool { return f.on && !f.aligned }

@@ -146,3 +146,56 @@ func TestStandby(t *testing.T) {
 		standby.Close()
 	})
 }
+
+// TestStandbyOfALiar: maps of a primary that says what cannot be, and then begins anew, do not end a standby.
+func TestStandbyOfALiar(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New()
+		t.Cleanup(s.Close)
+		heard := 0
+		m, err := s.Open(func(*engine.MediaPacket) { heard++ })
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Follow(nil)
+		seat, err := m.Join(engine.SeatConfig{Participant: "ann", Hear: func(*engine.MediaPacket) {}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		voice, err := tonetest.NewVoice(400, 0.1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer voice.Close()
+		said := func(ticks int, m *engine.PlayoutMap, from engine.Mix) {
+			for n := range ticks {
+				payload, level, err := voice.Packet()
+				if err != nil {
+					t.Fatal(err)
+				}
+				seat.Write(&engine.MediaPacket{Sequence: int64(n), Timestamp: uint32(n) * 960, Payload: payload, Level: level})
+				if m != nil {
+					next := *m
+					next.Tick += uint64(n)
+					from.Follow(&next)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+		for _, at := range []uint64{0, 1 << 63, 1<<64 - 1, 1 << 48, 1<<48 - 1, 5} {
+			said(5, &engine.PlayoutMap{Tick: at, Number: at, Inputs: []engine.PlayoutPosition{
+				{Participant: "ann", Timestamp: uint32(at), Gain: math.Inf(1)}, {Participant: "ann", Gain: math.NaN()}, {Participant: "nobody"},
+			}}, m)
+		}
+		said(800, &engine.PlayoutMap{Tick: 1000}, m)
+		if before := heard; before > 0 {
+			said(100, nil, nil)
+			if heard-before < 90 {
+				t.Errorf("%d packets in two seconds", heard-before)
+			}
+		} else {
+			t.Error("nothing was heard")
+		}
+		m.Close()
+	})
+}
