@@ -277,6 +277,10 @@ func (k *call) seatConfig(at peer.ID) SeatConfig {
 		k.hearing.Lock()
 		defer k.hearing.Unlock()
 		for _, s := range k.heard.offer(at, k.room.mixer(), p.Sequence, p.Timestamp, p, time.Now()) {
+			if s.packet == p && s.number == p.Sequence && s.timestamp == p.Timestamp {
+				k.config.Hear(p) // which others have too
+				continue
+			}
 			moved := *s.packet
 			moved.Sequence, moved.Timestamp = s.number, s.timestamp
 			k.config.Hear(&moved)

@@ -167,13 +167,15 @@ func TestStandbyOfALiar(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer voice.Close()
+		sent := int64(0)
 		said := func(ticks int, m *engine.PlayoutMap, from engine.Mix) {
 			for n := range ticks {
+				sent++
 				payload, level, err := voice.Packet()
 				if err != nil {
 					t.Fatal(err)
 				}
-				seat.Write(&engine.MediaPacket{Sequence: int64(n), Timestamp: uint32(n) * 960, Payload: payload, Level: level})
+				seat.Write(&engine.MediaPacket{Sequence: sent, Timestamp: uint32(sent) * 960, Payload: payload, Level: level})
 				if m != nil {
 					next := *m
 					next.Tick += uint64(n)
