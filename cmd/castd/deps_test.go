@@ -57,6 +57,7 @@ plugins/voicemail  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/pstn       : plugins/sdk mixer/opus
 cmd/castd          : engine engine/bench engine/codec engine/container engine/node engine/room engine/store engine/wire mixer/opus plugins tree tree/treesim tree/treesim/picture
 examples/broadcast : engine engine/node
+examples/conference : engine engine/node mixer/opus
 cmd/castd/e2e      :
 `
 

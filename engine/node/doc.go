@@ -35,6 +35,11 @@
 //
 // In a broadcast the owner may send; others need an invite with Speak.
 //
+// # Talking
+//
+// In a room of the mode conference Room.Call takes part: it sends and hears Opus, and is told who is there, who talks, whose hand is up,
+// and what is written. RoomOptions.Mode makes such a room.
+//
 // # Receiving
 //
 // [Room.Record] writes what comes as Ogg, WebM or Matroska. Every write is whole: whenever the process ends, the file is playable.

@@ -15,6 +15,8 @@ type RoomOptions struct {
 	Create bool
 	// Title is what a room that is created is called for people; "" is its name.
 	Title string
+	// Mode is that of a room that is created: broadcast, or conference, in which all who may join may talk; "" is broadcast.
+	Mode string
 	// Wait is how long to look for a room that nobody has yet; 0 asks the peers in reach once.
 	Wait time.Duration
 	// SendOnly says that this peer only publishes: it takes no place in the room's tree, unless the tree begins here.
@@ -37,7 +39,7 @@ type Room struct {
 func (n *Node) Open(ctx context.Context, name string, o RoomOptions) (*Room, error) {
 	svc := n.Service()
 	info, err := svc.AddRoom(ctx, engine.RoomSpec{
-		Room: name, Create: o.Create, Title: o.Title, WaitMs: o.Wait.Milliseconds(), Publish: o.SendOnly, Listen: o.Listen,
+		Room: name, Create: o.Create, Title: o.Title, Mode: o.Mode, WaitMs: o.Wait.Milliseconds(), Publish: o.SendOnly, Listen: o.Listen,
 	})
 	if err != nil {
 		return nil, err
@@ -76,6 +78,15 @@ func (r *Room) PublishFile(ctx context.Context, file io.Reader, o PublishOptions
 // expects; OpenOpus is simpler for sound.
 func (r *Room) Publish(ctx context.Context, c engine.SlotConfig) (engine.Publication, error) {
 	return r.media.Publish(ctx, c)
+}
+
+// Call takes part in a conference: what is written to the Call is Opus, and so is what Hear gets. Without a Participant it is this node's user
+// who does. In a broadcast the error is an *engine.UserError with the code engine.CodeWrongMode.
+func (r *Room) Call(ctx context.Context, c engine.SeatConfig) (engine.Call, error) {
+	if c.Participant == "" {
+		c.Participant, c.Self = wire.ParticipantID(r.node.userKey()), true
+	}
+	return r.media.(engine.Caller).Call(ctx, c)
 }
 
 // Record writes what comes in the room as a file, see the function Record.
