@@ -27,6 +27,8 @@ type Config struct {
 	Loudness float64
 	// MaxGain bounds what loudness normalisation may add or take away, in dB. Default 12; negative for none at all.
 	MaxGain float64
+	// Music is what listeners on hold hear. Default: the package's own, see Pad.
+	Music Music
 	// Encoders makes encoders. It must not be nil.
 	Encoders func(Spec) (Encoder, error)
 }
@@ -62,6 +64,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxGain == 0 {
 		c.MaxGain = 12
+	}
+	if c.Music == nil {
+		c.Music = Pad
 	}
 	c.MaxGain = max(c.MaxGain, 0)
 	switch {

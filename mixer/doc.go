@@ -27,6 +27,9 @@
 // the last frames first and throws these packets away, so that the decoder at the other end hears no seam (handover.go).
 // The mix is 2 ms later than its inputs, because of the limiter.
 //
+// Besides participants the mixer itself can be heard: tones and announcements are added to what all hear, or one listener alone
+// (sound.go); who waits is on hold, and hears music in place of the mix (hold.go).
+//
 // When only one participant talks and his packets are fit for everybody, they are passed on and nothing is decoded or encoded
 // (passthrough.go). When nobody has talked for two seconds the mixer parks, and a tick costs next to nothing.
 //

@@ -21,7 +21,7 @@ const (
 
 // wanted is the lane that a listener should be in.
 func (m *Mixer) wanted(l *listener) laneKey {
-	key, stereo := laneKey{}, m.stereo
+	key, stereo := laneKey{hold: l.hold}, m.stereo
 	if in := m.input(l.id); in != nil && in.slot != nil {
 		key.minus = l.id
 	}
@@ -30,6 +30,9 @@ func (m *Mixer) wanted(l *listener) laneKey {
 			key.listener = l.id
 			stereo = stereo || l.wishes[i].moved
 		}
+	}
+	if m.hears(l.id) {
+		key.listener = l.id
 	}
 	key.spec = l.spec(stereo)
 	return key
@@ -68,13 +71,14 @@ func (m *Mixer) settle() {
 // urgent: the lane that he is in carries something that he must not hear, or is of another kind than he can take.
 func (m *Mixer) urgent(l *listener, key laneKey) bool {
 	at := l.lane.key
-	return key.minus != 0 && key.minus != at.minus || key.listener != 0 && key.listener != at.listener
+	return key.minus != 0 && key.minus != at.minus || key.listener != 0 && key.listener != at.listener ||
+		key.hold != at.hold && (key.hold > steadyHold || at.hold <= steadyHold) // a fade begins, or there was no room for one
 }
 
 // wait moves a listener who is in no hurry when it is quiet or he has waited for long.
 func (m *Mixer) wait(l *listener, key laneKey) {
 	to := m.find(key)
-	if to == nil && key.spec == l.lane.key.spec && m.running(key.spec) <= m.cfg.Talkers && l.lane.key.listener == 0 {
+	if to == nil && key.spec == l.lane.key.spec && key.hold == l.lane.key.hold && m.running(key.spec) <= m.cfg.Talkers && l.lane.key.listener == 0 {
 		l.waiting = 0 // where he is, he hears the same
 		return
 	}
@@ -112,7 +116,7 @@ func (m *Mixer) makeRoom(key laneKey) {
 // own counts the lanes of talkers of a Spec; lanes for wishes are paid by who wishes.
 func (m *Mixer) own(spec Spec) (n int) {
 	for _, l := range m.lanes {
-		if l.key.spec == spec && l.key.minus != 0 && l.key.listener == 0 {
+		if l.key.spec == spec && l.key.minus != 0 && l.key.listener == 0 && l.key.hold == noHold {
 			n++
 		}
 	}
@@ -122,7 +126,7 @@ func (m *Mixer) own(spec Spec) (n int) {
 // running counts these and the shared one.
 func (m *Mixer) running(spec Spec) (n int) {
 	for _, l := range m.lanes {
-		if l.key.spec == spec && l.key.listener == 0 {
+		if l.key.spec == spec && l.key.listener == 0 && l.key.hold == noHold {
 			n++
 		}
 	}

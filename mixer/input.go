@@ -14,6 +14,7 @@ type input struct {
 	id     ID
 	pinned bool
 	muted  bool
+	held   bool    // he is on hold
 	gain   float32 // asked for
 	place  float32 // between left and right
 

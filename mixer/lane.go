@@ -1,10 +1,12 @@
 package mixer
 
-// laneKey says what a lane carries. Everything for the shared lane of a Spec; less the input of minus; and what one listener wished for.
+// laneKey says what a lane carries. Everything for the shared lane of a Spec; less the input of minus; and what one listener wished for, or
+// is played to him alone. With hold it is music, or a fade between that and the mix.
 type laneKey struct {
 	spec     Spec
 	minus    ID
 	listener ID
+	hold     uint32
 }
 
 // lane is one encoder with what it carries.
@@ -98,10 +100,15 @@ func (m *Mixer) render(l *lane, age int) {
 			s.frames[m.frameAt(age)].addTo(pcm, channels, -1)
 		}
 	}
-	if age == 0 {
+	if l.key.hold != noHold {
+		m.hold(l.key.hold, pcm, channels, age)
+	} else if age == 0 {
 		for i := range l.wishes {
 			m.grant(&l.wishes[i], l, pcm)
 		}
+	}
+	if l.key.listener != 0 {
+		m.addSounds(pcm, channels, age, l.key.listener)
 	}
 	l.level = decibels(power(pcm))
 	l.lim.run(pcm, m.scratch[:len(pcm)])
@@ -113,6 +120,7 @@ func (m *Mixer) sum(pcm []float32, channels, age int) {
 	for _, s := range m.slots {
 		s.frames[m.frameAt(age)].addTo(pcm, channels, 1)
 	}
+	m.addSounds(pcm, channels, age, 0)
 }
 
 // frameAt is the place of the frame of an age in the rings of slots.

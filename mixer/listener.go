@@ -10,6 +10,10 @@ type listener struct {
 	class    lossClass
 	wishes   []wish // gains and places of his own for inputs, by ID
 
+	held  bool   // he was put on hold
+	hold  uint32 // noHold, steadyHold or the fade that he is in
+	since uint64 // tick before the first that he hears
+
 	lane    *lane // nil before the first tick, and while packets are passed on to him
 	waiting int   // ticks since he should be in another
 	moving  bool  // he is on his way to one that is opened for him

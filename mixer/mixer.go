@@ -28,6 +28,12 @@ type Mixer struct {
 	dirty   bool   // somebody may be in the wrong lane
 	waiting int    // listeners who wait to change lanes
 
+	players  []*player
+	music    [history]frame // a ring, like those of slots
+	fades    []holdChange
+	lastFade uint32 // the newest of their ids
+	onHold   int    // listeners
+
 	pass      passthrough
 	load      complexity
 	dominance dominance
@@ -87,7 +93,10 @@ func (m *Mixer) Close() {
 func (m *Mixer) Stats() Stats { return m.stats }
 
 // Parked says that the next tick will do nothing unless somebody is Heard.
-func (m *Mixer) Parked() bool { return m.parked && !m.awake }
+func (m *Mixer) Parked() bool { return m.parked && !m.awake && !m.sounds() }
+
+// sounds reports whether there is something to hear besides those who talk.
+func (m *Mixer) sounds() bool { return len(m.players) > 0 || m.onHold > 0 || len(m.fades) > 0 }
 
 // Load tells how much of its 20 ms the last tick took, from Select to the last packet sent: 1 is all of it.
 func (m *Mixer) Load(share float64) { m.load.took(share) }
@@ -129,19 +138,23 @@ func (m *Mixer) Select(tick uint64) []Want {
 	}
 	m.tick, m.started, m.chosen = tick, true, true
 	m.stats.Ticks++
-	if m.parked && !m.awake {
+	if m.Parked() {
 		return nil
 	}
 	m.awake = false
+	if m.sounds() {
+		m.last, m.parked = tick, false
+	}
 	for _, in := range m.inputs {
 		in.observe(tick)
-		if in.activity.active && !in.muted {
+		if in.activity.active && !in.muted && !in.held {
 			m.last, m.parked = tick, false
 		}
 	}
 	if m.park() {
 		return nil
 	}
+	m.endFades()
 	m.rank()
 	m.assign()
 	m.passes()
@@ -255,13 +268,13 @@ func (m *Mixer) Mix() Output {
 		out.Forward = m.pass.in.id
 	}
 	for _, l := range m.lanes {
-		if l.n > 0 && (out.Forward == 0 || l.key.minus == out.Forward) {
+		if l.n > 0 && (out.Forward == 0 || l.key.minus == out.Forward || l.key.hold != noHold) {
 			m.packets = append(m.packets, Packet{Payload: l.out[:l.n], Channels: l.key.spec.Channels, Level: volume(l.level), Listeners: l.users})
 		}
 	}
 	if out.Forward != 0 {
 		for _, l := range m.listeners {
-			if l.id != out.Forward {
+			if l.id != out.Forward && l.hold == noHold {
 				m.forwarded = append(m.forwarded, l.id)
 			}
 		}
@@ -311,6 +324,8 @@ func (m *Mixer) contribute() {
 		s.render(f, wide, m.cfg.Loudness, m.cfg.MaxGain)
 		m.talkers = append(m.talkers, Talker{ID: s.in.id, Level: uint8(loudestLevel - s.in.activity.now)})
 	}
+	m.sound()
+	m.playMusic()
 	slices.SortFunc(m.talkers, func(a, b Talker) int { return int(a.ID) - int(b.ID) })
 }
 

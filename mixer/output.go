@@ -71,6 +71,8 @@ type Stats struct {
 	BadFrames    uint64 // frames that nobody wanted, of a wrong length, or with samples that are none
 	LateTicks    uint64 // ticks that were not after the last one
 	Forwards     uint64 // ticks on which packets were passed on
+	// SoundsRefused counts sounds that were not played, because too many did.
+	SoundsRefused uint64
 }
 
 // volume is a level in dB of full scale as -dBov.

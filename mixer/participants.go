@@ -86,7 +86,7 @@ func (m *Mixer) AddListener(id ID, channels, bitrate int) {
 	}
 	l := m.listener(id)
 	if l == nil {
-		l = &listener{id: id}
+		l = &listener{id: id, since: m.tick}
 		i, _ := slices.BinarySearchFunc(m.listeners, id, func(l *listener, id ID) int { return int(l.id) - int(id) })
 		m.listeners = slices.Insert(m.listeners, i, l)
 		m.forwarded = slices.Grow(m.forwarded[:0], len(m.listeners))
@@ -102,6 +102,14 @@ func (m *Mixer) RemoveListener(id ID) {
 		return
 	}
 	m.leave(l)
+	if l.held {
+		m.onHold--
+	}
+	for _, p := range m.players {
+		if p.to == id {
+			p.sound = nil
+		}
+	}
 	m.listeners = slices.DeleteFunc(m.listeners, func(x *listener) bool { return x == l })
 	m.dirty = true
 }

@@ -28,7 +28,7 @@ const (
 
 // over says that a listener gets packets passed on, and needs no lane.
 func (p *passthrough) over(l *listener) bool {
-	return p.in != nil && p.leaving == 0 && l.id != p.in.id
+	return p.in != nil && p.leaving == 0 && l.id != p.in.id && l.hold == noHold
 }
 
 // passing says that an input's packets are passed on.
@@ -50,7 +50,7 @@ func (m *Mixer) passes() {
 	in := p.in
 	p.hear(in)
 	switch {
-	case in.slot == nil || in.slot.leaving || in.muted || in.missing == 0 && !in.passable:
+	case in.slot == nil || in.slot.leaving || in.muted || in.held || in.missing == 0 && !in.passable:
 		m.passStop() // there is nothing to go over from
 	case len(m.ranking) > 1 && !in.activity.recent(m.tick, hangover):
 		m.passStop() // nobody is heard at the moment
@@ -97,11 +97,11 @@ func (p *passthrough) hear(in *input) {
 
 // passFits says whether what an input sends is what every listener would get.
 func (m *Mixer) passFits(in *input) bool {
-	if in.gain != 1 || math.Abs(in.loud.gain) > passGain || in.place != 0 {
+	if len(m.players) > 0 || len(m.fades) > 0 || in.held || in.gain != 1 || math.Abs(in.loud.gain) > passGain || in.place != 0 {
 		return false
 	}
 	for _, l := range m.listeners {
-		if l.id == in.id {
+		if l.id == in.id || l.hold != noHold {
 			continue
 		}
 		if l.class.class > 0 {
