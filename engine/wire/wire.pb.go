@@ -479,6 +479,7 @@ type RoomRecord struct {
 	ExpiresMs     int64                  `protobuf:"varint,9,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"`
 	OwnerRecord   []byte                 `protobuf:"bytes,10,opt,name=owner_record,json=ownerRecord,proto3" json:"owner_record,omitempty"` // Envelope: the owner's own record, where a delegate signed this one
 	BudgetBps     uint64                 `protobuf:"varint,11,opt,name=budget_bps,json=budgetBps,proto3" json:"budget_bps,omitempty"`      // bit rate of the programme that the tree is built for
+	Settings      uint32                 `protobuf:"varint,40,opt,name=settings,proto3" json:"settings,omitempty"`                         // bits; what is not known is kept
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -586,6 +587,13 @@ func (x *RoomRecord) GetOwnerRecord() []byte {
 func (x *RoomRecord) GetBudgetBps() uint64 {
 	if x != nil {
 		return x.BudgetBps
+	}
+	return 0
+}
+
+func (x *RoomRecord) GetSettings() uint32 {
+	if x != nil {
+		return x.Settings
 	}
 	return 0
 }
@@ -3093,8 +3101,12 @@ type SeatJoin struct {
 	Red           bool                   `protobuf:"varint,3,opt,name=red,proto3" json:"red,omitempty"` // he sends RFC 2198 with Opus in it
 	SendsStereo   bool                   `protobuf:"varint,4,opt,name=sends_stereo,json=sendsStereo,proto3" json:"sends_stereo,omitempty"`
 	HearsStereo   bool                   `protobuf:"varint,5,opt,name=hears_stereo,json=hearsStereo,proto3" json:"hears_stereo,omitempty"`
-	Chain         *Chain                 `protobuf:"bytes,6,opt,name=chain,proto3" json:"chain,omitempty"` // right to speak; absent for the owner's devices
-	Self          bool                   `protobuf:"varint,40,opt,name=self,proto3" json:"self,omitempty"` // he is the user of the asking device, and no guest of his
+	Chain         *Chain                 `protobuf:"bytes,6,opt,name=chain,proto3" json:"chain,omitempty"`           // right to speak; absent for the owner's devices
+	Self          bool                   `protobuf:"varint,40,opt,name=self,proto3" json:"self,omitempty"`           // he is the user of the asking device, and no guest of his
+	Waiting       bool                   `protobuf:"varint,41,opt,name=waiting,proto3" json:"waiting,omitempty"`     // who mixes has him wait to be let in
+	Announces     bool                   `protobuf:"varint,42,opt,name=announces,proto3" json:"announces,omitempty"` // it is no participant but an announcement, of somebody who may moderate
+	To            string                 `protobuf:"bytes,43,opt,name=to,proto3" json:"to,omitempty"`                // the participant who alone hears that; "": all
+	By            string                 `protobuf:"bytes,44,opt,name=by,proto3" json:"by,omitempty"`                // the guest who announces; "": the asking device's user
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3178,6 +3190,34 @@ func (x *SeatJoin) GetSelf() bool {
 	return false
 }
 
+func (x *SeatJoin) GetWaiting() bool {
+	if x != nil {
+		return x.Waiting
+	}
+	return false
+}
+
+func (x *SeatJoin) GetAnnounces() bool {
+	if x != nil {
+		return x.Announces
+	}
+	return false
+}
+
+func (x *SeatJoin) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *SeatJoin) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
 // SeatAnswer: accepted when reason is empty.
 type SeatAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3236,6 +3276,7 @@ type SeatNews struct {
 	Chat          []*ChatMessage         `protobuf:"bytes,42,rep,name=chat,proto3" json:"chat,omitempty"`                                           // to him
 	Notice        string                 `protobuf:"bytes,43,opt,name=notice,proto3" json:"notice,omitempty"`                                       // to him: code of what became of what he said or asked for
 	Ready         bool                   `protobuf:"varint,44,opt,name=ready,proto3" json:"ready,omitempty"`                                        // from him: he takes what was written before he came
+	Waiting       *bool                  `protobuf:"varint,45,opt,name=waiting,proto3,oneof" json:"waiting,omitempty"`                              // from him, to a standby: who mixes has him wait, or does no longer
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3336,6 +3377,13 @@ func (x *SeatNews) GetNotice() string {
 func (x *SeatNews) GetReady() bool {
 	if x != nil {
 		return x.Ready
+	}
+	return false
+}
+
+func (x *SeatNews) GetWaiting() bool {
+	if x != nil && x.Waiting != nil {
+		return *x.Waiting
 	}
 	return false
 }
@@ -3486,8 +3534,9 @@ type SeatState struct {
 	Hands         []string               `protobuf:"bytes,40,rep,name=hands,proto3" json:"hands,omitempty"` // that are up, the first one first
 	Locked        bool                   `protobuf:"varint,41,opt,name=locked,proto3" json:"locked,omitempty"`
 	MutedAll      bool                   `protobuf:"varint,42,opt,name=muted_all,json=mutedAll,proto3" json:"muted_all,omitempty"`
-	Title         string                 `protobuf:"bytes,43,opt,name=title,proto3" json:"title,omitempty"`    // of the room
-	Number        uint64                 `protobuf:"varint,44,opt,name=number,proto3" json:"number,omitempty"` // grows with each state that a participant is told: of two the one with the larger holds
+	Title         string                 `protobuf:"bytes,43,opt,name=title,proto3" json:"title,omitempty"`        // of the room
+	Settings      uint32                 `protobuf:"varint,46,opt,name=settings,proto3" json:"settings,omitempty"` // of the room's record
+	Number        uint64                 `protobuf:"varint,44,opt,name=number,proto3" json:"number,omitempty"`     // grows with each state that a participant is told: of two the one with the larger holds
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3564,6 +3613,13 @@ func (x *SeatState) GetTitle() string {
 	return ""
 }
 
+func (x *SeatState) GetSettings() uint32 {
+	if x != nil {
+		return x.Settings
+	}
+	return 0
+}
+
 func (x *SeatState) GetNumber() uint64 {
 	if x != nil {
 		return x.Number
@@ -3579,6 +3635,7 @@ type SeatParticipant struct {
 	Peer          string                 `protobuf:"bytes,4,opt,name=peer,proto3" json:"peer,omitempty"` // by way of which he takes part
 	Muted         bool                   `protobuf:"varint,40,opt,name=muted,proto3" json:"muted,omitempty"`
 	Roles         []string               `protobuf:"bytes,41,rep,name=roles,proto3" json:"roles,omitempty"`
+	Waiting       bool                   `protobuf:"varint,42,opt,name=waiting,proto3" json:"waiting,omitempty"` // to be let in, or for the host
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3653,6 +3710,13 @@ func (x *SeatParticipant) GetRoles() []string {
 		return x.Roles
 	}
 	return nil
+}
+
+func (x *SeatParticipant) GetWaiting() bool {
+	if x != nil {
+		return x.Waiting
+	}
+	return false
 }
 
 // SeatWish is how loud somebody wants to hear another one, as a factor.
@@ -4509,7 +4573,7 @@ type Ruling struct {
 	AtMs          int64                  `protobuf:"varint,2,opt,name=at_ms,json=atMs,proto3" json:"at_ms,omitempty"`
 	ExpiresMs     int64                  `protobuf:"varint,3,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"` // it is forgotten then
 	Denied        uint32                 `protobuf:"varint,4,opt,name=denied,proto3" json:"denied,omitempty"`                        // bits of Rights; of everybody: Speak mutes all, Listen lets nobody new in
-	Granted       uint32                 `protobuf:"varint,5,opt,name=granted,proto3" json:"granted,omitempty"`                      // bits of Rights
+	Granted       uint32                 `protobuf:"varint,5,opt,name=granted,proto3" json:"granted,omitempty"`                      // bits of Rights; of everybody: Listen has who is not let in wait
 	Via           string                 `protobuf:"bytes,6,opt,name=via,proto3" json:"via,omitempty"`                               // of a guest's grants: participant id of the user of the peer by way of which he takes part
 	Microphone    bool                   `protobuf:"varint,7,opt,name=microphone,proto3" json:"microphone,omitempty"`                // the right to speak was passed to him, and goes to one at a time
 	unknownFields protoimpl.UnknownFields
@@ -5376,7 +5440,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x04user\x18\x01 \x01(\fR\x04user\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\fR\x06device\x12\x1b\n" +
 	"\tissued_ms\x18\x03 \x01(\x03R\bissuedMs\x12\x1c\n" +
-	"\tsignature\x18\x04 \x01(\fR\tsignature\"\xac\x02\n" +
+	"\tsignature\x18\x04 \x01(\fR\tsignature\"\xc8\x02\n" +
 	"\n" +
 	"RoomRecord\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x12\n" +
@@ -5392,7 +5456,8 @@ const file_wire_proto_rawDesc = "" +
 	"\fowner_record\x18\n" +
 	" \x01(\fR\vownerRecord\x12\x1d\n" +
 	"\n" +
-	"budget_bps\x18\v \x01(\x04R\tbudgetBps\"\xfc\x01\n" +
+	"budget_bps\x18\v \x01(\x04R\tbudgetBps\x12\x1a\n" +
+	"\bsettings\x18( \x01(\rR\bsettings\"\xfc\x01\n" +
 	"\x04Link\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\fR\asubject\x12\x16\n" +
 	"\x06rights\x18\x02 \x01(\rR\x06rights\x12\"\n" +
@@ -5609,7 +5674,7 @@ const file_wire_proto_rawDesc = "" +
 	"\vStageAnswer\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12*\n" +
 	"\x03hub\x18\x02 \x01(\v2\x18.castd.wire.v1.CandidateR\x03hub\x12-\n" +
-	"\x04have\x18< \x03(\v2\x19.castd.wire.v1.StreamMarkR\x04have\"\xd8\x01\n" +
+	"\x04have\x18< \x03(\v2\x19.castd.wire.v1.StreamMarkR\x04have\"\xb0\x02\n" +
 	"\bSeatJoin\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
@@ -5617,10 +5682,14 @@ const file_wire_proto_rawDesc = "" +
 	"\fsends_stereo\x18\x04 \x01(\bR\vsendsStereo\x12!\n" +
 	"\fhears_stereo\x18\x05 \x01(\bR\vhearsStereo\x12*\n" +
 	"\x05chain\x18\x06 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\x12\x12\n" +
-	"\x04self\x18( \x01(\bR\x04self\"$\n" +
+	"\x04self\x18( \x01(\bR\x04self\x12\x18\n" +
+	"\awaiting\x18) \x01(\bR\awaiting\x12\x1c\n" +
+	"\tannounces\x18* \x01(\bR\tannounces\x12\x0e\n" +
+	"\x02to\x18+ \x01(\tR\x02to\x12\x0e\n" +
+	"\x02by\x18, \x01(\tR\x02by\"$\n" +
 	"\n" +
 	"SeatAnswer\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xfa\x02\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xa5\x03\n" +
 	"\bSeatNews\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04gone\x18\x02 \x01(\bR\x04gone\x12.\n" +
@@ -5631,8 +5700,11 @@ const file_wire_proto_rawDesc = "" +
 	"\x03say\x18) \x01(\tR\x03say\x12.\n" +
 	"\x04chat\x18* \x03(\v2\x1a.castd.wire.v1.ChatMessageR\x04chat\x12\x16\n" +
 	"\x06notice\x18+ \x01(\tR\x06notice\x12\x14\n" +
-	"\x05ready\x18, \x01(\bR\x05readyB\x10\n" +
-	"\x0e_loss_permille\"Q\n" +
+	"\x05ready\x18, \x01(\bR\x05ready\x12\x1d\n" +
+	"\awaiting\x18- \x01(\bH\x01R\awaiting\x88\x01\x01B\x10\n" +
+	"\x0e_loss_permilleB\n" +
+	"\n" +
+	"\b_waiting\"Q\n" +
 	"\bSeatHand\x12\x16\n" +
 	"\x06raised\x18\x01 \x01(\bR\x06raised\x12\x15\n" +
 	"\x06age_ms\x18\x02 \x01(\rR\x05ageMs\x12\x16\n" +
@@ -5642,22 +5714,24 @@ const file_wire_proto_rawDesc = "" +
 	"\vparticipant\x18\x02 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
 	"\x04text\x18\x04 \x01(\tR\x04text\x12\x17\n" +
-	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\"\xe4\x01\n" +
+	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\"\x80\x02\n" +
 	"\tSeatState\x12B\n" +
 	"\fparticipants\x18\x01 \x03(\v2\x1e.castd.wire.v1.SeatParticipantR\fparticipants\x12\x1a\n" +
 	"\bdominant\x18\x02 \x01(\tR\bdominant\x12\x14\n" +
 	"\x05hands\x18( \x03(\tR\x05hands\x12\x16\n" +
 	"\x06locked\x18) \x01(\bR\x06locked\x12\x1b\n" +
 	"\tmuted_all\x18* \x01(\bR\bmutedAll\x12\x14\n" +
-	"\x05title\x18+ \x01(\tR\x05title\x12\x16\n" +
-	"\x06number\x18, \x01(\x04R\x06number\"\xa1\x01\n" +
+	"\x05title\x18+ \x01(\tR\x05title\x12\x1a\n" +
+	"\bsettings\x18. \x01(\rR\bsettings\x12\x16\n" +
+	"\x06number\x18, \x01(\x04R\x06number\"\xbb\x01\n" +
 	"\x0fSeatParticipant\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
 	"\atalking\x18\x03 \x01(\bR\atalking\x12\x12\n" +
 	"\x04peer\x18\x04 \x01(\tR\x04peer\x12\x14\n" +
 	"\x05muted\x18( \x01(\bR\x05muted\x12\x14\n" +
-	"\x05roles\x18) \x03(\tR\x05roles\"@\n" +
+	"\x05roles\x18) \x03(\tR\x05roles\x12\x18\n" +
+	"\awaiting\x18* \x01(\bR\awaiting\"@\n" +
 	"\bSeatWish\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04gain\x18\x02 \x01(\x02R\x04gain\"p\n" +
