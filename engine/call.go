@@ -64,6 +64,7 @@ type call struct {
 
 	mu     sync.Mutex // guards what follows
 	wants  map[string]float32
+	waits  bool      // who mixes has him wait to be let in
 	hand   time.Time // since when his hand is up; zero: it is not
 	handUp bool      // and the mixer knows
 	read   []uint64  // numbers of the messages that he was told last
@@ -159,7 +160,8 @@ func (r *Room) seatAt(ctx context.Context, at peer.ID, c SeatConfig) (Seat, erro
 		var seat *roomSeat
 		if seat, failed = r.seatLoop(c, who, r.chain.Load(), r.e.self); failed == nil {
 			s = seat
-			r.floor.welcome(seat)
+			seat.ready = true
+			r.greetLoop(seat)
 		}
 	})
 	if err != nil {
@@ -273,6 +275,9 @@ func (k *call) tried(t callTry) {
 // seatConfig is what the call asks a peer for.
 func (k *call) seatConfig(at peer.ID) SeatConfig {
 	c := k.config
+	k.mu.Lock()
+	c.Waiting = k.waits
+	k.mu.Unlock()
 	c.Hear = func(p *MediaPacket) {
 		k.hearing.Lock()
 		defer k.hearing.Unlock()

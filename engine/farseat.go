@@ -72,7 +72,7 @@ func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wi
 	f := &far{room: r, peer: from, participant: j.Participant, user: m.User, chain: j.Chain, asked: m.Sequence, state: make(chan *CallState, 1)}
 	f.say, f.hear = lineIDs(r.id, m.Device, j.Participant, r.e.self)
 	s, err := r.seatLoop(SeatConfig{
-		Participant: j.Participant, Name: room.CleanName(j.Name), RED: j.Red, SendsStereo: j.SendsStereo, HearsStereo: j.HearsStereo,
+		Participant: j.Participant, Name: room.CleanName(j.Name), RED: j.Red, SendsStereo: j.SendsStereo, HearsStereo: j.HearsStereo, Waiting: j.Waiting,
 		Hear: func(p *MediaPacket) { r.e.writeLine(from, f.hear, p) }, Tell: f.tell, News: f.news,
 	}, who, j.Chain, from)
 	var user *UserError
@@ -126,7 +126,7 @@ func (r *Room) seatsOfLoop(from peer.ID) (list []*roomSeat) {
 
 // emptyLoop takes somebody's seat away.
 func (r *Room) emptyLoop(s *roomSeat) {
-	s.Seat.Close()
+	s.MixSeat.Close()
 	s.tell.close()
 	r.unseatLoop(s)
 }
@@ -176,10 +176,13 @@ func (r *Room) stateToWire(s *CallState) *wire.SeatState {
 	for _, p := range r.seated.Load().participants {
 		peers[p.Participant] = p.Peer
 	}
-	out := &wire.SeatState{Dominant: s.Dominant, Hands: s.Hands, Locked: s.Locked, MutedAll: s.MutedAll, Title: s.Title}
+	out := &wire.SeatState{Dominant: s.Dominant, Hands: s.Hands, Locked: s.Locked, MutedAll: s.MutedAll, Title: s.Title, Waiting: s.Waiting, Knock: s.Knock}
+	if s.Settings != nil {
+		out.Settings = uint32(s.Settings.bits())
+	}
 	for _, p := range s.Participants {
 		out.Participants = append(out.Participants, &wire.SeatParticipant{
-			Participant: p.Participant, Name: p.Name, Talking: p.Talking, Peer: peers[p.Participant], Muted: p.Muted, Roles: p.Roles,
+			Participant: p.Participant, Name: p.Name, Talking: p.Talking, Peer: peers[p.Participant], Muted: p.Muted, Roles: p.Roles, Waiting: p.Waiting,
 		})
 	}
 	return out
@@ -225,15 +228,24 @@ func (r *Room) toldLoop(l *line, n *wire.SeatState) {
 		return
 	}
 	l.state = n.Number
-	state := &CallState{Participants: []CallParticipant{}, Dominant: n.Dominant, Hands: n.Hands, Locked: n.Locked, MutedAll: n.MutedAll, Title: r.record.Load().Title}
+	state := &CallState{
+		Participants: []CallParticipant{}, Dominant: n.Dominant, Hands: n.Hands, Locked: n.Locked, Knock: n.Knock,
+		MutedAll: n.MutedAll, Title: r.record.Load().Title, Settings: showSettings(room.Settings(n.Settings)), Waiting: knownWaiting(n.Waiting),
+	}
 	seated := &seated{hands: n.Hands}
 	for _, p := range n.Participants {
 		name, roles := room.CleanName(p.Name), knownRoles(p.Roles)
-		state.Participants = append(state.Participants, CallParticipant{Participant: p.Participant, Name: name, Talking: p.Talking, Muted: p.Muted, Roles: roles})
-		seated.participants = append(seated.participants, ParticipantInfo{Participant: p.Participant, Name: name, Peer: p.Peer, Roles: roles, Muted: p.Muted})
-		r.satLoop(p.Participant)
+		state.Participants = append(state.Participants, CallParticipant{
+			Participant: p.Participant, Name: name, Talking: p.Talking, Muted: p.Muted, Waiting: p.Waiting, Roles: roles,
+		})
+		seated.participants = append(seated.participants, ParticipantInfo{
+			Participant: p.Participant, Name: name, Peer: p.Peer, Roles: roles, Muted: p.Muted, Waiting: p.Waiting,
+		})
+		if !p.Waiting {
+			r.satLoop(p.Participant)
+		}
 	}
-	if r.mixing == nil {
+	if r.mixing == nil && (state.Waiting != WaitingAdmission || len(r.lines) == 1) { // who waits outside is not told who is inside
 		r.seated.Store(seated)
 	}
 	if l.config.Tell != nil {
@@ -251,6 +263,11 @@ func (r *Room) watchSeatsLoop(now time.Time) {
 	}
 	if r.mixing == nil {
 		return
+	}
+	if p := r.policy(); r.hostedLoop(now) != r.mixing.lobby.open {
+		r.reseatLoop()
+	} else if p.Record.Settings.Has(room.MusicAlone) {
+		r.lobbyLoop(p, now) // of the audience nobody tells
 	}
 	for s := range r.mixing.seats {
 		f := s.far

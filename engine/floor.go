@@ -180,6 +180,7 @@ func chatFromWire(list []*wire.ChatMessage) []ChatMessage {
 type floorSeat interface {
 	raise(up bool, since time.Duration)
 	write(text string)
+	wait(on bool) // who mixes has him wait to be let in: for standbys
 }
 
 var (
@@ -201,6 +202,10 @@ func (l *line) raise(up bool, since time.Duration) {
 
 func (l *line) write(text string) { l.tell(&wire.SeatNews{Say: text}) }
 
+func (s *roomSeat) wait(on bool) { s.room.post(func() { s.room.waitLoop(s, on) }) }
+
+func (l *line) wait(on bool) { l.tell(&wire.SeatNews{Waiting: &on}) }
+
 // maxHand bounds for how long a hand is said to have been up.
 const maxHand = 24 * time.Hour
 
@@ -213,9 +218,12 @@ func (r *Room) heardSeatLoop(s *roomSeat, n *wire.SeatNews, now time.Time) {
 	if n.Say != "" {
 		r.sayLoop(s, n.Say, now)
 	}
-	if n.Ready && !s.welcomed {
-		s.welcomed = true
-		r.floor.welcome(s)
+	if n.Ready {
+		s.ready = true
+		r.greetLoop(s)
+	}
+	if n.Waiting != nil {
+		r.waitLoop(s, *n.Waiting)
 	}
 }
 
@@ -236,7 +244,7 @@ func (r *Room) handLoop(participant string, up bool, since time.Duration, now ti
 		if !r.floor.lower(participant) {
 			return
 		}
-	} else if r.seatOfLoop(participant) == nil {
+	} else if s := r.seatOfLoop(participant); s == nil || !s.inside {
 		return
 	} else {
 		r.floor.raise(participant, now.Add(-since))
@@ -246,7 +254,7 @@ func (r *Room) handLoop(participant string, up bool, since time.Duration, now ti
 
 // sayLoop passes on what a participant has written.
 func (r *Room) sayLoop(s *roomSeat, text string, now time.Time) {
-	if text = cleanChat(text); text == "" || r.mixing == nil || !r.mixing.seats[s] {
+	if text = cleanChat(text); text == "" || r.mixing == nil || !r.mixing.seats[s] || !s.inside {
 		return
 	}
 	if !s.said.take(now) {
@@ -257,7 +265,7 @@ func (r *Room) sayLoop(s *roomSeat, text string, now time.Time) {
 	}
 	n := &CallNews{Chat: []ChatMessage{r.floor.say(s.info.Participant, s.info.Name, text, now)}}
 	for o := range r.mixing.seats {
-		if o.news != nil {
+		if o.news != nil && o.inside {
 			o.news(n)
 		}
 	}
@@ -274,10 +282,12 @@ type teller struct {
 	// constant
 	room *Room
 	to   func(*CallState) // may be nil
+	self string           // his id
 
 	mu     sync.Mutex // makes calls of to come one at a time, and guards what follows
 	state  *CallState // of the mix
 	closed bool
+	waits  string // what he waits for
 }
 
 // close makes sure that nothing is told any more.
@@ -304,7 +314,7 @@ func (t *teller) again() {
 
 func (t *teller) tellLocked() {
 	if t.to != nil && t.state != nil && !t.closed {
-		t.to(t.room.full(t.state))
+		t.to(outsider(t.room.full(t.state), t.self, t.waits))
 	}
 }
 
@@ -319,14 +329,15 @@ func (r *Room) full(s *CallState) *CallState {
 	}
 	p, now := r.policy(), time.Now()
 	full := &CallState{
-		Participants: slices.Clone(s.Participants), Dominant: s.Dominant, Hands: seated.hands, Locked: p.Locked(now), MutedAll: p.MutedAll(now),
-		Title: p.Record.Title,
+		Participants: slices.Clone(s.Participants), Dominant: s.Dominant, Hands: seated.hands, Locked: p.Locked(now), Knock: p.Knocks(now),
+		MutedAll: p.MutedAll(now), Title: p.Record.Title, Settings: settingsInfo(p.Record),
 	}
 	for i := range full.Participants {
 		c := &full.Participants[i]
 		k, ok := slices.BinarySearchFunc(seated.participants, c.Participant, func(p ParticipantInfo, id string) int { return strings.Compare(p.Participant, id) })
 		if ok {
-			c.Muted, c.Roles = seated.participants[k].Muted, seated.participants[k].Roles
+			at := &seated.participants[k]
+			c.Muted, c.Waiting, c.Roles = at.Muted, at.Waiting, at.Roles
 		}
 	}
 	seated.full.Store(&fullState{s, full})
@@ -415,6 +426,13 @@ func (s callSeat) raise(up bool, since time.Duration) {
 	}
 }
 
+// wait tells a standby whether he waits to be let in.
+func (s callSeat) wait(on bool) {
+	if f, ok := s.seat.(floorSeat); ok {
+		f.wait(on)
+	}
+}
+
 // Say implements Call.
 func (k *call) Say(text string) {
 	if len(text) > maxChatText {
@@ -440,6 +458,12 @@ func (k *call) Moderate(ctx context.Context, m Moderation) error {
 func (k *call) told(s *CallState) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if waits := s.Waiting == WaitingAdmission; waits != k.waits {
+		k.waits = waits
+		for _, s := range *k.seats.Load() {
+			s.wait(waits)
+		}
+	}
 	switch up := slices.Contains(s.Hands, k.config.Participant); {
 	case up:
 		k.handUp = !k.hand.IsZero()

@@ -93,7 +93,8 @@ func (r *Room) Info() RoomInfo {
 	for _, p := range seated.participants {
 		stage[p.Participant] = p
 	}
-	info.Hands, info.Locked, info.MutedAll = seated.hands, p.Locked(now), p.MutedAll(now)
+	info.Hands, info.Locked, info.Knock, info.MutedAll = seated.hands, p.Locked(now), p.Knocks(now), p.MutedAll(now)
+	info.Settings = settingsInfo(rec)
 	for _, p := range stage {
 		info.Participants = append(info.Participants, p)
 	}

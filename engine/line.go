@@ -144,6 +144,7 @@ func (r *Room) dialLine(ctx context.Context, hub peer.ID, c SeatConfig) (Seat, e
 	l.say, l.hear = lineIDs(r.id, r.e.signer.Public(), c.Participant, hub)
 	ask := &wire.SeatJoin{
 		Participant: c.Participant, Name: c.Name, Red: c.RED, SendsStereo: c.SendsStereo, HearsStereo: c.HearsStereo, Chain: r.chain.Load(), Self: c.Self,
+		Waiting: c.Waiting,
 	}
 	short, cancel := context.WithTimeout(ctx, seatPatience)
 	defer cancel()

@@ -10,7 +10,11 @@ type Mixing interface {
 // Mix is the conference of one room. All methods are safe for concurrent use.
 type Mix interface {
 	// Join gives a participant a seat. It fails where the machine cannot serve one more.
-	Join(c SeatConfig) (Seat, error)
+	Join(c SeatConfig) (MixSeat, error)
+	// Tone has all hear a tone who are not on hold, and who only listen.
+	Tone(t Tone)
+	// Hold has those who only listen hear music in place of the mix, until it is taken back.
+	Hold(on bool)
 	// Maps has f called, on a goroutine of Mixing's, with what a standby needs to mix the same: about ten times a second while somebody
 	// talks, and at once when something has moved. f must not block. Nothing is told while the mix follows another.
 	Maps(f func(*PlayoutMap))
@@ -22,6 +26,27 @@ type Mix interface {
 	// Close takes the seats away and ends the mix. When it returns, nobody hears anything of it any more.
 	Close()
 }
+
+// MixSeat is a Seat at a Mix of this peer.
+type MixSeat interface {
+	Seat
+	// Hold has the participant hear music in place of the others, and them nothing of him, until it is taken back.
+	Hold(on bool)
+	// Tone has him alone hear a tone.
+	Tone(t Tone)
+}
+
+// Tone is a short sound that tells participants of something. Mixing knows what each sounds like.
+type Tone string
+
+// Tones.
+const (
+	ToneEnter   Tone = "enter"   // somebody comes
+	ToneLeave   Tone = "leave"   // and goes
+	ToneAlone   Tone = "alone"   // the last of the others has gone
+	ToneMuted   Tone = "muted"   // a moderator has muted him
+	ToneUnmuted Tone = "unmuted" // he may speak again
+)
 
 // SeatConfig says who takes part in a conference. Hear and Tell are called one at a time, on a goroutine of Mixing's; they must not
 // block.
@@ -41,6 +66,8 @@ type SeatConfig struct {
 	// Self says that he is the user of the peer by way of which he comes, and no guest of his. It is the room's concern, like News, not
 	// Mixing's.
 	Self bool
+	// Waiting says that who mixes has him wait to be let in, where this is a standby.
+	Waiting bool
 	// News gets what was written, and what is to be said to him alone. It may be nil, must not block, and may be called by several
 	// goroutines.
 	News func(*CallNews)
@@ -87,8 +114,12 @@ type CallState struct {
 	// What follows is not Mixing's to say.
 	Hands    []string `json:"hands,omitempty"` // that are up, the first one first
 	Locked   bool     `json:"locked,omitempty"`
+	Knock    bool     `json:"knock,omitempty"` // who is not let in may wait
 	MutedAll bool     `json:"muted_all,omitempty"`
 	Title    string   `json:"title,omitempty"`
+	// Settings are those of the room, and Waiting what he who is told waits for: WaitingHost or WaitingAdmission.
+	Settings *SettingsInfo `json:"settings,omitempty"`
+	Waiting  string        `json:"waiting,omitempty"`
 }
 
 // CallParticipant is one of them.
@@ -97,8 +128,9 @@ type CallParticipant struct {
 	Name        string `json:"name,omitempty"`
 	Talking     bool   `json:"talking"` // he is heard at the moment
 
-	Muted bool     `json:"muted,omitempty"`
-	Roles []string `json:"roles,omitempty"` // as in ParticipantInfo
+	Muted   bool     `json:"muted,omitempty"`
+	Waiting bool     `json:"waiting,omitempty"` // he hears music, and is not heard
+	Roles   []string `json:"roles,omitempty"`   // as in ParticipantInfo
 }
 
 // PlayoutMap says which sample of which participant a mixer played on a tick. Values are immutable.

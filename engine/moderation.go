@@ -240,7 +240,9 @@ func (r *Room) moderateLoop(want Moderation, a asker, now time.Time) string {
 	case room.Lower:
 		r.handLoop(want.Who, false, 0, now)
 	case room.Title:
-		err = r.titleLoop(want.Title)
+		err = r.rerecordLoop(func(s *room.RecordSpec) { s.Title = want.Title })
+	case room.Tones, room.TonesOff, room.Wait, room.WaitOff, room.Music, room.MusicOff:
+		err = r.rerecordLoop(func(s *room.RecordSpec) { s.Settings, _ = s.Settings.After(want.Verb) })
 	case room.Ban:
 		if about.host {
 			err = r.dismissLoop(about.user)
@@ -303,11 +305,11 @@ func (r *Room) aboutLoop(want Moderation) about {
 	return a
 }
 
-// titleLoop gives the room another title.
-func (r *Room) titleLoop(title string) error {
+// rerecordLoop signs another record of the room.
+func (r *Room) rerecordLoop(change func(*room.RecordSpec)) error {
 	rec := r.record.Load()
 	spec := again(rec)
-	spec.Title = title
+	change(&spec)
 	if !rec.IsOwner(r.e.userKey()) {
 		owners, err := rec.OwnersRecord(time.Now())
 		if err != nil {
@@ -355,14 +357,19 @@ func (r *Room) admitsLoop(who room.Standing, chain *wire.Chain, now time.Time) s
 	switch {
 	case p.PutOut(who, now):
 		return room.DeniedPutOut
-	case !p.Locked(now), r.sat[who.Participant], p.MayModerate(who, chain, now):
+	case r.insideLoop(who, chain, now), p.Knocks(now):
 		return ""
 	case !r.mixesLoop(): // nobody hears a standby, whom those come to who sit at the mixer
 		return ""
-	case now.Sub(time.UnixMilli(r.elector.Lease().Term.Since)) < lockGrace:
-		return ""
 	}
 	return room.DeniedLocked
+}
+
+// insideLoop reports whether somebody need not be let in.
+func (r *Room) insideLoop(who room.Standing, chain *wire.Chain, now time.Time) bool {
+	p := r.policy()
+	return !p.Locked(now) || r.sat[who.Participant] || p.MayModerate(who, chain, now) || p.Admitted(who, now) ||
+		r.mixesLoop() && now.Sub(time.UnixMilli(r.elector.Lease().Term.Since)) < lockGrace
 }
 
 // lockGrace is how long a new hub lets people in whom it does not know.

@@ -326,6 +326,7 @@ func (e *Engine) newRecord(spec room.RecordSpec) (*room.Record, error) {
 func again(rec *room.Record) room.RecordSpec {
 	return room.RecordSpec{
 		Name: rec.Name, Title: rec.Title, Mode: rec.Mode, Private: rec.Private, Delegates: rec.Delegates, Epoch: rec.Epoch + 1, BudgetBps: rec.BudgetBps,
+		Settings: rec.Settings,
 	}
 }
 

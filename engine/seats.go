@@ -20,11 +20,12 @@ type mixing struct {
 	maps    wire.StreamID // of the primary's maps
 	pub     *hold         // the mix as a stream of the room
 	seats   map[*roomSeat]bool
+	lobby   lobby
 }
 
 // roomSeat is a seat at this peer's mix.
 type roomSeat struct {
-	Seat
+	MixSeat
 	// constant
 	room  *Room
 	who   room.Standing
@@ -32,28 +33,28 @@ type roomSeat struct {
 	tell  *teller
 	news  func(*CallNews)
 
-	muted atomic.Bool
+	silent atomic.Bool // he is muted, or waits
 
 	// the room's goroutine's
-	info       ParticipantInfo
-	far        *far // nil where the participant comes by way of this peer
-	said       limit
-	welcomed   bool   // he was told what was written before he came
+	info ParticipantInfo
+	far  *far // nil where the participant comes by way of this peer
+	said limit
+	presence
 	handNumber uint64 // of what was heard of his hand last
 }
 
-// Write implements Seat. Nothing is heard of who is muted, whatever his peer does.
+// Write implements Seat. Nothing is heard of who is muted, or waits, whatever his peer does.
 func (s *roomSeat) Write(p *MediaPacket) {
-	if s.muted.Load() {
+	if s.silent.Load() {
 		s.room.e.metrics.muted.Add(1)
 		return
 	}
-	s.Seat.Write(p)
+	s.MixSeat.Write(p)
 }
 
 // Close implements Seat.
 func (s *roomSeat) Close() {
-	s.Seat.Close()
+	s.MixSeat.Close()
 	s.tell.close()
 	s.room.tell(func() { s.room.unseatLoop(s) })
 }
@@ -67,17 +68,22 @@ func (r *Room) seatLoop(c SeatConfig, who room.Standing, chain *wire.Chain, by p
 		return nil, err
 	}
 	seat := &roomSeat{
-		room: r, who: who, chain: chain, tell: &teller{room: r, to: c.Tell}, news: c.News,
+		room: r, who: who, chain: chain, tell: &teller{room: r, to: c.Tell, self: c.Participant}, news: c.News,
 		info: ParticipantInfo{Participant: c.Participant, Name: c.Name, Peer: by.String()},
 	}
 	c.Tell = seat.tell.mixed
+	now := time.Now()
+	seat.inside = r.insideLoop(who, chain, now) || !r.mixesLoop() && !c.Waiting
+	if !seat.inside && r.waitersLoop() >= maxWaiting {
+		r.unmixLoop(false)
+		return nil, NewUserError(CodeFull, "too many wait to be let into this room: try again later")
+	}
 	var err error
-	if seat.Seat, err = r.mixing.mix.Join(c); err != nil {
+	if seat.MixSeat, err = r.mixing.mix.Join(c); err != nil {
 		r.unmixLoop(false)
 		return nil, err
 	}
 	r.mixing.seats[seat] = true
-	r.satLoop(c.Participant)
 	r.reseatLoop()
 	r.e.events.emit(Event{Event: "peer", Room: string(r.id), Peer: seat.info.Peer, Participant: c.Participant})
 	return seat, nil
@@ -93,6 +99,7 @@ func (r *Room) unseatLoop(s *roomSeat) {
 		s.far.disconnect()
 	}
 	r.floor.lower(s.info.Participant)
+	r.leftLoop(s)
 	r.reseatLoop()
 	r.e.events.emit(Event{Event: "left", Room: string(r.id), Peer: s.info.Peer, Participant: s.info.Participant})
 	r.unmixLoop(false)
@@ -150,11 +157,16 @@ func (r *Room) reseatLoop() {
 	seated, now, p := &seated{hands: r.floor.queue()}, time.Now(), r.policy()
 	if r.mixing != nil {
 		seated.seats = maps.Clone(r.mixing.seats)
+		r.lobbyLoop(p, now)
 	}
 	for s := range seated.seats {
-		s.info.Muted = p.Muted(s.who, now)
+		muted := p.Muted(s.who, now)
+		if muted != s.info.Muted && s.present {
+			s.mutedTone(muted, p)
+		}
+		s.info.Muted, s.info.Waiting = muted, s.waits != ""
 		s.info.Roles = p.Roles(s.who, s.chain, now)
-		s.muted.Store(s.info.Muted)
+		s.silent.Store(s.info.Muted || s.info.Waiting)
 		seated.participants = append(seated.participants, s.info)
 	}
 	slices.SortFunc(seated.participants, func(a, b ParticipantInfo) int { return cmp.Compare(a.Participant, b.Participant) })

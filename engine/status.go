@@ -94,13 +94,22 @@ type RoomInfo struct {
 	Mixer        *MixerInfo        `json:"mixer,omitempty"`     // of a conference
 	Hands        []string          `json:"hands,omitempty"`     // participants whose hand is up, the first one first
 	Locked       bool              `json:"locked,omitempty"`    // nobody new is let in
+	Knock        bool              `json:"knock,omitempty"`     // but who comes may wait to be let in
 	MutedAll     bool              `json:"muted_all,omitempty"` // only who was given the word may speak
+	Settings     *SettingsInfo     `json:"settings,omitempty"`  // of a conference
 }
 
 // MixerInfo says which peers mix a conference.
 type MixerInfo struct {
 	Peer    string `json:"peer"`
 	Standby string `json:"standby,omitempty"` // the peer that takes over
+}
+
+// SettingsInfo says how a conference welcomes people.
+type SettingsInfo struct {
+	Tones bool `json:"tones"` // one is heard when somebody comes or goes
+	Wait  bool `json:"wait"`  // people wait, with music, while nobody is there who may moderate
+	Music bool `json:"music"` // who is the only one hears music
 }
 
 // StreamInfo is a stream of a room.
@@ -120,6 +129,7 @@ type ParticipantInfo struct {
 	Peer        string   `json:"peer"`
 	Roles       []string `json:"roles"` // "owner", "moderator", "speaker", "listener"
 	Muted       bool     `json:"muted"`
+	Waiting     bool     `json:"waiting,omitempty"` // to be let in, or for the host
 }
 
 // TreeInfo is a peer's place in a room's tree.

@@ -17,11 +17,11 @@ type note struct {
 
 // Tones. They are quiet, 6 dB below a voice where they begin, and each lasts less than a second.
 var (
-	toneUp   = []note{{0, 659.26, 0.05}, {sampleRate / 8, 987.77, 0.05}} // e'' h''
-	toneDown = []note{{0, 987.77, 0.05}, {sampleRate / 8, 659.26, 0.05}}
+	toneUp   = []note{{0, 523.25, 0.05}, {sampleRate / 8, 783.99, 0.05}} // c'' g''
+	toneDown = []note{{0, 783.99, 0.05}, {sampleRate / 8, 523.25, 0.05}}
 	toneLow  = []note{{0, 329.63, 0.06}, {sampleRate / 8, 261.63, 0.06}} // e' c'
 	toneHigh = []note{{0, 1318.51, 0.03}, {sampleRate / 10, 1318.51, 0.03}}
-	toneSoft = []note{{0, 523.25, 0.05}}
+	toneSoft = []note{{sampleRate * 2 / 5, 440, 0.05}} // after the last one's leaving
 )
 
 const (

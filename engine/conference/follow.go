@@ -127,10 +127,12 @@ func (t *table) restart() bool {
 		return false
 	}
 	t.mixer.Close()
+	m.Hold(audience, t.held)
 	t.mixer, t.started = m, false
 	for _, s := range t.seats {
 		m.AddInput(s.id)
 		m.AddListener(s.id, channels(s.config.HearsStereo), bitrate)
+		m.Hold(s.id, s.held)
 		s.ticked = false
 	}
 	return true

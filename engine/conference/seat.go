@@ -29,11 +29,12 @@ type seat struct {
 	gone      bool
 	output    int64      // of the buffer's timeline at the last tick
 	ticked    bool       // there was one
+	held      bool       // he is on hold
 	played    jitter.Map // of the last tick, unknown where it was not wanted
 	charted   uint32     // timestamp in the last map
 }
 
-var _ engine.Seat = (*seat)(nil)
+var _ engine.MixSeat = (*seat)(nil)
 
 // channels returns how many of them something is worth.
 func channels(stereo bool) int {
@@ -132,6 +133,19 @@ func (s *seat) Wish(participant string, gain float32) {
 	s.table.service.post(func() {
 		if other := s.table.find(participant); other != nil && other != s && !s.gone {
 			s.table.mixer.Wish(s.id, other.id, gain)
+		}
+	})
+}
+
+// Tone implements engine.MixSeat.
+func (s *seat) Tone(tone engine.Tone) { s.table.play(tone, s.id) }
+
+// Hold implements engine.MixSeat.
+func (s *seat) Hold(on bool) {
+	s.table.service.call(func() {
+		if !s.gone {
+			s.held = on
+			s.table.hold(s.id, on)
 		}
 	})
 }

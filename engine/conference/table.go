@@ -41,6 +41,7 @@ type table struct {
 	changed bool              // it is out of date
 	told    uint64            // tick
 
+	held     bool   // who only listen are on hold
 	shift    int64  // of its ticks against the Service's
 	ticked   uint64 // the last tick
 	started  bool   // there was one
@@ -78,7 +79,7 @@ func encoder(s mixer.Spec) (mixer.Encoder, error) {
 }
 
 // Join implements engine.Mix.
-func (t *table) Join(c engine.SeatConfig) (engine.Seat, error) {
+func (t *table) Join(c engine.SeatConfig) (engine.MixSeat, error) {
 	var s *seat
 	var err error
 	if !t.service.call(func() { s, err = t.add(c) }) {
@@ -109,6 +110,41 @@ func (t *table) add(c engine.SeatConfig) (*seat, error) {
 	t.changed = true
 	t.service.rouse()
 	return s, nil
+}
+
+// sounds are what tones sound like.
+var sounds = map[engine.Tone]func() *mixer.Tone{
+	engine.ToneEnter: mixer.NewEnter, engine.ToneLeave: mixer.NewLeave, engine.ToneAlone: mixer.NewAlone,
+	engine.ToneMuted: mixer.NewMuted, engine.ToneUnmuted: mixer.NewUnmuted,
+}
+
+// Tone implements engine.Mix.
+func (t *table) Tone(tone engine.Tone) { t.play(tone, 0) }
+
+// play has all hear a tone, or one listener.
+func (t *table) play(tone engine.Tone, to mixer.ID) {
+	sound := sounds[tone]
+	if sound == nil {
+		return // a newer engine's
+	}
+	t.service.post(func() {
+		t.mixer.Play(sound(), to)
+		t.service.rouse()
+	})
+}
+
+// Hold implements engine.Mix.
+func (t *table) Hold(on bool) {
+	t.service.call(func() {
+		t.held = on
+		t.hold(audience, on)
+	})
+}
+
+// hold has a listener hear music, or the mix again.
+func (t *table) hold(id mixer.ID, on bool) {
+	t.mixer.Hold(id, on)
+	t.service.rouse()
 }
 
 // remove takes a participant away.

@@ -47,6 +47,7 @@ type Record struct {
 	OwnerEpoch uint64 // of the owner's record: Epoch itself, unless a delegate signed this one
 	Issued     time.Time
 	Expires    time.Time
+	Settings   Settings
 	BudgetBps  uint64            // bit rate of the programme that the tree is built for; 0 unknown
 	Signer     ed25519.PublicKey // user key of owner or delegate
 	Envelope   []byte
@@ -65,8 +66,9 @@ type RecordSpec struct {
 	Issued    time.Time
 	Expires   time.Time
 	BudgetBps uint64
+	Settings  Settings
 	// OwnerRecord is the owner's record where a delegate signs. Name, mode, privacy, delegates and budget are then the
-	// owner's; only title, epoch and times are the delegate's to set.
+	// owner's; only title, settings, epoch and times are the delegate's to set.
 	OwnerRecord *Record
 }
 
@@ -74,7 +76,7 @@ type RecordSpec struct {
 // returns the record and its envelope.
 func NewRecord(signer *wire.Signer, spec RecordSpec) (env []byte, r *Record, err error) {
 	body := &wire.RoomRecord{
-		Title: spec.Title, Epoch: spec.Epoch, IssuedMs: spec.Issued.UnixMilli(), ExpiresMs: spec.Expires.UnixMilli(),
+		Title: spec.Title, Settings: uint32(spec.Settings), Epoch: spec.Epoch, IssuedMs: spec.Issued.UnixMilli(), ExpiresMs: spec.Expires.UnixMilli(),
 	}
 	if o := spec.OwnerRecord; o != nil {
 		body.Owner, body.Name, body.Mode, body.Private, body.BudgetBps = o.Owner, o.Name, o.Mode, o.Private, o.BudgetBps
@@ -170,7 +172,7 @@ func openRecord(env []byte, now time.Time) (*Record, *wire.RoomRecord, error) {
 		return nil, nil, fmt.Errorf("%w: epoch or times", ErrRecord)
 	}
 	r := &Record{
-		ID: m.Room, Owner: b.Owner, Name: b.Name, Title: b.Title, Mode: b.Mode, Private: b.Private, Epoch: b.Epoch,
+		ID: m.Room, Owner: b.Owner, Name: b.Name, Title: b.Title, Settings: Settings(b.Settings), Mode: b.Mode, Private: b.Private, Epoch: b.Epoch,
 		Issued: time.UnixMilli(b.IssuedMs), Expires: m.Expires, BudgetBps: b.BudgetBps, Signer: m.User, Envelope: bytes.Clone(env),
 	}
 	for _, d := range b.Delegates {

@@ -41,7 +41,7 @@ var (
 const Everybody = ""
 
 // Ruling is what holds for a participant. Of everybody, to deny Speak mutes all who have no grant of it, and to deny Listen lets nobody
-// new in.
+// new in; to grant Listen as well has who would come wait.
 type Ruling struct {
 	Participant string // Everybody, a user's participant id, or that of a guest
 	At, Expires time.Time
@@ -85,16 +85,26 @@ const (
 	UnmuteAll = "unmute-all"
 	Lock      = "lock" // lets nobody new in
 	Unlock    = "unlock"
-	Title     = "title" // a new Record, not a Ruling
+	Knock     = "knock" // locks, and has who comes wait until he is let in
+	Admit     = "admit" // lets in who waits
+	Refuse    = "refuse"
+	Title     = "title" // a new Record, not a Ruling, like all that follow
+
+	Tones    = "tones" // for who comes and goes
+	TonesOff = "tones-off"
+	Wait     = "wait" // for somebody who may moderate
+	WaitOff  = "wait-off"
+	Music    = "music" // for who is alone
+	MusicOff = "music-off"
 )
 
 // AboutSomebody and AboutAll are the verbs that need a participant and those that take none.
 var (
-	AboutSomebody = []string{Mute, Unmute, Kick, Ban, Grant, Revoke, Mic, Lower}
-	AboutAll      = []string{MuteAll, UnmuteAll, Lock, Unlock, Title}
+	AboutSomebody = []string{Mute, Unmute, Kick, Ban, Grant, Revoke, Mic, Lower, Admit, Refuse}
+	AboutAll      = []string{MuteAll, UnmuteAll, Lock, Knock, Unlock, Title, Tones, TonesOff, Wait, WaitOff, Music, MusicOff}
 )
 
-// Order is what a moderator wants. Ban, Lower and Title are not among what Rule takes.
+// Order is what a moderator wants. Ban, Lower, Title and what changes settings are not among what Rule takes.
 type Order struct {
 	Verb        string
 	Participant string
@@ -164,7 +174,7 @@ func (a *Access) Rule(o Order, now time.Time) ([]Ruling, error) {
 				r.Granted, r.Via = r.Granted|sends, o.Via
 			}
 		})
-	case Kick:
+	case Kick, Refuse:
 		set(o.Participant, lasts(KickLife), func(r *Ruling) { *r = Ruling{Participant: r.Participant, At: r.At, Denied: All} })
 	case Grant, Revoke:
 		rights := o.Rights
@@ -202,9 +212,13 @@ func (a *Access) Rule(o Order, now time.Time) ([]Ruling, error) {
 	case UnmuteAll:
 		set(Everybody, lasts(MuteLife), func(r *Ruling) { r.Denied &^= sends })
 	case Lock:
-		set(Everybody, lasts(MuteLife), func(r *Ruling) { r.Denied |= Listen })
+		set(Everybody, lasts(MuteLife), func(r *Ruling) { r.Denied, r.Granted = r.Denied|Listen, r.Granted&^Listen })
+	case Knock:
+		set(Everybody, lasts(MuteLife), func(r *Ruling) { r.Denied, r.Granted = r.Denied|Listen, r.Granted|Listen })
 	case Unlock:
-		set(Everybody, lasts(MuteLife), func(r *Ruling) { r.Denied &^= Listen })
+		set(Everybody, lasts(MuteLife), func(r *Ruling) { r.Denied, r.Granted = r.Denied&^Listen, r.Granted&^Listen })
+	case Admit:
+		set(o.Participant, lasts(MuteLife), func(r *Ruling) { r.Denied, r.Granted, r.Via = r.Denied&^Listen, r.Granted|Listen, o.Via })
 	default:
 		return nil, fmt.Errorf("%w: %.40q", ErrVerb, o.Verb)
 	}
@@ -371,6 +385,25 @@ func (p Policy) MayModerate(s Standing, c *wire.Chain, now time.Time) bool {
 // MutedAll and Locked report what holds for everybody.
 func (p Policy) MutedAll(now time.Time) bool {
 	return p.Access.ruling(Everybody, now).Denied.Has(Speak)
+}
+
+// Knocks reports whether those who would come into a locked room may wait to be let in.
+func (p Policy) Knocks(now time.Time) bool {
+	r := p.Access.ruling(Everybody, now)
+	return r.Denied.Has(Listen) && r.Granted.Has(Listen)
+}
+
+// Admitted reports whether a moderator has let somebody into the locked room.
+func (p Policy) Admitted(s Standing, now time.Time) bool {
+	if p.Access == nil {
+		return false
+	}
+	for _, r := range p.Access.about(s, now) {
+		if r.Granted.Has(Listen) {
+			return true
+		}
+	}
+	return false
 }
 
 // Locked reports whether nobody new is let in.

@@ -291,3 +291,64 @@ func TestRosterObeysRulings(t *testing.T) {
 		t.Errorf("who was put out: %+v", c)
 	}
 }
+
+// TestKnock: in a locked room somebody waits where there is a waiting list, until he is let in; a guest by way of his own peer only.
+func TestKnock(t *testing.T) {
+	rec := conferenceRecord(t)
+	via, other := ed25519.PublicKey(public(4)), ed25519.PublicKey(public(5))
+	guest := Standing{Participant: guestA, User: via}
+	admit := Order{Verb: Admit, Participant: guestA, Via: wire.ParticipantID(via)}
+	for _, test := range []struct {
+		orders                   []Order
+		locked, knocks, admitted bool
+	}{
+		{nil, false, false, false},
+		{[]Order{{Verb: Lock}}, true, false, false},
+		{[]Order{{Verb: Knock}}, true, true, false},
+		{[]Order{{Verb: Lock}, {Verb: Knock}}, true, true, false},
+		{[]Order{{Verb: Knock}, {Verb: Lock}}, true, false, false},
+		{[]Order{{Verb: Knock}, {Verb: Unlock}}, false, false, false},
+		{[]Order{{Verb: Knock}, admit}, true, true, true},
+		{[]Order{{Verb: Knock}, admit, {Verb: Refuse, Participant: guestA}}, true, true, false},
+		{[]Order{{Verb: Knock}, {Verb: MuteAll}, admit, {Verb: UnmuteAll}}, true, true, true},
+	} {
+		p := Policy{Record: rec, Access: rule(t, test.orders...)}
+		if got := p.Locked(testTime); got != test.locked {
+			t.Errorf("%v: locked %v", test.orders, got)
+		}
+		if got := p.Knocks(testTime); got != test.knocks {
+			t.Errorf("%v: knocks %v", test.orders, got)
+		}
+		if got := p.Admitted(guest, testTime); got != test.admitted {
+			t.Errorf("%v: admitted %v", test.orders, got)
+		}
+		if p.Admitted(Standing{Participant: guestA, User: other}, testTime) {
+			t.Errorf("%v: somebody else's guest is let in by his name", test.orders)
+		}
+		if p.Muted(guest, testTime) {
+			t.Errorf("%v: muted", test.orders)
+		}
+	}
+}
+
+// TestSettings: settings are changed by verbs and kept in the record; of a bit that this version does not know too.
+func TestSettings(t *testing.T) {
+	s := Settings(1 << 20)
+	for _, verb := range []string{TonesOff, Wait, Music, MusicOff} {
+		var ok bool
+		if s, ok = s.After(verb); !ok {
+			t.Fatalf("%s changes no settings", verb)
+		}
+	}
+	if s != 1<<20|NoTones|WaitForHost {
+		t.Errorf("settings %b", s)
+	}
+	if _, ok := s.After(Mute); ok {
+		t.Error("mute changes settings")
+	}
+	for _, verb := range AboutAll {
+		if _, ok := s.After(verb); ok == slices.Contains([]string{MuteAll, UnmuteAll, Lock, Knock, Unlock, Title}, verb) {
+			t.Errorf("%s changes settings: %v", verb, ok)
+		}
+	}
+}

@@ -3535,7 +3535,9 @@ type SeatState struct {
 	Locked        bool                   `protobuf:"varint,41,opt,name=locked,proto3" json:"locked,omitempty"`
 	MutedAll      bool                   `protobuf:"varint,42,opt,name=muted_all,json=mutedAll,proto3" json:"muted_all,omitempty"`
 	Title         string                 `protobuf:"bytes,43,opt,name=title,proto3" json:"title,omitempty"`        // of the room
-	Settings      uint32                 `protobuf:"varint,46,opt,name=settings,proto3" json:"settings,omitempty"` // of the room's record
+	Settings      uint32                 `protobuf:"varint,47,opt,name=settings,proto3" json:"settings,omitempty"` // of the room's record
+	Knock         bool                   `protobuf:"varint,48,opt,name=knock,proto3" json:"knock,omitempty"`       // who is not let into the locked room may wait
+	Waiting       string                 `protobuf:"bytes,46,opt,name=waiting,proto3" json:"waiting,omitempty"`    // what he who is told waits for: "host", "admission"; "": nothing
 	Number        uint64                 `protobuf:"varint,44,opt,name=number,proto3" json:"number,omitempty"`     // grows with each state that a participant is told: of two the one with the larger holds
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3618,6 +3620,20 @@ func (x *SeatState) GetSettings() uint32 {
 		return x.Settings
 	}
 	return 0
+}
+
+func (x *SeatState) GetKnock() bool {
+	if x != nil {
+		return x.Knock
+	}
+	return false
+}
+
+func (x *SeatState) GetWaiting() string {
+	if x != nil {
+		return x.Waiting
+	}
+	return ""
 }
 
 func (x *SeatState) GetNumber() uint64 {
@@ -5714,7 +5730,7 @@ const file_wire_proto_rawDesc = "" +
 	"\vparticipant\x18\x02 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
 	"\x04text\x18\x04 \x01(\tR\x04text\x12\x17\n" +
-	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\"\x80\x02\n" +
+	"\atime_ms\x18\x05 \x01(\x03R\x06timeMs\"\xb0\x02\n" +
 	"\tSeatState\x12B\n" +
 	"\fparticipants\x18\x01 \x03(\v2\x1e.castd.wire.v1.SeatParticipantR\fparticipants\x12\x1a\n" +
 	"\bdominant\x18\x02 \x01(\tR\bdominant\x12\x14\n" +
@@ -5722,7 +5738,9 @@ const file_wire_proto_rawDesc = "" +
 	"\x06locked\x18) \x01(\bR\x06locked\x12\x1b\n" +
 	"\tmuted_all\x18* \x01(\bR\bmutedAll\x12\x14\n" +
 	"\x05title\x18+ \x01(\tR\x05title\x12\x1a\n" +
-	"\bsettings\x18. \x01(\rR\bsettings\x12\x16\n" +
+	"\bsettings\x18/ \x01(\rR\bsettings\x12\x14\n" +
+	"\x05knock\x180 \x01(\bR\x05knock\x12\x18\n" +
+	"\awaiting\x18. \x01(\tR\awaiting\x12\x16\n" +
 	"\x06number\x18, \x01(\x04R\x06number\"\xbb\x01\n" +
 	"\x0fSeatParticipant\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +

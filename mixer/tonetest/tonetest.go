@@ -121,6 +121,31 @@ func (e *Ear) Residue(frequency float64) float64 {
 	return least
 }
 
+// Loudest returns how loud a tone is in that tenth of a second of all that is kept in which it is loudest, as Level does.
+func (e *Ear) Loudest(frequency float64) float64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	most := 1e-20
+	for at := 0; at+rate/10 <= len(e.heard); at += rate / 20 {
+		most = max(most, power(e.heard[at:at+rate/10], frequency))
+	}
+	return 10 * math.Log10(most)
+}
+
+// Power returns how loud all is in the newest second that was heard, in dB of full scale; -200 where less was heard.
+func (e *Ear) Power() float64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.heard) < rate {
+		return -200
+	}
+	var sum float64
+	for _, x := range e.heard[len(e.heard)-rate:] {
+		sum += float64(x) * float64(x)
+	}
+	return 10 * math.Log10(sum/rate+1e-20)
+}
+
 // Level returns how loud a tone is in pcm, which has to last 100 ms at least: the mean of its power in each 100 ms. A jitter buffer that
 // stretches moves a tone's phase, and a longer look would find that the parts before and after cancel each other.
 func Level(pcm []float32, frequency float64) float64 {
