@@ -40,8 +40,10 @@ type caller struct {
 	red     uint8    // and of that with earlier packets beside it (RFC 2198); 0: he takes none
 	nack    bool     // he sends again what he is asked for
 	offered []uint32 // SSRCs of what he says, where he told
-	number  int64    // added to the numbers of what is heard
-	clock   uint32   // and to its timestamps
+	camera  *camera  // nil where he has none
+	screens []*screen
+	number  int64  // added to the numbers of what is heard
+	clock   uint32 // and to its timestamps
 	start   time.Time
 	wake    chan struct{} // capacity 1: there is a state to tell
 
@@ -55,8 +57,10 @@ type caller struct {
 	missing []uint16 // numbers that he asks for
 	loss    lossGauge
 	channel *datachannel.DataChannel // open; nil while there is none
-	state   *engine.CallState        // that he has not been told of; nil: he has
+	state   *engine.CallState        // newest
+	stale   bool                     // he has not been told of it, or of who is where
 	untold  []any                    // news that he has not been told
+	casting casting
 
 	// Owned by the socket's goroutine.
 	said   sourceTrack
@@ -102,6 +106,10 @@ func newCaller(s *session, m engine.Media, o engine.GuestOptions) *caller {
 		Participant: callerID(o.Participant, s.id), Name: o.Name, Hear: c.hear, Tell: c.tell, News: c.news, Self: o.Self, RED: c.said.codec.name == codecRED,
 		SendsStereo: parameter(fmtp, "sprop-stereo", "0") == "1", HearsStereo: parameter(fmtp, "stereo", "0") == "1",
 	}
+	if section := s.offer.camera(); section != nil {
+		c.camera = newCamera(c, section)
+	}
+	c.screens = c.newScreens(m)
 	return c
 }
 
@@ -121,6 +129,9 @@ func (c *caller) carrier() (carrier, error) {
 		return nil, err
 	}
 	c.link = l
+	for _, v := range c.screens {
+		v.link = l
+	}
 	return l, nil
 }
 
@@ -146,14 +157,26 @@ func (c *caller) close() {
 	c.turn.Lock()
 	c.over = true
 	c.turn.Unlock()
+	for _, v := range c.screens {
+		v.stop()
+	}
 	c.session.service.dismiss(c.writer)
+	if len(c.screens) > 0 {
+		c.session.service.leave(c.screens[0].hall)
+	}
 	if call := c.seat(); call != nil {
 		_ = call.Close()
 	}
 }
 
-// sources returns the SSRC of what he is sent.
-func (c *caller) sources() map[string]uint32 { return map[string]uint32{kindAudio: c.track.ssrc} }
+// sources returns the SSRCs of what he is sent.
+func (c *caller) sources() map[string]uint32 {
+	ssrcs := map[string]uint32{c.session.offer.accepted(kindAudio).mid: c.track.ssrc}
+	for _, v := range c.screens {
+		ssrcs[v.mid] = v.video().ssrc
+	}
+	return ssrcs
+}
 
 // seat returns the call, which there is once open has returned.
 func (c *caller) seat() engine.Call {
@@ -177,7 +200,7 @@ func (c *caller) hear(p *engine.MediaPacket) {
 // tell notes the newest state for the data channel.
 func (c *caller) tell(s *engine.CallState) {
 	c.mu.Lock()
-	c.state = s
+	c.state, c.stale = s, true
 	c.mu.Unlock()
 	c.rouse()
 }
@@ -189,9 +212,18 @@ func (c *caller) rouse() {
 	}
 }
 
-// run tells the state until ctx ends; the writer does the rest.
+// run tells the state, and says who is where, until ctx ends; the writer does the rest.
 func (c *caller) run(ctx context.Context) {
 	call := c.seat()
+	if c.camera != nil {
+		c.session.spawn(func() { c.camera.run(ctx) })
+	}
+	stop, due, err := c.watch()
+	if err != nil {
+		c.session.end(err)
+		return
+	}
+	defer stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -204,8 +236,15 @@ func (c *caller) run(ctx context.Context) {
 			c.session.end(call.Err())
 			return
 		case <-c.wake:
+			c.arrange(time.Now())
 			c.sendState()
 			c.sendNews()
+		case <-due:
+			c.arrange(time.Now())
+			c.sendState()
+			for _, v := range c.screens {
+				v.seek()
+			}
 		}
 	}
 }
@@ -241,6 +280,11 @@ func (c *caller) serve(w *writer, now time.Time) {
 		c.reported = now
 		c.report(now, &out)
 	}
+	if c.camera != nil {
+		if wishes := c.camera.wishes(now); len(wishes) > 0 {
+			c.sendRTCP(&out, wishes...)
+		}
+	}
 	if c.nack {
 		if pairs := c.reception.wanted(now); len(pairs) > 0 {
 			c.sendRTCP(&out, &rtcp.TransportLayerNack{SenderSSRC: c.track.ssrc, MediaSSRC: c.reception.source(), Nacks: pairs})
@@ -275,6 +319,9 @@ func (c *caller) report(now time.Time, out *outlet) {
 	var blocks []rtcp.ReceptionReport
 	if r, ok := c.reception.report(now); ok {
 		blocks = append(blocks, r)
+	}
+	if c.camera != nil {
+		blocks = append(blocks, c.camera.report(now)...)
 	}
 	name := &rtcp.SourceDescription{Chunks: []rtcp.SourceDescriptionChunk{{
 		Source: c.track.ssrc, Items: []rtcp.SourceDescriptionItem{{Type: rtcp.SDESCNAME, Text: "castd"}},

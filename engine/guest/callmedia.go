@@ -14,9 +14,12 @@ import (
 	"github.com/castd/castd/engine"
 )
 
-// wanted reports whether packets of an SSRC are what he says: one that he announced, or without that the first that comes. Where there are
-// several, another counts once the one before is silent.
-func (c *caller) wanted(ssrc uint32) bool {
+// wanted reports whether packets of an SSRC are of his video, or what he says: one that he announced, or without that the first that comes.
+// Where there are several, another counts once the one before is silent.
+func (c *caller) wanted(pt uint8, ssrc uint32) bool {
+	if c.camera != nil && c.camera.owns(pt) {
+		return c.camera.wanted(ssrc)
+	}
 	if ssrc == c.said.ssrc {
 		return true
 	}
@@ -29,8 +32,12 @@ func (c *caller) wanted(ssrc uint32) bool {
 // otherAfter is how long a stream must have been silent before another one of the same guest is taken.
 const otherAfter = time.Second
 
-// media takes an RTP packet of what he says.
+// media takes an RTP packet of what he says, or of his video.
 func (c *caller) media(b []byte, now time.Time) {
+	if c.camera != nil && c.camera.owns(b[1]&0x7F) {
+		c.camera.media(b, now)
+		return
+	}
 	count := &c.session.service.count
 	ssrc := binary.BigEndian.Uint32(b[8:])
 	if c.said.ssrc != ssrc {
@@ -56,9 +63,16 @@ func (c *caller) media(b []byte, now time.Time) {
 // reports takes all of a guest's RTCP: how much of what he is sent is lost, and his clock.
 func (c *caller) reports(b []byte, now time.Time) {
 	some, worst := false, uint8(0)
-	receptions(b, func(lost uint8, _, _ uint32) { some, worst = true, max(worst, lost) })
-	if ssrc, ntp, ok := senderClock(b); ok {
+	receptions(b, func(ssrc uint32, lost uint8, _, _ uint32) {
+		if ssrc == c.track.ssrc {
+			some, worst = true, max(worst, lost)
+		}
+	})
+	if ssrc, ntp, timestamp, ok := senderClock(b); ok {
 		c.reception.clocked(ssrc, ntp, now)
+		if c.camera != nil {
+			c.camera.clocked(ssrc, ntp, timestamp, now)
+		}
 	}
 	if !some {
 		return
@@ -74,15 +88,22 @@ func (c *caller) reports(b []byte, now time.Time) {
 }
 
 // senderClock reads the sender report that a compound RTCP packet begins with (RFC 3550 section 6.4.1).
-func senderClock(b []byte) (ssrc uint32, ntp uint64, ok bool) {
+func senderClock(b []byte) (ssrc uint32, ntp uint64, timestamp uint32, ok bool) {
 	if len(b) < 28 || rtcp.PacketType(b[1]) != rtcp.TypeSenderReport {
-		return 0, 0, false
+		return 0, 0, 0, false
 	}
-	return binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint64(b[8:]), true
+	return binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint32(b[16:]), true
 }
 
 // feedback takes what he asks for.
 func (c *caller) feedback(packets []rtcp.Packet) {
+	for _, p := range packets {
+		for _, v := range c.screens {
+			if v.concerns(p) {
+				v.reported([]rtcp.Packet{p})
+			}
+		}
+	}
 	some := false
 	c.mu.Lock()
 	for _, p := range packets {
@@ -107,12 +128,15 @@ func (c *caller) feedback(packets []rtcp.Packet) {
 
 // The data channel of a call is called "castd", and made by the guest. Messages are JSON in text:
 //
-//	to the guest:  {"type":"state","you":ID,"sections":[{"mid":"0","kind":"audio","carries":"mix"}],
+//	to the guest:  {"type":"state","you":ID,"sections":[{"mid":"0","kind":"audio","carries":"mix"},{"mid":"2","kind":"video","carries":ID}],
 //	                "participants":[{"participant":ID,"name":"Ann","talking":true,"muted":true,"roles":["moderator","listener"]}],
 //	                "dominant":ID,"hands":[ID],"locked":true,"muted_all":true,"title":"..."}
 //	               {"type":"chat","messages":[{"id":7,"participant":ID,"name":"Ann","text":"...","time":"..."}]}
 //	               {"type":"notice","code":"muted","message":"..."}     something about himself
 //	from him:      {"type":"wish","participant":ID,"gain":0.5}          how loud he wants to hear somebody, 0 to 16
+//	               {"type":"want","sections":[{"mid":"2","participant":ID,"height":360,"closed":false}]}
+//	                                                                    whom he wants to see there for good, how large, or nobody
+//	               {"type":"camera","on":false}                         he has turned it off or on
 //	               {"type":"hand","raised":true}
 //	               {"type":"chat","text":"..."}
 //	               {"type":"moderate","verb":"mute","participant":ID,"title":"..."}
@@ -138,7 +162,7 @@ type stateMessage struct {
 type sectionMessage struct {
 	MID     string `json:"mid"`
 	Kind    string `json:"kind"`
-	Carries string `json:"carries"` // "mix"
+	Carries string `json:"carries"` // "mix", or whose video; "": nobody's
 }
 
 // wishMessage is what guests may say.
@@ -150,6 +174,9 @@ type wishMessage struct {
 	Text        string   `json:"text"`
 	Verb        string   `json:"verb"`
 	Title       string   `json:"title"`
+	On          *bool    `json:"on"`
+
+	Sections []wantMessage `json:"sections"`
 }
 
 // opened serves a data channel that the guest has made, until it ends.
@@ -184,23 +211,28 @@ func (c *caller) wished(text []byte) {
 		call.Wish(w.Participant, *w.Gain)
 		return
 	}
-	c.ask(call, &w)
+	switch {
+	case w.Type == "want":
+		c.want(w.Sections)
+	case w.Type == "camera" && w.On != nil && c.camera != nil:
+		c.camera.turn(*w.On)
+	default:
+		c.ask(call, &w)
+	}
 }
 
 // sendState tells the newest state that was not told yet.
 func (c *caller) sendState() {
 	c.mu.Lock()
 	state, channel := c.state, c.channel
-	if channel == nil || state == nil || channel.BufferedAmount() > maxUnsent {
+	if channel == nil || state == nil || !c.stale || channel.BufferedAmount() > maxUnsent {
 		c.mu.Unlock()
 		return
 	}
-	c.state = nil
+	c.stale = false
+	sections := append([]sectionMessage{{c.session.offer.accepted(kindAudio).mid, kindAudio, "mix"}}, c.sectionsLocked()...)
 	c.mu.Unlock()
-	mid := c.session.offer.accepted(kindAudio).mid
-	text, err := json.Marshal(stateMessage{
-		Type: "state", You: c.config.Participant, Sections: []sectionMessage{{mid, kindAudio, "mix"}}, CallState: state,
-	})
+	text, err := json.Marshal(stateMessage{Type: "state", You: c.config.Participant, Sections: sections, CallState: state})
 	if err == nil {
 		_, err = channel.WriteDataChannel(text, true)
 	}

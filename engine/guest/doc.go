@@ -11,8 +11,8 @@
 //   - Payload bytes, marker, order and the differences of timestamps are the publisher's. Two exceptions, both without loss
 //     of data: an Opus packet inside a stream of RED gets RED's one-octet header, and a viewer that cannot take RED gets the
 //     primary Opus frame out of it.
-//   - Towards a viewer there is one SSRC for audio and one for video for as long as the session lives; numbers and timestamps
-//     on them never go back, whatever slot, incarnation or codec is being played.
+//   - Towards a viewer there is one SSRC for audio and one for video for as long as the session lives, and towards a participant of a call
+//     one for each section; numbers and timestamps on them never go back, whatever slot, incarnation or codec is being played.
 //   - What the source lost stays a hole in the viewer's RTP numbers.
 //   - Nothing that a guest sends can make memory or goroutines grow beyond fixed bounds.
 //
@@ -21,6 +21,9 @@
 // for many of them; the room's or the mixer's goroutine only appends to bounded queues. What they send is read on the goroutines of the
 // port's sockets. One keeper lets time pass for all of them.
 //
-// Simulcast: of several encodings of an offer only the first is accepted, which is the one that the guest prefers; the answer
+// Video in calls: what a participant films (camera) is a slot of the room while pictures come. What he sees (screen) comes by fixed sections;
+// who is in which is decided by an arrangement, a pure value, and told over the data channel. Nothing is negotiated anew.
+//
+// Simulcast: of several encodings of an offer to publish only the first is accepted, which is the one that the guest prefers; the answer
 // names no other.
 package guest

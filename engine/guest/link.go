@@ -48,8 +48,8 @@ type link struct {
 type linkEvents struct {
 	reports func([]rtcp.Packet)                  // feedback
 	heard   func(compound []byte, now time.Time) // all RTCP
-	// wanted says whether RTP of an SSRC is of use, and media takes it. Both are nil for who only listens.
-	wanted func(ssrc uint32) bool
+	// wanted says whether RTP of a payload type and SSRC is of use, and media takes it. Both are nil for who only listens.
+	wanted func(pt uint8, ssrc uint32) bool
 	media  func(packet []byte, now time.Time)
 	// channel gets each data channel that the guest makes, on a goroutine of its own. nil for who has none.
 	channel func(*datachannel.DataChannel)
@@ -176,7 +176,7 @@ func (l *link) Datagram(b []byte) {
 	case b[0] < 128 || b[0] > 191 || l.in == nil:
 	case b[1] >= 192 && b[1] <= 223: // RFC 5761
 		l.control(b)
-	case l.events.media != nil && len(b) >= rtpHeaderSize && l.events.wanted(binary.BigEndian.Uint32(b[8:])):
+	case l.events.media != nil && len(b) >= rtpHeaderSize && l.events.wanted(b[1]&0x7F, binary.BigEndian.Uint32(b[8:])):
 		l.media(b)
 	}
 }

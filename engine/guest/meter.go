@@ -61,7 +61,7 @@ func (m *meter) rate(octets uint32, now time.Time) uint64 {
 // heard takes a decrypted compound RTCP packet.
 func (m *meter) heard(b []byte, now time.Time) {
 	some, worst := false, uint32(0)
-	receptions(b, func(lost uint8, lastReport, delay uint32) {
+	receptions(b, func(_ uint32, lost uint8, lastReport, delay uint32) {
 		some = true
 		worst = max(worst, uint32(lost)*1000/256)
 		if rtt, ok := roundTrip(now, lastReport, delay); ok {
@@ -79,7 +79,7 @@ func (m *meter) heard(b []byte, now time.Time) {
 
 // receptions calls each for every reception report block of a compound RTCP packet (RFC 3550 sections 6.4.1 and 6.4.2). What is
 // malformed ends it.
-func receptions(b []byte, each func(lost uint8, lastReport, delay uint32)) {
+func receptions(b []byte, each func(ssrc uint32, lost uint8, lastReport, delay uint32)) {
 	const block = 24
 	for len(b) >= 4 {
 		size := 4 * (int(binary.BigEndian.Uint16(b[2:])) + 1)
@@ -99,7 +99,7 @@ func receptions(b []byte, each func(lost uint8, lastReport, delay uint32)) {
 			if len(p) < block {
 				break
 			}
-			each(p[4], binary.BigEndian.Uint32(p[16:]), binary.BigEndian.Uint32(p[20:]))
+			each(binary.BigEndian.Uint32(p), p[4], binary.BigEndian.Uint32(p[16:]), binary.BigEndian.Uint32(p[20:]))
 			p = p[block:]
 		}
 		b = b[size:]

@@ -15,6 +15,7 @@ import (
 const (
 	maxOffer     = 64 << 10 // octets
 	maxSections  = 8
+	maxSlots     = 12 // sections of a call in which he is sent video
 	maxSSRCLines = 64 // in a section
 	maxFormats   = 128
 )
@@ -33,10 +34,19 @@ const (
 	publishing purpose = iota
 	watching
 	calling
+	filming // of a section of a call: his own video
 )
 
 // receives reports whether the guest's media is taken.
 func (p purpose) receives() bool { return p != watching }
+
+// sections returns how many sections an offer may have.
+func (p purpose) sections() int {
+	if p == calling {
+		return maxSections + maxSlots
+	}
+	return maxSections
+}
 
 // section is one media description of an offer.
 type section struct {
@@ -44,9 +54,12 @@ type section struct {
 	kind     string // as its m-line names it
 	mid      string
 	accepted bool
+	use      purpose          // the offer's; of video in a call filming, or watching
 	codecs   []codec          // what the room and the guest have in common, in the guest's order, without RTX
 	ext      map[string]uint8 // ids of RTP header extensions that the answer accepts, by URI
 	rid      string           // of the encoding that was chosen, where there are several
+	// encodings are the rids of all that are taken, of his own video in a call
+	encodings []string
 }
 
 // offer is a checked offer.
@@ -79,8 +92,8 @@ func parseOffer(text string, p purpose) (*offer, error) {
 	if err := o.source.UnmarshalString(text); err != nil {
 		return nil, badOffer("The body is not a session description; send the SDP of an offer as the browser or encoder made it.")
 	}
-	if n := len(o.source.MediaDescriptions); n == 0 || n > maxSections {
-		return nil, badOffer("The offer has %d media sections; send 1 to %d.", n, maxSections)
+	if n := len(o.source.MediaDescriptions); n == 0 || n > p.sections() {
+		return nil, badOffer("The offer has %d media sections; send 1 to %d.", n, p.sections())
 	}
 	_, o.mixed = o.source.Attribute(sdp.AttrKeyExtMapAllowMixed)
 	o.sections = make([]section, len(o.source.MediaDescriptions))
@@ -99,9 +112,9 @@ func parseOffer(text string, p purpose) (*offer, error) {
 }
 
 // selectSections accepts at most one audio and one video section: the first of each that has the right direction and a codec
-// in common with rooms.
+// in common with rooms. In a call that is his own video, and up to maxSlots others are for that of others.
 func (o *offer) selectSections() error {
-	var usable, codecless int
+	var usable, codecless, slots int
 	taken := map[string]bool{}
 	mids := map[string]bool{}
 	for i := range o.sections {
@@ -110,7 +123,8 @@ func (o *offer) selectSections() error {
 			return badOffer("Two media sections have the same a=mid, or one is too long; give each its own of at most 64 characters.")
 		}
 		mids[s.mid] = true
-		if !o.serves(s.kind) || !o.wants(s) || taken[s.kind] {
+		var ok bool
+		if s.use, ok = o.useOf(s, taken[s.kind]); !ok || s.use != o.purpose && s.use == watching && slots == maxSlots {
 			continue
 		}
 		usable++
@@ -121,7 +135,7 @@ func (o *offer) selectSections() error {
 			s.accepted, taken[s.kind] = s.dataChannel(), true
 			continue
 		}
-		if err := s.readCodecs(o.purpose); err != nil {
+		if err := s.readCodecs(s.use); err != nil {
 			return err
 		}
 		if len(s.codecs) == 0 {
@@ -131,14 +145,23 @@ func (o *offer) selectSections() error {
 		if _, ok := s.source.Attribute("rtcp-mux"); !ok {
 			return badOffer("A media section has no a=rtcp-mux; offer RTP and RTCP on one port.")
 		}
-		s.readExtensions(o.purpose)
-		if o.purpose == publishing {
-			s.rid = firstEncoding(s.source)
+		s.readExtensions(s.use)
+		switch rids := encodingsOf(s.source); {
+		case len(rids) == 0:
+		case s.use == publishing:
+			s.rid = rids[0]
+		case s.use == filming:
+			s.encodings = rids[:min(len(rids), maxEncodings)]
 		}
-		s.accepted, taken[s.kind] = true, true
+		s.accepted = true
+		if s.use != o.purpose && s.use == watching {
+			slots++
+		} else {
+			taken[s.kind] = true
+		}
 	}
 	switch {
-	case taken[kindAudio] || taken[kindVideo]:
+	case taken[kindAudio], taken[kindVideo] && o.purpose != calling:
 		o.dropMID()
 		return nil
 	case codecless > 0 && o.purpose == calling:
@@ -175,17 +198,24 @@ func (o *offer) dropMID() {
 	}
 }
 
-// serves reports whether sections of a kind are of use at all.
-func (o *offer) serves(kind string) bool {
-	switch kind {
-	case kindAudio:
-		return true
-	case kindVideo:
-		return o.purpose != calling
-	case kindData:
-		return o.purpose == calling
+// useOf returns what a section is for, if it is of use. taken says that there is one of its kind already.
+func (o *offer) useOf(s *section, taken bool) (purpose, bool) {
+	sends, receives := o.directions(s)
+	switch {
+	case s.kind == kindData:
+		return o.purpose, o.purpose == calling && !taken && sends && receives
+	case s.kind != kindAudio && s.kind != kindVideo:
+		return o.purpose, false
+	case o.purpose == publishing:
+		return o.purpose, sends && !taken
+	case o.purpose == watching:
+		return o.purpose, receives && !taken
+	case s.kind == kindAudio:
+		return o.purpose, sends && receives && !taken
+	case sends && !taken:
+		return filming, true
 	}
-	return false
+	return watching, receives
 }
 
 // dataChannel reports whether the section is for data channels (RFC 8841).
@@ -197,11 +227,11 @@ func (s *section) dataChannel() bool {
 // formatData is the format of sections for data channels.
 const formatData = "webrtc-datachannel"
 
-// wants reports whether the guest wants to use the section in the direction that the offer is for.
-func (o *offer) wants(s *section) bool {
+// directions reports whether the guest sends and receives in the section.
+func (o *offer) directions(s *section) (sends, receives bool) {
 	_, bundleOnly := s.source.Attribute("bundle-only")
 	if s.source.MediaName.Port.Value == 0 && !bundleOnly {
-		return false
+		return false, false
 	}
 	direction := "sendrecv"
 	for _, list := range [][]sdp.Attribute{o.source.Attributes, s.source.Attributes} {
@@ -212,41 +242,39 @@ func (o *offer) wants(s *section) bool {
 			}
 		}
 	}
-	switch {
-	case o.purpose == publishing:
-		return direction == "sendrecv" || direction == "sendonly"
-	case o.purpose == calling:
-		return direction == "sendrecv"
-	}
-	return direction == "sendrecv" || direction == "recvonly"
+	return direction == "sendrecv" || direction == "sendonly", direction == "sendrecv" || direction == "recvonly"
 }
 
-// firstEncoding returns the rid of the first encoding of a simulcast offer (RFC 8853), or "".
-func firstEncoding(m *sdp.MediaDescription) string {
+// maxEncodings is how many encodings of a guest's video are taken in a call.
+const maxEncodings = 3
+
+// encodingsOf returns the rids of a simulcast offer's encodings (RFC 8853) in their order, without those that begin paused.
+func encodingsOf(m *sdp.MediaDescription) []string {
 	rids := map[string]bool{}
-	var first string
+	var all, found []string
 	for _, a := range m.Attributes {
 		if a.Key != "rid" {
 			continue
 		}
-		if id, direction, _ := strings.Cut(a.Value, " "); strings.HasPrefix(direction, "send") && id != "" && len(id) <= 255 {
+		if id, direction, _ := strings.Cut(a.Value, " "); strings.HasPrefix(direction, "send") && id != "" && len(id) <= 255 && !rids[id] {
 			rids[id] = true
-			if first == "" {
-				first = id
-			}
+			all = append(all, id)
 		}
 	}
 	list, ok := m.Attribute("simulcast")
 	if !ok {
-		return first
+		return all
 	}
 	list = strings.TrimPrefix(list, "send ")
 	for id := range strings.FieldsFuncSeq(list, func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
-		if rids[id] { // a paused one begins with '~'
-			return id
+		if rids[id] && !slices.Contains(found, id) { // a paused one begins with '~'
+			found = append(found, id)
 		}
 	}
-	return first
+	if len(found) == 0 {
+		return all
+	}
+	return found
 }
 
 // readTransport finds the ICE credentials, the DTLS role and the candidates of the transport that all accepted sections share.
@@ -326,6 +354,26 @@ func iceChars(s string) bool {
 		}
 	}
 	return true
+}
+
+// camera returns the accepted section of a call with the guest's own video, or nil.
+func (o *offer) camera() *section {
+	for i := range o.sections {
+		if o.sections[i].accepted && o.sections[i].use == filming {
+			return &o.sections[i]
+		}
+	}
+	return nil
+}
+
+// slots returns the accepted sections of a call in which the guest is sent video.
+func (o *offer) slots() (list []*section) {
+	for i := range o.sections {
+		if s := &o.sections[i]; s.accepted && s.use == watching && o.purpose == calling {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // accepted returns the accepted section of the kind, or nil.

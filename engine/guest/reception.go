@@ -15,12 +15,18 @@ const (
 	askFirst  = 10 * time.Millisecond
 	askAgain  = 40 * time.Millisecond
 	askWithin = 300 * time.Millisecond
+	// Video, of which a picture has many packets, and which the room waits for: the bounds for it, and how many are asked for at a time.
+	maxAskedVideo  = 512
+	askVideoWithin = 700 * time.Millisecond
+	askAtOnce      = 128
 )
 
 // reception is what is known of one RTP stream that comes: what there is to report of it (RFC 3550 section 6.4.1 and appendix A), and what is
 // missing. It is safe for concurrent use.
 type reception struct {
-	mu       sync.Mutex
+	video bool // constant; else it is sound
+
+	mu       sync.Mutex // guards all following fields
 	begun    bool
 	ssrc     uint32
 	first    int64 // extended numbers
@@ -45,21 +51,25 @@ type missed struct {
 func (r *reception) note(ssrc uint32, number int64, timestamp uint32, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	transit := now.UnixMicro()*48/1000 - int64(timestamp)
+	rate, most := int64(48), maxAsked // kHz
+	if r.video {
+		rate, most = 90, maxAskedVideo
+	}
+	transit := now.UnixMicro()*rate/1000 - int64(timestamp)
 	if !r.begun || r.ssrc != ssrc {
 		r.begun, r.ssrc, r.first, r.highest, r.received = true, ssrc, number, number, 1
 		r.expected, r.got, r.transit, r.jitter, r.lastSR, r.missing = 0, 0, transit, 0, 0, r.missing[:0]
 		return false
 	}
 	r.received++
-	if d := transit - r.transit; max(d, -d) < 48000 { // else the clock has jumped, or gone round
+	if d := transit - r.transit; max(d, -d) < rate*1000 { // else the clock has jumped, or gone round
 		r.jitter += (float64(max(d, -d)) - r.jitter) / 16
 	}
 	r.transit = transit
 	switch {
 	case number > r.highest:
-		for n := max(r.highest+1, number-maxAsked); n < number; n++ {
-			if len(r.missing) == maxAsked {
+		for n := max(r.highest+1, number-int64(most)); n < number; n++ {
+			if len(r.missing) == most {
 				r.missing = append(r.missing[:0], r.missing[1:]...)
 			}
 			r.missing = append(r.missing, missed{number: n, since: now})
@@ -80,19 +90,27 @@ func (r *reception) note(ssrc uint32, number int64, timestamp uint32, now time.T
 func (r *reception) wanted(now time.Time) (pairs []rtcp.NackPair) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	within := askWithin
+	if r.video {
+		within = askVideoWithin
+	}
 	kept := r.missing[:0]
+	var numbers []uint16
 	for _, m := range r.missing {
-		if now.Sub(m.since) > askWithin {
+		if now.Sub(m.since) > within {
 			continue
 		}
-		if now.Sub(m.since) >= askFirst && (m.asked.IsZero() || now.Sub(m.asked) >= askAgain) {
+		if now.Sub(m.since) >= askFirst && (m.asked.IsZero() || now.Sub(m.asked) >= askAgain) && len(numbers) < askAtOnce {
 			m.asked = now
-			pairs = append(pairs, rtcp.NackPair{PacketID: uint16(m.number)})
+			numbers = append(numbers, uint16(m.number))
 		}
 		kept = append(kept, m)
 	}
 	r.missing = kept
-	return pairs
+	if len(numbers) == 0 {
+		return nil
+	}
+	return rtcp.NackPairsFromSequenceNumbers(numbers)
 }
 
 // source returns the SSRC.

@@ -27,6 +27,59 @@ type fakeRoom struct {
 	refresh  int
 	lastPub  *fakePublication
 	feedback engine.Feedback
+	calls    []*fakeCall
+}
+
+// fakeCall is a seat in a conference that nobody mixes.
+type fakeCall struct {
+	engine.Call
+	config engine.SeatConfig
+	done   chan struct{}
+	once   sync.Once
+
+	mu   sync.Mutex
+	said int
+}
+
+// Call implements engine.Caller.
+func (r *fakeRoom) Call(_ context.Context, c engine.SeatConfig) (engine.Call, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := &fakeCall{config: c, done: make(chan struct{})}
+	r.calls = append(r.calls, k)
+	return k, nil
+}
+
+func (k *fakeCall) Write(*engine.MediaPacket) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.said++
+}
+func (k *fakeCall) Loss(float64)          {}
+func (k *fakeCall) Wish(string, float32)  {}
+func (k *fakeCall) Raise(bool)            {}
+func (k *fakeCall) Done() <-chan struct{} { return k.done }
+func (k *fakeCall) Err() error            { return nil }
+func (k *fakeCall) Close() error {
+	k.once.Do(func() { close(k.done) })
+	return nil
+}
+
+// say tells all participants who is there, and who is dominant.
+func (r *fakeRoom) say(dominant int) {
+	r.mu.Lock()
+	calls := slices.Clone(r.calls)
+	r.mu.Unlock()
+	s := &engine.CallState{}
+	for i, k := range calls {
+		s.Participants = append(s.Participants, engine.CallParticipant{Participant: k.config.Participant, Name: k.config.Name, Talking: i == dominant})
+		if i == dominant {
+			s.Dominant = k.config.Participant
+		}
+	}
+	for _, k := range calls {
+		k.config.Tell(s)
+	}
 }
 
 func newFakeRoom() *fakeRoom {

@@ -26,6 +26,8 @@ func extensionsOf(p purpose, kind string) []string {
 	switch {
 	case p == calling:
 		return []string{uriLevel}
+	case p == filming:
+		return []string{uriMID, uriRID, uriOrientation, uriDependency, uriTransportCC}
 	case p.receives() && kind == kindAudio:
 		return []string{uriLevel, uriMID, uriTransportCC, uriSendTime}
 	case p.receives():
@@ -42,8 +44,11 @@ func feedbackOf(p purpose, kind string) []webrtc.RTCPFeedback {
 	if kind == kindVideo {
 		list = append(list, webrtc.RTCPFeedback{Type: "nack", Parameter: "pli"}, webrtc.RTCPFeedback{Type: "ccm", Parameter: "fir"})
 	}
-	if p == publishing {
+	switch p {
+	case publishing:
 		list = append(list, webrtc.RTCPFeedback{Type: "transport-cc"}, webrtc.RTCPFeedback{Type: "goog-remb"})
+	case filming:
+		list = append(list, webrtc.RTCPFeedback{Type: "transport-cc"})
 	}
 	return list
 }

@@ -20,7 +20,7 @@ type part interface {
 	carrier() (carrier, error)
 	// open reserves what it needs of the room, once the answer is there.
 	open(ctx context.Context) error
-	// sources returns SSRCs by kind: of a publisher's streams that have come, and of what a viewer is sent.
+	// sources returns SSRCs: of a publisher's streams that have come, by kind, and of what others are sent, by the section's a=mid.
 	sources() map[string]uint32
 	// run works from the moment that the connection is ready until ctx ends.
 	run(ctx context.Context)

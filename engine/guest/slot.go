@@ -79,6 +79,37 @@ func choosePlaying(all []*engine.StreamState, want wish, now *programme, fits fu
 	return p
 }
 
+// chooseConference is choosePlaying in a conference: the mix is heard whatever is seen, and without a wish whose camera has been live longest
+// is seen, who is kept while he is.
+func chooseConference(all []*engine.StreamState, want wish, now *programme, fits func(*engine.StreamState) bool) *programme {
+	mix := choosePlaying(all, wish{slot: mixSlot}, now, fits)
+	var seen *programme
+	if want != (wish{}) || mix == nil {
+		seen = choosePlaying(all, want, now, fits)
+	} else {
+		var cameras []*engine.StreamState
+		for _, st := range all {
+			if st.Kind == wire.KindVideo {
+				cameras = append(cameras, st)
+			}
+		}
+		if seen = choosePlaying(cameras, want, now, fits); seen != nil && seen.misfit && mix != nil {
+			seen = nil
+		}
+	}
+	if seen == nil {
+		return mix
+	}
+	if seen.audio == nil && mix != nil {
+		seen.audio = mix.audio
+		seen.misfit = seen.misfit && seen.audio == nil
+	}
+	return seen
+}
+
+// mixSlot is the slot of what is heard of a conference.
+const mixSlot = "mix"
+
 // before orders streams by when they became live; ties are broken by name, so that all peers choose alike.
 func before(a, b *engine.StreamState) bool {
 	if a.StartedMs != b.StartedMs {

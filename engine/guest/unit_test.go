@@ -167,6 +167,45 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestChooseConference: the mix is heard whatever is seen, and the picture stays where it is.
+func TestChooseConference(t *testing.T) {
+	stream := func(participant, slot string, kind wire.Kind, codec string, started int64) *engine.StreamState {
+		return &engine.StreamState{
+			ID: wire.NewStreamID("", nil, participant, slot, kind.String()), Participant: participant, Slot: slot, Label: kind.String(), Kind: kind, Codec: codec,
+			StartedMs: started, Live: true,
+		}
+	}
+	fits := func(st *engine.StreamState) bool { return st.Codec != "bad" }
+	mix := stream("", mixSlot, wire.KindAudio, "opus", 30)
+	ann, bob := stream("ann", cameraSlot, wire.KindVideo, "vp8", 10), stream("bob", cameraSlot, wire.KindVideo, "vp8", 20)
+	odd := stream("eve", cameraSlot, wire.KindVideo, "bad", 5)
+	p := chooseConference([]*engine.StreamState{ann, bob, mix}, wish{}, nil, fits)
+	if p.audio != mix || p.video != ann || p.misfit {
+		t.Fatalf("%+v", p)
+	}
+	if p = chooseConference([]*engine.StreamState{bob, mix}, wish{}, p, fits); p.audio != mix || p.video != bob {
+		t.Fatalf("%+v", p)
+	}
+	if p = chooseConference([]*engine.StreamState{ann, bob, mix}, wish{}, p, fits); p.video != bob {
+		t.Fatalf("%+v", p)
+	}
+	if p = chooseConference([]*engine.StreamState{ann, bob, mix}, wish{slot: cameraSlot, participant: "ann"}, nil, fits); p.audio != mix || p.video != ann {
+		t.Fatalf("%+v", p)
+	}
+	if p = chooseConference([]*engine.StreamState{odd, mix}, wish{}, nil, fits); p.audio != mix || p.video != nil || p.misfit {
+		t.Fatalf("%+v", p)
+	}
+	if p = chooseConference([]*engine.StreamState{mix}, wish{}, nil, fits); p.audio != mix || p.video != nil {
+		t.Fatalf("%+v", p)
+	}
+	if p = chooseConference([]*engine.StreamState{ann}, wish{}, nil, fits); p.audio != nil || p.video != ann {
+		t.Fatalf("%+v", p)
+	}
+	if p = chooseConference(nil, wish{}, nil, fits); p != nil {
+		t.Fatalf("%+v", p)
+	}
+}
+
 func TestChoosePlaying(t *testing.T) {
 	stream := func(slot string, kind wire.Kind, codec string, started int64, live bool) *engine.StreamState {
 		return &engine.StreamState{

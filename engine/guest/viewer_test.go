@@ -107,7 +107,7 @@ func FuzzViewerAnswer(f *testing.F) {
 			return
 		}
 		own := checks.Credentials{Ufrag: "abcd", Password: "0123456789012345678901"}
-		answer, err := o.viewerAnswer(own, []string{"1 1 udp 1 10.0.0.1 5000 typ host"}, [32]byte{1}, map[string]uint32{kindAudio: 1, kindVideo: 3})
+		answer, err := o.viewerAnswer(own, []string{"1 1 udp 1 10.0.0.1 5000 typ host"}, [32]byte{1}, map[string]uint32{"0": 1, "1": 3})
 		if err != nil {
 			return
 		}

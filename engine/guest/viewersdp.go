@@ -23,7 +23,7 @@ import (
 func (o *offer) viewerActive() bool { return o.setup == "passive" }
 
 // viewerAnswer writes the complete answer to a viewer: sections that were left out come back as rejected ones, in the offer's order
-// (RFC 3264 section 6). ssrcs are this side's, by kind.
+// (RFC 3264 section 6). ssrcs are this side's, by a=mid.
 func (o *offer) viewerAnswer(own checks.Credentials, candidates []string, fingerprint [32]byte, ssrcs map[string]uint32) (string, error) {
 	d := &sdp.SessionDescription{
 		Origin:      sdp.Origin{Username: "-", SessionID: 1, SessionVersion: 1, NetworkType: "IN", AddressType: "IP4", UnicastAddress: "127.0.0.1"},
@@ -42,7 +42,7 @@ func (o *offer) viewerAnswer(own checks.Credentials, candidates []string, finger
 			continue
 		}
 		group += " " + s.mid
-		m := s.viewerSection(o.purpose, ssrcs[s.kind])
+		m := s.viewerSection(o.purpose, ssrcs[s.mid])
 		setup := "passive"
 		if o.viewerActive() {
 			setup = "active"
@@ -86,19 +86,37 @@ func (s *section) viewerSection(p purpose, ssrc uint32) *sdp.MediaDescription {
 	for i := range s.codecs {
 		s.codecs[i].describe(m)
 	}
-	for _, uri := range extensionsOf(p, s.kind) {
+	for _, uri := range extensionsOf(s.use, s.kind) {
 		if id := s.ext[uri]; id != 0 {
 			m.WithValueAttribute(sdp.AttrKeyExtMap, strconv.Itoa(int(id))+" "+uri)
 		}
 	}
-	// The stream's name is the same for audio and video, which makes players keep them in step.
-	m.WithValueAttribute("msid", "castd "+s.kind)
+	if s.use == filming {
+		s.describeEncodings(m)
+		return m.WithPropertyAttribute("recvonly")
+	}
+	// The stream's name is the same for audio and video, which makes players keep them in step; but of those in a call each is by itself.
+	name := "castd " + s.kind
+	if p == calling && s.use == watching {
+		name = "castd-" + s.mid + " " + s.kind
+	}
+	m.WithValueAttribute("msid", name)
 	m.WithValueAttribute("ssrc", strconv.FormatUint(uint64(ssrc), 10)+" cname:castd")
-	m.WithValueAttribute("ssrc", strconv.FormatUint(uint64(ssrc), 10)+" msid:castd "+s.kind)
-	if p == calling {
+	m.WithValueAttribute("ssrc", strconv.FormatUint(uint64(ssrc), 10)+" msid:"+name)
+	if s.use == calling {
 		return m.WithPropertyAttribute("sendrecv")
 	}
 	return m.WithPropertyAttribute("sendonly")
+}
+
+// describeEncodings appends the lines that say which of the guest's encodings are taken (RFC 8853).
+func (s *section) describeEncodings(m *sdp.MediaDescription) {
+	for _, rid := range s.encodings {
+		m.WithValueAttribute("rid", rid+" recv")
+	}
+	if len(s.encodings) > 0 {
+		m.WithValueAttribute("simulcast", "recv "+strings.Join(s.encodings, ";"))
+	}
 }
 
 // dataSection is what a section for data channels is answered by (RFC 8841), but for the transport.

@@ -58,7 +58,7 @@ type recipient interface {
 
 // pausedViewer has more to send when the time has come.
 type pausedViewer struct {
-	*watcher
+	*playback
 	until time.Time
 }
 
@@ -173,7 +173,7 @@ func (w *writer) run() {
 			turn[i] = nil
 		}
 		for len(w.paused) > 0 && !w.paused[0].until.After(now) {
-			v := w.paused[0].watcher
+			v := w.paused[0].playback
 			w.paused = slices.Delete(w.paused, 0, 1)
 			v.paused = false
 			v.serve(w, now)
@@ -196,42 +196,6 @@ func (w *writer) outlet(l *link) (out outlet, ok bool) {
 func (w *writer) count(out *outlet) {
 	w.service.count.out.Add(out.packets)
 	w.service.count.failed.Add(out.failed)
-}
-
-// waits implements recipient.
-func (v *watcher) waits() *atomic.Bool { return &v.queued }
-
-// serve implements recipient: it sends up to a burst of a backlog.
-func (v *watcher) serve(w *writer, now time.Time) {
-	v.turn.Lock()
-	defer v.turn.Unlock()
-	if v.over || v.paused {
-		return
-	}
-	out, ok := w.outlet(v.link)
-	if !ok {
-		return
-	}
-	v.answer(now, &out)
-	for {
-		n, left := v.queue.pop(w.packets[:])
-		old := 0
-		for i, p := range w.packets[:n] {
-			if v.play(p, now, &out) && p.backlog {
-				old++
-			}
-			w.packets[i] = nil
-		}
-		if old > 0 && left > 0 {
-			v.paused = true
-			w.paused = append(w.paused, pausedViewer{v, now.Add(burstPause)})
-			break
-		}
-		if left == 0 {
-			break
-		}
-	}
-	w.count(&out)
 }
 
 // batch returns the batch for the socket.
