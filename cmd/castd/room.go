@@ -28,9 +28,44 @@ var roomVerbs = []roomVerb{
 	{room.Ban, "ROOM WHO", "Puts somebody out of the room for good", "It is `castd invite ROOM --revoke ID` for whoever is there. Who comes by a guest's link is somebody else each time: take back the link as well.", "castd room ban talk Bob", true, "%s is banned\n"},
 	{room.Lock, "ROOM", "Lets nobody new into the room", "Who is there stays, and may come back. It ends after a day, or as --for says.", "castd room lock talk", false, "nobody new is let in\n"},
 	{room.Unlock, "ROOM", "Lets people in again", "", "castd room unlock talk", false, "the room is open\n"},
+	{room.Knock, "ROOM", "Locks the room, and has who comes wait to be let in", "He hears music, and nothing of those inside. `castd room who` shows who waits; `castd room admit` lets him in, `castd room refuse` does not.", "castd room knock talk", false, "who comes waits to be let in\n"},
+	{room.Admit, "ROOM WHO", "Lets somebody in who waits", "", "castd room admit talk Bob", true, "%s is let in\n"},
+	{room.Refuse, "ROOM WHO", "Does not let somebody in who waits", "He may knock again after a minute, or as --for says.", "castd room refuse talk Bob", true, "%s is refused\n"},
 	{room.Grant, "ROOM WHO", "Lets somebody moderate, or gives him the rights named", "Only the owner and his co-hosts can. It ends after 30 days, or as --for says.", "castd room grant talk Bob\n  castd room grant talk Bob --rights speak", true, "%s has the right\n"},
 	{room.Revoke, "ROOM WHO", "Takes back what grant gave", "", "castd room revoke talk Bob", true, "%s has the right no longer\n"},
 	{room.Lower, "ROOM WHO", "Takes somebody's raised hand down", "", "castd room lower talk Bob", true, "the hand of %s is down\n"},
+}
+
+// roomSetting is a subcommand of room that changes how a conference welcomes people.
+type roomSetting struct {
+	name, on, off   string // the verbs
+	short, long     string
+	doneOn, doneOff string
+}
+
+var roomSettings = []roomSetting{
+	{"tones", room.Tones, room.TonesOff, "Has a tone tell when somebody comes or goes, or not", "All hear it, unless more than eight are there. It is on unless turned off.", "a tone tells who comes and goes\n", "nobody is announced\n"},
+	{"wait", room.Wait, room.WaitOff, "Has people wait, with music, while nobody is there who may moderate", "They are let in when the owner, a co-host or a moderator comes. When the last of these has left, the room goes on for a minute.", "people wait for a moderator\n", "nobody waits for a moderator\n"},
+	{"music", room.Music, room.MusicOff, "Has who is the only one in the room hear music", "", "who is alone hears music\n", "who is alone hears nothing\n"},
+}
+
+// roomSettingCommand makes the subcommand of a setting.
+func (a *app) roomSettingCommand(s *roomSetting) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: s.name + " ROOM on|off", Short: s.short, Long: strings.TrimSpace(s.short + ". " + s.long), Example: "  castd room " + s.name + " talk on",
+		Args: exactly(2, "a ROOM, and on or off"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch args[1] {
+			case "on":
+				return a.moderate(cmd.Context(), args[0], engine.Moderation{Verb: s.on}, s.doneOn)
+			case "off":
+				return a.moderate(cmd.Context(), args[0], engine.Moderation{Verb: s.off}, s.doneOff)
+			}
+			return usagef("%q is neither on nor off", args[1])
+		},
+	}
+	a.jsonFlag(cmd.Flags())
+	return cmd
 }
 
 func (a *app) roomCommand() *cobra.Command {
@@ -50,6 +85,9 @@ func (a *app) roomCommand() *cobra.Command {
 	}
 	for i := range roomVerbs {
 		cmd.AddCommand(a.roomVerbCommand(&roomVerbs[i]))
+	}
+	for i := range roomSettings {
+		cmd.AddCommand(a.roomSettingCommand(&roomSettings[i]))
 	}
 	title := &cobra.Command{
 		Use: "title ROOM TITLE", Short: "Gives the room another title", Example: "  castd room title talk \"Tea at five\"", Args: exactly(2, "a ROOM and a TITLE"),
@@ -94,7 +132,7 @@ func (a *app) roomVerbCommand(v *roomVerb) *cobra.Command {
 	}
 	f := cmd.Flags()
 	switch v.verb {
-	case room.Mute, room.MuteAll, room.Mic, room.Kick, room.Lock, room.Grant:
+	case room.Mute, room.MuteAll, room.Mic, room.Kick, room.Lock, room.Knock, room.Refuse, room.Grant:
 		f.Var(&last, "for", "end it after this time, like 10m")
 		f.Lookup("for").DefValue = ""
 	}
@@ -133,7 +171,7 @@ func (a *app) moderate(ctx context.Context, name string, m engine.Moderation, do
 // roomWhoCommand lists who takes part.
 func (a *app) roomWhoCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "who ROOM", Short: "Lists who takes part, and whose hand is up", Example: "  castd room who talk\n  castd room who talk --json", Args: exactly(1, "a ROOM"),
+		Use: "who ROOM", Short: "Lists who takes part or waits, and whose hand is up", Example: "  castd room who talk\n  castd room who talk --json", Args: exactly(1, "a ROOM"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := a.running(cmd.Context())
 			if err != nil {
@@ -145,7 +183,7 @@ func (a *app) roomWhoCommand() *cobra.Command {
 				return err
 			}
 			out := &printer{json: a.json, w: a.out}
-			t := table{head: []string{"PARTICIPANT", "NAME", "ROLES", "MUTED", ">HAND"}}
+			t := table{head: []string{"PARTICIPANT", "NAME", "ROLES", "STATE", ">HAND"}}
 			for _, who := range info.Participants {
 				hand := 0
 				for i, h := range info.Hands {
@@ -160,14 +198,17 @@ func (a *app) roomWhoCommand() *cobra.Command {
 					}{who, hand})
 					continue
 				}
-				muted, place := "", ""
-				if who.Muted {
-					muted = "muted"
+				state, place := "", ""
+				switch {
+				case who.Waiting:
+					state = "waits"
+				case who.Muted:
+					state = "muted"
 				}
 				if hand > 0 {
 					place = fmt.Sprint(hand)
 				}
-				t.row(who.Participant, who.Name, strings.Join(who.Roles, ","), muted, place)
+				t.row(who.Participant, who.Name, strings.Join(who.Roles, ","), state, place)
 			}
 			switch {
 			case a.json:

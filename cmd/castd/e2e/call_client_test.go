@@ -38,6 +38,7 @@ type participant struct {
 type partOfCall struct {
 	Participant, Name string
 	Talking, Muted    bool
+	Waiting           bool
 	Roles             []string
 }
 
@@ -49,7 +50,8 @@ type callState struct {
 	Participants    []partOfCall
 	Dominant, Title string
 	Hands           []string
-	Locked          bool
+	Locked, Knock   bool
+	Waiting         string
 	MutedAll        bool   `json:"muted_all"`
 	Code            string // of a notice
 	Messages        []struct{ Text string }

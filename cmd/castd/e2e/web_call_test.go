@@ -264,6 +264,63 @@ func TestPageModeration(t *testing.T) {
 	ann.shows(t, "Ann", "Bob")
 }
 
+// TestPageWaiting: a guest who knocks at a locked room waits with music until the owner lets him in by the page, without joining again;
+// without a host all guests wait until he comes.
+func TestPageWaiting(t *testing.T) {
+	b := startBrowsers(t)
+	o := launch(t, "peer", "start", "--room", "talk", "--mode", "conference", "--http", "127.0.0.1:0")
+	o.ready()
+	guest := func(name string, tone float64) *pageCall {
+		out, _, code := castd(t, "invite", "talk", "--guest", "--speak", "--data-dir", o.dir)
+		if code != 0 {
+			t.Fatal("no link for a guest")
+		}
+		link := strings.Fields(out[strings.Index(out, "http"):])[0]
+		b.do(t, command{"do": "call", "as": name, "url": link, "name": name, "voice": command{"frequency": tone}}, nil)
+		return &pageCall{b, name, tone}
+	}
+	says := func(c *pageCall, want string) {
+		t.Helper()
+		eventually(t, "what the page says", func() []string {
+			var s said
+			b.do(t, command{"do": "state", "as": c.name, "id": "call-state", "state": "live"}, &s)
+			if strings.Contains(s.Text, want) {
+				return nil
+			}
+			return []string{fmt.Sprintf("the page of %s says %q, want %q", c.name, s.Text, want)}
+		})
+	}
+	bob := guest("Bob", 700)
+	if _, errs, code := castd(t, "room", "wait", "talk", "on", "--data-dir", o.dir); code != 0 {
+		t.Fatal(errs)
+	}
+	says(bob, "Waiting for the host")
+	ann := joinByPage(t, b, o, "talk", "Ann", 400)
+	says(bob, "You are in the call")
+	allHear(t, "the host has come", ann, bob)
+
+	ann.press(t, "#call-knock", "live", "")
+	time.Sleep(11 * time.Second) // a mixer that is new lets people in whom it does not know
+	eve := guest("Eve", 1200)
+	says(eve, "Waiting to be let in")
+	ann.marked(t, "Eve", "waiting", true)
+	ann.hearsNothingOf(t, eve)
+	eve.fitsScreens(t, "waiting")
+	ann.fitsScreens(t, "knocking")
+	b.do(t, command{"do": "moderate", "as": "Ann", "name": "Eve", "verb": "admit"}, nil)
+	says(eve, "You are in the call")
+	allHear(t, "Eve is let in", ann, bob, eve)
+
+	max := guest("Max", 2000)
+	says(max, "Waiting to be let in")
+	b.do(t, command{"do": "moderate", "as": "Ann", "name": "Max", "verb": "refuse"}, nil)
+	var s said
+	b.do(t, command{"do": "state", "as": "Max", "id": "call-state", "state": "error"}, &s)
+	if !strings.Contains(s.Text, "put you out") {
+		t.Errorf("the page of Max says %q", s.Text)
+	}
+}
+
 // TestPageCallMessages checks what the page says to those who cannot take part in a call.
 func TestPageCallMessages(t *testing.T) {
 	b := startBrowsers(t)

@@ -10,9 +10,11 @@ export function make(tag, attributes = {}, ...children) {
 
 // verbs are what a moderator may do with somebody, with what the button says, and when there is one.
 const verbs = [
+  ['admit', 'Let in', (p) => p.waiting && p.outside],
+  ['refuse', 'Refuse', (p) => p.waiting && p.outside],
   ['mic', 'Give the microphone', (p) => p.hand],
   ['lower', 'Lower the hand', (p) => p.hand],
-  ['mute', 'Mute', (p) => !p.muted && !p.owns],
+  ['mute', 'Mute', (p) => !p.muted && !p.owns && !p.waiting],
   ['unmute', 'Unmute', (p) => p.muted],
   ['kick', 'Put out', (p) => !p.owns && !p.you],
   ['ban', 'Ban', (p) => !p.owns && !p.you],
@@ -52,9 +54,9 @@ class Tile {
     this.face.textContent = [...called][0].toUpperCase();
     this.name.textContent = called;
     this.marks.textContent = [
-      p.you ? 'you' : '', p.owns ? 'host' : p.moderates ? 'moderator' : '', p.muted ? 'muted' : '', p.hand ? `hand up, number ${p.hand}` : '', p.talking ? 'talking' : '',
+      p.you ? 'you' : '', p.owns ? 'host' : p.moderates ? 'moderator' : '', p.waiting ? 'waiting' : p.muted ? 'muted' : '', p.hand ? `hand up, number ${p.hand}` : '', p.talking ? 'talking' : '',
     ].filter(Boolean).join(' · ');
-    for (const kind of ['talking', 'dominant', 'muted', 'hand']) this.item.classList.toggle(kind, Boolean(p[kind]));
+    for (const kind of ['talking', 'dominant', 'muted', 'waiting', 'hand']) this.item.classList.toggle(kind, Boolean(p[kind]));
     this.loud.hidden = p.you || !p.listening;
     this.loud.setAttribute('aria-label', 'Loudness of ' + called);
     this.say();

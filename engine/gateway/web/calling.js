@@ -28,6 +28,9 @@ function panel() {
     told: make('p', { id: 'call-told', class: 'notice', role: 'status' }),
     all: button('call-mute-all', 'Mute all', 'small'),
     lock: button('call-lock', 'Lock the room', 'small'),
+    knock: button('call-knock', 'Have newcomers knock', 'small'),
+    wait: button('call-wait', 'Wait for a host', 'small'),
+    tones: button('call-tones', 'Entry tones', 'small'),
     player: make('audio', { id: 'call-player' }),
   };
   e.state.append(e.text);
@@ -37,12 +40,18 @@ function panel() {
   e.own = make('div', {}, make('label', { for: 'call-level' }, 'Its level'), e.level);
   e.form = make('div', { class: 'pair' }, e.called, make('div', {}, make('label', { for: 'call-microphone' }, 'Microphone'), e.microphone), e.own);
   e.buttons = make('div', { class: 'row wrap' }, e.join, e.mute, e.hand, e.leave, e.sound);
-  e.moderation = make('div', { id: 'call-moderation', class: 'row wrap' }, e.all, e.lock);
+  e.moderation = make('div', { id: 'call-moderation', class: 'row wrap' }, e.all, e.lock, e.knock, e.wait, e.tones);
   e.part = make('div', {}, e.form, e.buttons);
   byId('choice').before(make('section', { id: 'call', class: 'card', 'aria-labelledby': 'call-title' },
     make('div', { class: 'head' }, make('h2', { id: 'call-title' }, 'Call'), e.state), e.why, e.told, e.people, e.nobody, e.part, e.moderation, e.player));
   return e;
 }
+
+// waitings says what somebody waits for.
+const waitings = {
+  host: 'Waiting for the host. You are let in as soon as somebody comes who may moderate.',
+  admission: 'Waiting to be let in. A moderator sees you.',
+};
 
 // styled has the panel's style sheet, which only conferences need.
 function styled() {
@@ -85,20 +94,27 @@ export async function calling(name, info, watcher) {
     const mayModerate = mayAppoint || holds(me, 'moderator');
     draw(now.participants.map((p) => ({
       ...p, you: p.participant === you, dominant: p.participant === dominant, listening: Boolean(state), mayModerate, mayAppoint,
-      hand: (now.hands || []).indexOf(p.participant) + 1, owns: holds(p, 'owner'), moderates: holds(p, 'owner') || holds(p, 'moderator'),
+      outside: now.knock, hand: (now.hands || []).indexOf(p.participant) + 1, owns: holds(p, 'owner'), moderates: holds(p, 'owner') || holds(p, 'moderator'),
     })));
-    if (e.state.dataset.state === 'live' && (me?.muted || holds(me, 'listener'))) e.text.textContent = 'You are in the call and may listen. Raise your hand to talk.';
+    if (e.state.dataset.state === 'live' && state?.waiting) e.text.textContent = waitings[state.waiting] || waitings.host;
+    else if (e.state.dataset.state === 'live' && (me?.muted || holds(me, 'listener'))) e.text.textContent = 'You are in the call and may listen. Raise your hand to talk.';
     else if (e.state.dataset.state === 'live' && call.muted) e.text.textContent = 'You are in the call, muted.';
     else e.text.textContent = words;
-    chat.part.hidden = e.hand.hidden = !me?.roles;
+    chat.part.hidden = e.hand.hidden = !me?.roles || state.waiting === 'admission';
     e.hand.textContent = hand() ? 'Lower hand' : 'Raise hand';
     e.moderation.hidden = !mayModerate;
     e.all.textContent = now.muted_all ? 'Unmute all' : 'Mute all';
     e.lock.textContent = now.locked ? 'Unlock the room' : 'Lock the room';
     e.all.dataset.verb = now.muted_all ? 'unmute-all' : 'mute-all';
     e.lock.dataset.verb = now.locked ? 'unlock' : 'lock';
+    e.knock.hidden = now.knock;
+    e.wait.textContent = now.settings?.wait ? 'Let people in without a host' : 'Have people wait for a host';
+    e.wait.dataset.verb = now.settings?.wait ? 'wait-off' : 'wait';
+    e.tones.textContent = now.settings?.tones ? 'No entry tones' : 'Entry tones';
+    e.tones.dataset.verb = now.settings?.tones ? 'tones-off' : 'tones';
   };
-  for (const b of [e.all, e.lock]) b.addEventListener('click', () => moderate({ verb: b.dataset.verb }));
+  e.knock.dataset.verb = 'knock';
+  for (const b of [e.all, e.lock, e.knock, e.wait, e.tones]) b.addEventListener('click', () => moderate({ verb: b.dataset.verb }));
   e.moderation.after(chat.part);
   const update = (now) => {
     known = now;

@@ -15,7 +15,7 @@ export function showInfo(info) {
     li.append(badge);
     return li;
   }), 'Nothing is being sent.');
-  fill(byId('participants'), info.participants.map((p) => item(`${p.name || short(p.participant)} (${p.roles.join(', ')})`)), 'Nobody');
+  fill(byId('participants'), info.participants.map((p) => item(`${p.name || short(p.participant)} (${p.waiting ? 'waiting' : p.roles.join(', ')})`)), 'Nobody');
 }
 
 const rate = (bps) => (bps >= 950000 ? (bps / 1e6).toFixed(1) + '\u00a0Mbit/s' : Math.round((bps || 0) / 1000) + '\u00a0kbit/s');

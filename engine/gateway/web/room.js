@@ -43,6 +43,7 @@ export async function showRoom(name, expired) {
     } catch (err) {
       watcher.away = err.status === 0;
       if (err.status === 401) expired(err.message);
+      else if (!ready) setTimeout(refresh, 1000);
       return;
     }
     watcher.away = false;
@@ -50,7 +51,8 @@ export async function showRoom(name, expired) {
       try {
         await begin(info);
       } catch {
-        return; // the peer has gone meanwhile: the next time
+        setTimeout(refresh, 1000); // the peer has gone meanwhile, and in a quiet room nothing else asks again
+        return;
       }
       ready = true;
     }
