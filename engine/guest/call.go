@@ -48,6 +48,7 @@ type caller struct {
 	wake    chan struct{} // capacity 1: there is a state to tell
 
 	waiting   atomic.Bool // in the writer's list
+	inside    atomic.Bool // he has been let in, as far as he was told
 	reception reception   // of what he says
 	moderates atomic.Bool // what he wants as a moderator is under way
 
@@ -202,6 +203,10 @@ func (c *caller) tell(s *engine.CallState) {
 	c.mu.Lock()
 	c.state, c.stale = s, true
 	c.mu.Unlock()
+	c.inside.Store(s.Waiting == "")
+	if c.camera != nil {
+		c.camera.rouse()
+	}
 	c.rouse()
 }
 

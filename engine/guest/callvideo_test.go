@@ -324,6 +324,30 @@ func TestCallVideo(t *testing.T) {
 	})
 }
 
+// TestCallVideoWaits: nobody sees who was not let in, nor does he see anybody.
+func TestCallVideoWaits(t *testing.T) {
+	bubble(t, func(b *bench) {
+		ann, bob := b.callTo("ann", 1, 1), b.callTo("bob", 1, 1)
+		inside := &engine.CallState{Participants: []engine.CallParticipant{{Participant: b.room.calls[0].config.Participant}, {Participant: b.room.calls[1].config.Participant, Waiting: true}}}
+		outside := *inside
+		outside.Waiting = engine.WaitingHost
+		b.room.calls[0].config.Tell(inside)
+		b.room.calls[1].config.Tell(&outside)
+		film(2*time.Second, 10, ann, bob)
+		if a, o := ann.carries(ann, bob), bob.carries(ann, bob); a[0] != "-" || o[0] != "-" {
+			t.Fatalf("ann sees %v, bob %v", a, o)
+		}
+		if all := b.room.Streams(); len(all) != 1 {
+			t.Fatalf("%d streams", len(all))
+		}
+		b.room.say(-1)
+		film(2*time.Second, 10, ann, bob)
+		if a, o := ann.carries(ann, bob), bob.carries(ann, bob); a[0] != "bob" || o[0] != "ann" {
+			t.Fatalf("ann sees %v, bob %v", a, o)
+		}
+	})
+}
+
 // TestCallVideoRepair: what is lost of a camera is asked for, key frames too, and reported; what a viewer asks for comes again.
 func TestCallVideoRepair(t *testing.T) {
 	bubble(t, func(b *bench) {

@@ -283,7 +283,7 @@ func (v *camera) run(ctx context.Context) {
 			v.failed(pub.Err())
 			end()
 		}
-		on := !v.off.Load() && time.Since(time.Unix(0, v.cameAt.Load())) < cameraSilence
+		on := v.caller.inside.Load() && !v.off.Load() && time.Since(time.Unix(0, v.cameAt.Load())) < cameraSilence
 		switch {
 		case pub != nil && !on:
 			end()

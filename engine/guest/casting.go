@@ -135,16 +135,17 @@ func (c *caller) arrange(now time.Time) {
 		return
 	}
 	film := filmedIn(*streams, c.config.Participant, c.screens[0].fits)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == nil {
+		return
+	}
+	film = slices.DeleteFunc(film, func(f filmed) bool { return c.state.Waiting != "" || waits(c.state, f.participant) })
 	present := make([]string, len(film))
 	for i := range film {
 		present[i] = film[i].participant
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	dominant := ""
-	if c.state != nil {
-		dominant = c.state.Dominant
-	}
+	dominant := c.state.Dominant
 	changed := c.casting.places.step(now, dominant, present)
 	c.stale = c.stale || changed
 	for i := range c.screens {
@@ -157,6 +158,11 @@ func (c *caller) arrange(now time.Time) {
 			c.screens[i].seek()
 		}
 	}
+}
+
+// waits reports whether somebody has not been let in yet.
+func waits(s *engine.CallState, participant string) bool {
+	return slices.ContainsFunc(s.Participants, func(p engine.CallParticipant) bool { return p.Participant == participant && p.Waiting })
 }
 
 // fits reports whether he can take a stream.

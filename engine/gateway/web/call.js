@@ -3,13 +3,26 @@
 import { Exchange } from './exchange.js';
 import { Keeper } from './live.js';
 
+const pictureRate = 1200000; // bits per second
+
+// sections is in how many places others can be seen; nothing is sent for those that are empty.
+const sections = () => (matchMedia('(max-width: 40rem)').matches ? 4 : 8);
+
+// pictureCodecs are those that rooms carry: without the others an offer with many sections stays small.
+function pictureCodecs() {
+  const all = globalThis.RTCRtpReceiver?.getCapabilities?.('video')?.codecs || [];
+  return all.filter((c) => /^video\/(vp8|vp9|h264|av1)$/i.test(c.mimeType) && !/packetization-mode=0|profile-id=[13]/.test(c.sdpFmtpLine || ''));
+}
+
 // Call sends what a microphone hears, and has an <audio> play what the others say. told(message) gives what the data channel `castd`
-// says: of the conference (state), its chat, and to this participant (notice); null where there is no connection. blocked() tells that the browser wants a click before it plays.
+// says: of the conference (state), its chat, and to this participant (notice); null where there is no connection. seen(mid, track) gives the
+// picture of a section that others are shown in. blocked() tells that the browser wants a click before it plays.
 export class Call extends Keeper {
-  constructor({ room, source, say, name, player, told, blocked }) {
+  constructor({ room, source, say, name, player, told, seen, blocked }) {
     super({ source, say, words: { opening: 'Opening the microphone', live: 'You are in the call.', idle: 'You are not in the call.' } });
-    Object.assign(this, { room, name, player, told, blocked });
+    Object.assign(this, { room, name, player, told, seen, blocked });
     this.muted = false;
+    this.picture = null; // of the own camera
     this.wishes = new Map(); // by participant: how loud he is wanted, 1 for as he is
     addEventListener('pagehide', () => this.exchange?.lost());
   }
@@ -25,6 +38,13 @@ export class Call extends Keeper {
   async swap(media) {
     this.mute(this.muted);
     await super.swap(media);
+  }
+
+  // film sends the picture of a camera, or with null none. Nothing is offered anew for that.
+  async film(track) {
+    this.picture = track;
+    await this.exchange?.camera?.replaceTrack(track);
+    this.tell({ type: 'camera', on: Boolean(track) });
   }
 
   // wish tells how loud a participant is wanted.
@@ -46,7 +66,14 @@ export class Call extends Keeper {
     const { media } = this.source;
     const [track] = media.getAudioTracks();
     x.senders = { audio: x.pc.addTransceiver(track, { direction: 'sendrecv', streams: [media] }).sender };
-    x.pc.addEventListener('track', (e) => this.play(e.track));
+    const camera = x.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: [{ maxBitrate: pictureRate }] });
+    const codecs = pictureCodecs();
+    for (const t of [camera, ...Array.from({ length: sections() }, () => x.pc.addTransceiver('video', { direction: 'recvonly' }))]) {
+      if (codecs.length > 0) t.setCodecPreferences?.(codecs);
+    }
+    x.camera = camera.sender;
+    await camera.sender.replaceTrack(this.picture);
+    x.pc.addEventListener('track', (e) => (e.track.kind === 'audio' ? this.play(e.track) : this.seen(e.transceiver.mid, e.track)));
     x.channel = x.pc.createDataChannel('castd');
     x.channel.addEventListener('open', () => { for (const [participant, gain] of this.wishes) this.tell({ type: 'wish', participant, gain }); });
     x.channel.addEventListener('message', (e) => {

@@ -6,6 +6,7 @@ import { listing, make } from './callers.js';
 import { chatting } from './chatting.js';
 import { Devices, whyNoDevices } from './devices.js';
 import { byId, forGood, notice, store } from './dom.js';
+import { Camera, cameraMessage, Pictures } from './pictures.js';
 
 const button = (id, text, kind = '') => make('button', { id, type: 'button', class: kind }, text);
 
@@ -20,6 +21,8 @@ function panel() {
     level: make('meter', { id: 'call-level', min: '0', max: '1', low: '0.05', high: '0.9', optimum: '0.5', value: '0' }),
     join: button('call-join', 'Join the call', 'primary big'),
     mute: button('call-mute', 'Mute me'),
+    camera: button('call-camera', 'Camera on'),
+    cameras: make('select', { id: 'call-cameras', 'aria-label': 'Camera' }),
     leave: button('call-leave', 'Leave', 'danger'),
     hand: button('call-hand', 'Raise hand'),
     sound: button('call-sound', 'Turn sound on', 'primary'),
@@ -39,7 +42,7 @@ function panel() {
   e.called = make('div', {}, make('label', { for: 'call-who' }, 'Your name (optional)'), e.who);
   e.own = make('div', {}, make('label', { for: 'call-level' }, 'Its level'), e.level);
   e.form = make('div', { class: 'pair' }, e.called, make('div', {}, make('label', { for: 'call-microphone' }, 'Microphone'), e.microphone), e.own);
-  e.buttons = make('div', { class: 'row wrap' }, e.join, e.mute, e.hand, e.leave, e.sound);
+  e.buttons = make('div', { class: 'row wrap' }, e.join, e.mute, e.camera, e.cameras, e.hand, e.leave, e.sound);
   e.moderation = make('div', { id: 'call-moderation', class: 'row wrap' }, e.all, e.lock, e.knock, e.wait, e.tones);
   e.part = make('div', {}, e.form, e.buttons);
   byId('choice').before(make('section', { id: 'call', class: 'card', 'aria-labelledby': 'call-title' },
@@ -67,6 +70,7 @@ export async function calling(name, info, watcher) {
   await styled();
   byId('room').classList.add('conference');
   watcher.conference = true;
+  watcher.player.addEventListener('resize', () => byId('room').classList.toggle('pictures', watcher.player.videoWidth > 0));
   const e = panel();
   let call = null;
   let known = info; // what the API told
@@ -82,6 +86,8 @@ export async function calling(name, info, watcher) {
       : request(path + '/moderation', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ verb }) });
     await asked.then(() => notice(e.told, ''), (err) => notice(e.told, err.message));
   };
+  const pictures = new Pictures((sections) => call.tell({ type: 'want', sections }));
+  e.people.before(pictures.part);
   const draw = listing(e.people, e.nobody, { wish: (participant, gain) => call.wish(participant, gain), moderate });
   const chat = chatting((text) => call.tell({ type: 'chat', text }));
   const hand = () => (state?.hands || []).indexOf(state?.you) + 1;
@@ -100,6 +106,7 @@ export async function calling(name, info, watcher) {
     else if (e.state.dataset.state === 'live' && (me?.muted || holds(me, 'listener'))) e.text.textContent = 'You are in the call and may listen. Raise your hand to talk.';
     else if (e.state.dataset.state === 'live' && call.muted) e.text.textContent = 'You are in the call, muted.';
     else e.text.textContent = words;
+    pictures.show(state);
     chat.part.hidden = e.hand.hidden = !me?.roles || state.waiting === 'admission';
     e.hand.textContent = hand() ? 'Lower hand' : 'Raise hand';
     e.moderation.hidden = !mayModerate;
@@ -135,7 +142,8 @@ export async function calling(name, info, watcher) {
     const busy = kind === 'connecting' || kind === 'live';
     const pressed = e.buttons.contains(document.activeElement); // what is pressed goes, and with it the focus
     e.join.hidden = busy;
-    e.own.hidden = e.mute.hidden = e.leave.hidden = !busy;
+    e.own.hidden = e.mute.hidden = e.camera.hidden = e.leave.hidden = !busy;
+    if (!busy) filming.stop();
     e.called.hidden = busy;
     e.mute.textContent = call.muted ? 'Unmute me' : 'Mute me';
     e.mute.classList.toggle('primary', call.muted);
@@ -149,6 +157,42 @@ export async function calling(name, info, watcher) {
     show();
   };
   const source = new Devices({ level: e.level, microphone: e.microphone });
+  const camera = new Camera({
+    select: e.cameras,
+    ended() {
+      notice(e.told, 'The camera has stopped. Turn it on again, or choose another one.');
+      filming.stop();
+    },
+  });
+  const filming = {
+    async start() {
+      e.camera.disabled = true;
+      try {
+        const track = await camera.open();
+        if (!call.live) return camera.close();
+        pictures.preview(track);
+        await call.film(track);
+        notice(e.told, '');
+      } catch (err) {
+        notice(e.told, cameraMessage(err));
+      } finally {
+        e.camera.disabled = false;
+        this.show();
+      }
+    },
+    stop() {
+      camera.close();
+      pictures.preview(null);
+      if (call?.picture) call.film(null);
+      this.show();
+    },
+    show() {
+      e.camera.textContent = camera.track ? 'Camera off' : 'Camera on';
+      if (!camera.track) e.cameras.hidden = true;
+    },
+  };
+  e.camera.addEventListener('click', () => (camera.track ? filming.stop() : filming.start()));
+  e.cameras.addEventListener('change', () => filming.start());
   call = new Call({
     room: name, source, say, name: () => e.who.value.trim(), player: e.player,
     told(message) {
@@ -161,6 +205,7 @@ export async function calling(name, info, watcher) {
         show();
       }
     },
+    seen: (mid, track) => pictures.take(mid, track),
     blocked() { e.sound.hidden = false; },
   });
   source.changed = (media) => call.swap(media);

@@ -7,7 +7,7 @@ const patience = 20000; // milliseconds
 export const callCommands = (browser, pages) => ({
   // call opens a page, joins the call, and waits until it is in it.
   async call({ as, by = 'viewer', url, name, voice, ...look }) {
-    const page = await open(await browser(by), url, { scripts: ['talk.js'], settings: voice, ...look });
+    const page = await open(await browser(by), url, { scripts: ['talk.js', ...(voice?.colour ? ['film.js'] : [])], settings: voice, ...look });
     pages.set(as, page);
     await page.fill('#call-who', name, { timeout: patience });
     await page.click('#call-join');
@@ -17,6 +17,23 @@ export const callCommands = (browser, pages) => ({
   // ear tells how loud tones are that a page plays, and what is left of its own, in dB below full scale.
   async ear({ as, tones, own }) {
     return pages.get(as).evaluate(([t, o]) => ({ levels: t.map((f) => talk.level(f)), residue: talk.residue(o) }), [tones, own]);
+  },
+
+  // tiles tells what a page shows of the others' cameras, what it said, and how often it has offered anything.
+  async tiles({ as }) {
+    const page = pages.get(as);
+    return {
+      ...await page.evaluate(() => ({ tiles: film.tiles(), offers: film.offers, sections: talk.connections.at(-1)?.getTransceivers().length || 0 })),
+      troubles: page.troubles, told: await page.$eval('#call-told', (e) => (e.hidden ? '' : e.textContent)),
+    };
+  },
+
+  // still tells how long the picture of a section stood still at most, in so many milliseconds, in which the page says something.
+  async still({ as, mid, ms, message }) {
+    const page = pages.get(as);
+    const longest = page.evaluate(([m, t]) => film.freezes(m, t), [mid, ms]);
+    if (message) await page.evaluate((m) => film.say(m), message);
+    return { longest: await longest };
   },
 
   async forget({ as }) {
