@@ -19,8 +19,8 @@ import (
 const (
 	maxPage       = 100_000
 	maxPagePacked = 40_000
-	maxRest       = 45_000
-	maxRestPacked = 18_000
+	maxRest       = 60_000
+	maxRestPacked = 23_000
 )
 
 func TestPage(t *testing.T) {
