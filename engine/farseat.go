@@ -50,7 +50,7 @@ func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wi
 	who := room.Standing{Participant: j.Participant, User: m.User, Self: j.Self}
 	reason := ""
 	switch {
-	case len(j.Participant) > maxParticipantID || j.Participant == "":
+	case len(j.Participant) > maxParticipantID || len(j.To) > maxParticipantID || j.Participant == "":
 		reason = "not_allowed"
 	case r.refusal(m.User, j.Chain, now) != "" || !r.maySpeakBy(m.User, j.Chain):
 		if reason = "not_allowed"; r.policy().PutOut(who, now) {
@@ -73,12 +73,13 @@ func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wi
 	f.say, f.hear = lineIDs(r.id, m.Device, j.Participant, r.e.self)
 	s, err := r.seatLoop(SeatConfig{
 		Participant: j.Participant, Name: room.CleanName(j.Name), RED: j.Red, SendsStereo: j.SendsStereo, HearsStereo: j.HearsStereo, Waiting: j.Waiting,
+		Announces: j.Announces, To: j.To,
 		Hear: func(p *MediaPacket) { r.e.writeLine(from, f.hear, p) }, Tell: f.tell, News: f.news,
 	}, who, j.Chain, from)
 	var user *UserError
 	switch {
-	case errors.As(err, &user) && user.Code == CodeFull:
-		return &wire.SeatAnswer{Reason: "full"}
+	case errors.As(err, &user) && (user.Code == CodeFull || user.Code == CodeNotAllowed || user.Code == CodeNoParticipant):
+		return &wire.SeatAnswer{Reason: user.Code}
 	case err != nil:
 		r.e.log.Debug("cannot seat a participant", "peer", from, "err", err)
 		return &wire.SeatAnswer{Reason: "cannot"}

@@ -144,7 +144,7 @@ func (r *Room) dialLine(ctx context.Context, hub peer.ID, c SeatConfig) (Seat, e
 	l.say, l.hear = lineIDs(r.id, r.e.signer.Public(), c.Participant, hub)
 	ask := &wire.SeatJoin{
 		Participant: c.Participant, Name: c.Name, Red: c.RED, SendsStereo: c.SendsStereo, HearsStereo: c.HearsStereo, Chain: r.chain.Load(), Self: c.Self,
-		Waiting: c.Waiting,
+		Waiting: c.Waiting, Announces: c.Announces, To: c.To,
 	}
 	short, cancel := context.WithTimeout(ctx, seatPatience)
 	defer cancel()
@@ -156,9 +156,14 @@ func (r *Room) dialLine(ctx context.Context, hub peer.ID, c SeatConfig) (Seat, e
 	switch answer.Reason {
 	case "":
 	case "not_allowed":
+		if c.Announces {
+			return nil, r.unmoderated(CodeNotAllowed, Moderation{})
+		}
 		return nil, NewUserError(CodeNotAllowed, fmt.Sprintf("the owner of room %q does not let you speak: ask for an invite made with `castd invite %s --speak`", r.Name(), r.Name()))
 	case room.DeniedPutOut, room.DeniedLocked:
 		return nil, denied(answer.Reason, r.Name())
+	case CodeNoParticipant:
+		return nil, noParticipant(c.To, r.Name())
 	case "full":
 		return nil, NewUserError(CodeFull, fmt.Sprintf("the conference in room %q is full: listen to it, or try again when somebody has left", r.Name()))
 	default:

@@ -105,7 +105,7 @@ func (r *Room) hostedLoop(now time.Time) bool {
 		return true
 	}
 	for s := range r.mixing.seats {
-		if p.MayModerate(s.who, s.chain, now) {
+		if !s.announces && p.MayModerate(s.who, s.chain, now) {
 			l.hosted = now
 		}
 	}
@@ -118,8 +118,12 @@ func (r *Room) lobbyLoop(p room.Policy, now time.Time) {
 	m := r.mixing
 	l := &m.lobby
 	l.open = r.hostedLoop(now)
-	here := 0
+	here, all := 0, 0
 	for s := range m.seats {
+		if s.announces {
+			continue
+		}
+		all++
 		moderates := p.MayModerate(s.who, s.chain, now)
 		if moderates || !p.Locked(now) || p.Admitted(s.who, now) {
 			s.inside = true
@@ -146,6 +150,9 @@ func (r *Room) lobbyLoop(p room.Policy, now time.Time) {
 	l.here = here
 	entered := false
 	for s := range m.seats {
+		if s.announces {
+			continue
+		}
 		alone := here == 1 && s.waits == "" && p.Record.Settings.Has(room.MusicAlone) && r.audience() == 0
 		if hold := s.waits != "" || alone; hold != s.held {
 			s.held = hold
@@ -159,7 +166,7 @@ func (r *Room) lobbyLoop(p room.Policy, now time.Time) {
 			s.Tone(ToneAlone)
 		}
 	}
-	if held := here == 0 && len(m.seats) > 0; held != l.held {
+	if held := here == 0 && all > 0; held != l.held {
 		l.held = held
 		m.mix.Hold(held)
 	}
@@ -216,7 +223,7 @@ func (r *Room) waitLoop(s *roomSeat, on bool) {
 // waitersLoop counts those who wait to be let in.
 func (r *Room) waitersLoop() (n int) {
 	for s := range r.mixing.seats {
-		if !s.inside {
+		if !s.inside && !s.announces {
 			n++
 		}
 	}

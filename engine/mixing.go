@@ -66,6 +66,10 @@ type SeatConfig struct {
 	// Self says that he is the user of the peer by way of which he comes, and no guest of his. It is the room's concern, like News, not
 	// Mixing's.
 	Self bool
+	// Announces says that this is no participant but an announcement, which all hear, or with To that participant alone, and which
+	// hears nothing. It is neither listed nor mixed with the loudest.
+	Announces bool
+	To        string
 	// Waiting says that who mixes has him wait to be let in, where this is a standby.
 	Waiting bool
 	// News gets what was written, and what is to be said to him alone. It may be nil, must not block, and may be called by several

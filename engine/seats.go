@@ -27,11 +27,12 @@ type mixing struct {
 type roomSeat struct {
 	MixSeat
 	// constant
-	room  *Room
-	who   room.Standing
-	chain *wire.Chain // right of the user of his peer
-	tell  *teller
-	news  func(*CallNews)
+	room      *Room
+	who       room.Standing
+	chain     *wire.Chain // right of the user of his peer
+	tell      *teller
+	news      func(*CallNews)
+	announces bool // he is no participant
 
 	silent atomic.Bool // he is muted, or waits
 
@@ -64,12 +65,15 @@ func (r *Room) seatLoop(c SeatConfig, who room.Standing, chain *wire.Chain, by p
 	if !r.seatsLoop() {
 		return nil, NewUserError(CodeTimeout, "the peer that mixes this room cannot be reached: is castd running there?")
 	}
+	if err := r.mayAnnounceLoop(c, who, chain); err != nil {
+		return nil, err
+	}
 	if err := r.mixLoop(); err != nil {
 		return nil, err
 	}
 	seat := &roomSeat{
 		room: r, who: who, chain: chain, tell: &teller{room: r, to: c.Tell, self: c.Participant}, news: c.News,
-		info: ParticipantInfo{Participant: c.Participant, Name: c.Name, Peer: by.String()},
+		announces: c.Announces, info: ParticipantInfo{Participant: c.Participant, Name: c.Name, Peer: by.String()},
 	}
 	c.Tell = seat.tell.mixed
 	now := time.Now()
@@ -85,6 +89,9 @@ func (r *Room) seatLoop(c SeatConfig, who room.Standing, chain *wire.Chain, by p
 	}
 	r.mixing.seats[seat] = true
 	r.reseatLoop()
+	if seat.announces {
+		return seat, nil
+	}
 	r.e.events.emit(Event{Event: "peer", Room: string(r.id), Peer: seat.info.Peer, Participant: c.Participant})
 	return seat, nil
 }
@@ -98,10 +105,14 @@ func (r *Room) unseatLoop(s *roomSeat) {
 	if s.far != nil {
 		s.far.disconnect()
 	}
-	r.floor.lower(s.info.Participant)
-	r.leftLoop(s)
+	if !s.announces {
+		r.floor.lower(s.info.Participant)
+		r.leftLoop(s)
+	}
 	r.reseatLoop()
-	r.e.events.emit(Event{Event: "left", Room: string(r.id), Peer: s.info.Peer, Participant: s.info.Participant})
+	if !s.announces {
+		r.e.events.emit(Event{Event: "left", Room: string(r.id), Peer: s.info.Peer, Participant: s.info.Participant})
+	}
 	r.unmixLoop(false)
 	r.seatLinksLoop()
 }
@@ -160,6 +171,9 @@ func (r *Room) reseatLoop() {
 		r.lobbyLoop(p, now)
 	}
 	for s := range seated.seats {
+		if s.announces {
+			continue
+		}
 		muted := p.Muted(s.who, now)
 		if muted != s.info.Muted && s.present {
 			s.mutedTone(muted, p)

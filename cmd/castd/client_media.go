@@ -74,6 +74,30 @@ func readEvents(ctx context.Context, r io.Reader, events chan<- engine.Event) {
 	}
 }
 
+// Announce has a file heard in a conference, by all or by one participant. It returns how long it was.
+func (p *remotePeer) Announce(ctx context.Context, room, to string, file mediaFile) (time.Duration, error) {
+	body, err := file.open()
+	if err != nil {
+		return 0, err
+	}
+	query := url.Values{}
+	if to != "" {
+		query.Set("to", to)
+	}
+	resp, err := p.do(ctx, http.MethodPost, "rooms/"+url.PathEscape(room)+"/announcements?"+query.Encode(), "application/octet-stream", body)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Ms int64 `json:"ms"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		return 0, fmt.Errorf("read answer: %w", err)
+	}
+	return time.Duration(answer.Ms) * time.Millisecond, nil
+}
+
 // Publish streams the file to the peer, which paces it. For a loop the file's octets are sent again and again in one body. How far it
 // has come is in the informational responses that the peer sends meanwhile.
 func (p *remotePeer) Publish(ctx context.Context, room string, file mediaFile, loop bool, progress func(node.Progress)) error {

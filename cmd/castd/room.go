@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/node"
 	"github.com/castd/castd/engine/room"
 )
 
@@ -96,7 +99,50 @@ func (a *app) roomCommand() *cobra.Command {
 		},
 	}
 	a.jsonFlag(title.Flags())
-	cmd.AddCommand(title, a.roomWhoCommand())
+	cmd.AddCommand(title, a.roomWhoCommand(), a.roomAnnounceCommand())
+	return cmd
+}
+
+// roomAnnounceCommand has a file heard.
+func (a *app) roomAnnounceCommand() *cobra.Command {
+	var to string
+	cmd := &cobra.Command{
+		Use: "announce ROOM FILE", Short: "Has all hear a file, or one participant",
+		Long: "Has all hear a file with Opus, beside those who talk, and those who only listen as well; with --to one participant alone, even while he\n" +
+			"waits. Who may moderate can announce something, for two minutes at most. It returns when all is sent.",
+		Example: "  castd room announce talk welcome.ogg\n  castd room announce talk please-wait.ogg --to Bob", Args: exactly(2, "a ROOM and a FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			file := a.mediaFile(args[1])
+			if err := file.check(cmd.Context(), false); err != nil {
+				var bad *node.UnplayableError
+				if errors.As(err, &bad) {
+					return engine.NewUserError(engine.CodeBadMedia, err.Error())
+				}
+				return err
+			}
+			p, err := a.running(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			length, err := p.Announce(cmd.Context(), args[0], to, file)
+			if err != nil {
+				return err
+			}
+			out := &printer{json: a.json, w: a.out}
+			if a.json {
+				out.object(struct {
+					Ms int64  `json:"ms"`
+					To string `json:"to,omitempty"`
+				}{length.Milliseconds(), to})
+				return nil
+			}
+			out.text("%v were announced\n", length.Round(time.Second/10))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&to, "to", "", "have only `WHO` hear it")
+	a.jsonFlag(cmd.Flags())
 	return cmd
 }
 

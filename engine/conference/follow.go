@@ -130,9 +130,7 @@ func (t *table) restart() bool {
 	m.Hold(audience, t.held)
 	t.mixer, t.started = m, false
 	for _, s := range t.seats {
-		m.AddInput(s.id)
-		m.AddListener(s.id, channels(s.config.HearsStereo), bitrate)
-		m.Hold(s.id, s.held)
+		t.enter(s)
 		s.ticked = false
 	}
 	return true

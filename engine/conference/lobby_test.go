@@ -7,6 +7,7 @@ import (
 
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/room"
+	"github.com/castd/castd/engine/wire"
 	"github.com/castd/castd/mixer/tonetest"
 )
 
@@ -235,6 +236,99 @@ func TestMusicAlone(t *testing.T) {
 		}
 		k.bob, k.eve = takePart(t, k.r1, bobID, 700), takePart(t, k.r1, eveID, 1200)
 		time.Sleep(4 * time.Second)
+		check(t, k.ann, k.bob, k.eve)
+	})
+}
+
+// announce plays a tone into an announcement for some seconds.
+func announce(t *testing.T, call engine.Call, frequency float64, seconds int) {
+	t.Helper()
+	voice, err := tonetest.NewVoice(frequency, 0.1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer voice.Close()
+	for n := range int64(50 * seconds) {
+		payload, level, err := voice.Packet()
+		if err != nil {
+			t.Fatal(err)
+		}
+		call.Write(&engine.MediaPacket{Sequence: n, Timestamp: uint32(n) * 960, Payload: payload, Level: level})
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// TestAnnounce: who moderates announces something to all, beside what the loudest say, or to one alone, also from a peer that does not mix.
+// An announcement is nobody's who takes part. Nobody else may.
+func TestAnnounce(t *testing.T) {
+	onTalk(t, 35, func(t *testing.T, k *gathering) {
+		audience := listen(t, k.r2)
+		call, err := k.room.Announce(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		announce(t, call, 3000, 3)
+		for _, c := range []*caller{k.ann, k.bob, k.eve} {
+			if level := c.ear.Level(3000); level < -24 || level > -16 {
+				t.Errorf("%s hears the announcement at %.1f dB", c.name, level)
+			}
+		}
+		if level := audience.ear.Level(3000); level < -24 || level > -16 {
+			t.Errorf("who listens hears it at %.1f dB", level)
+		}
+		check(t, k.ann, k.bob, k.eve) // three people, who hear each other as before
+		if n := len(k.room.Info().Participants); n != 3 {
+			t.Errorf("%d take part", n)
+		}
+		if err := call.Close(); err != nil {
+			t.Error(err)
+		}
+
+		if _, err := k.r1.Announce(t.Context(), ""); code(err) != engine.CodeNotAllowed {
+			t.Errorf("a member announces something: %v", err)
+		}
+		if _, err := k.r1.Call(t.Context(), engine.SeatConfig{Participant: "nobody", Announces: true, Hear: func(*engine.MediaPacket) {}}); code(err) != engine.CodeNotAllowed {
+			t.Errorf("a guest announces something: %v", err)
+		}
+		k.do(room.Grant, wire.ParticipantID(k.near.Signer.User()))
+		time.Sleep(time.Second)
+		if _, err := k.r1.Announce(t.Context(), "nobody"); code(err) != engine.CodeNoParticipant {
+			t.Errorf("an announcement for who is not there: %v", err)
+		}
+		k.eve.ear.Forget()
+		if call, err = k.r1.Announce(t.Context(), eveID); err != nil {
+			t.Fatal(err)
+		}
+		announce(t, call, 2600, 3)
+		if level := k.eve.ear.Level(2600); level < -24 || level > -16 {
+			t.Errorf("eve hears what is for her at %.1f dB", level)
+		}
+		for _, ear := range []*tonetest.Ear{k.ann.ear, k.bob.ear, audience.ear} {
+			if level := ear.Loudest(2600); level > -60 {
+				t.Errorf("somebody else hears it at %.1f dB", level)
+			}
+		}
+		_ = call.Close()
+		k.do(room.Revoke, wire.ParticipantID(k.near.Signer.User()))
+		time.Sleep(time.Second)
+		if _, err := k.r1.Announce(t.Context(), ""); code(err) != engine.CodeNotAllowed {
+			t.Errorf("who was a moderator announces something: %v", err)
+		}
+		var open []engine.Call
+		for range 4 {
+			c, err := k.room.Announce(t.Context(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, c)
+		}
+		if _, err := k.room.Announce(t.Context(), ""); code(err) != engine.CodeFull {
+			t.Errorf("a fifth at once: %v", err)
+		}
+		for _, c := range open {
+			_ = c.Close()
+		}
+		time.Sleep(3 * time.Second)
 		check(t, k.ann, k.bob, k.eve)
 	})
 }

@@ -49,6 +49,9 @@ func (t *table) tell(number uint64, out *mixer.Output) {
 	}
 	state := &engine.CallState{Participants: []engine.CallParticipant{}}
 	for _, s := range t.seats {
+		if s.config.Announces {
+			continue
+		}
 		_, talking := slices.BinarySearch(t.talkers, s.id)
 		state.Participants = append(state.Participants, engine.CallParticipant{Participant: s.config.Participant, Name: s.config.Name, Talking: talking})
 	}

@@ -115,6 +115,12 @@ func (s *seat) play(w mixer.Want, now time.Time, pcm []float32) {
 	}
 }
 
+// Next implements mixer.Sound, for an announcement. Mixer and table are the Service's goroutine's.
+func (s *seat) Next(pcm []float32) bool {
+	s.plays(s.buffer.Pull(s.table.now, pcm))
+	return true
+}
+
 // plays tells the mixer how loud the packet says it is that plays in this tick. Of what was made up in place of a packet nothing is known.
 func (s *seat) plays(f jitter.Frame) {
 	s.output, s.ticked = f.Map.Output, true

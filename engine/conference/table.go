@@ -41,12 +41,13 @@ type table struct {
 	changed bool              // it is out of date
 	told    uint64            // tick
 
-	held     bool   // who only listen are on hold
-	shift    int64  // of its ticks against the Service's
-	ticked   uint64 // the last tick
-	started  bool   // there was one
-	sent     int64  // number of the last packets
-	number   uint64 // that the mixer gave them
+	held     bool      // who only listen are on hold
+	shift    int64     // of its ticks against the Service's
+	ticked   uint64    // the last tick
+	now      time.Time // when it began
+	started  bool      // there was one
+	sent     int64     // number of the last packets
+	number   uint64    // that the mixer gave them
 	follower follower
 	maps     func(*engine.PlayoutMap) // nil: nobody wants any
 	charted  uint64                   // tick of the last
@@ -104,12 +105,33 @@ func (t *table) add(c engine.SeatConfig) (*seat, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !t.enter(s) {
+		s.decoder.Close()
+		return nil, engine.NewUserError(engine.CodeFull, "this conference plays as much beside its participants as it can: try again later")
+	}
 	t.seats = append(t.seats, s) // by id, since ids only go up
-	t.mixer.AddInput(s.id)
-	t.mixer.AddListener(s.id, channels(c.HearsStereo), bitrate)
 	t.changed = true
 	t.service.rouse()
 	return s, nil
+}
+
+// enter brings a seat to the mixer. It reports false where that plays too much already.
+func (t *table) enter(s *seat) bool {
+	if !s.config.Announces {
+		t.mixer.AddInput(s.id)
+		t.mixer.AddListener(s.id, channels(s.config.HearsStereo), bitrate)
+		t.mixer.Hold(s.id, s.held)
+		return true
+	}
+	to := mixer.ID(0)
+	if s.config.To != "" {
+		other := t.find(s.config.To)
+		if other == nil {
+			return true // a standby may not know him yet
+		}
+		to = other.id
+	}
+	return t.mixer.Play(s, to)
 }
 
 // sounds are what tones sound like.
@@ -154,8 +176,12 @@ func (t *table) remove(s *seat) {
 	}
 	s.gone = true
 	t.seats = slices.DeleteFunc(t.seats, func(o *seat) bool { return o == s })
-	t.mixer.RemoveInput(s.id)
-	t.mixer.RemoveListener(s.id)
+	if s.config.Announces {
+		t.mixer.Stop(s)
+	} else {
+		t.mixer.RemoveInput(s.id)
+		t.mixer.RemoveListener(s.id)
+	}
 	s.decoder.Close()
 	t.changed = true
 	t.service.rouse()
@@ -210,12 +236,16 @@ func (t *table) tick(n uint64, now time.Time) {
 		return
 	}
 	t.ticked, t.started = number, true
+	t.now = now
 	t.arrived.Store(false) // before the inboxes are looked at
 	for _, s := range t.seats {
 		s.take()
 	}
 	wants := t.mixer.Select(number)
 	for _, s := range t.seats { // both are by id
+		if s.config.Announces {
+			continue // the mixer asks for what it plays
+		}
 		var w mixer.Want
 		if len(wants) > 0 && wants[0].ID == s.id {
 			w, wants = wants[0], wants[1:]

@@ -318,7 +318,7 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 		}
 		fmt.Fprintf(w, `{"packets":%d}`, n)
 	})
-	c := Config{Service: b.service, Guests: b.guests, MediaUpload: media, MediaDownload: media}
+	c := Config{Service: b.service, Guests: b.guests, MediaUpload: media, MediaDownload: media, Announce: media}
 	for _, f := range change {
 		f(&c)
 	}

@@ -32,6 +32,8 @@ type Config struct {
 
 	// MediaUpload and MediaDownload serve a room's media to and from the administrator; nil leaves them out (404).
 	MediaUpload, MediaDownload http.Handler
+	// Announce takes the administrator's announcements in a conference; nil leaves them out (404).
+	Announce http.Handler
 
 	// MetricsGatherer has the engine's metrics; nil shows the gateway's own only.
 	MetricsGatherer prometheus.Gatherer

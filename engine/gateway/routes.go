@@ -66,6 +66,9 @@ func (g *Gateway) routes() []route {
 	if h := g.config.MediaUpload; h != nil {
 		all = append(all, route{"POST /api/v1/rooms/{room}/media", forAdmin, g.passOn(h)})
 	}
+	if h := g.config.Announce; h != nil {
+		all = append(all, route{"POST /api/v1/rooms/{room}/announcements", forAdmin, g.passOn(h)})
+	}
 	if h := g.config.MediaDownload; h != nil {
 		all = append(all, route{"GET /api/v1/rooms/{room}/media", forAdmin, g.passOn(h)})
 	}

@@ -124,7 +124,7 @@ func mediaStatus(err error) (status int, code string) {
 		switch code = user.Code; code {
 		case engine.CodeNotAllowed:
 			return http.StatusForbidden, code
-		case engine.CodeNoRoom:
+		case engine.CodeNoRoom, engine.CodeNoParticipant:
 			return http.StatusNotFound, code
 		case engine.CodeWrongMode, engine.CodeAmbiguous, engine.CodeReplaced:
 			return http.StatusConflict, code

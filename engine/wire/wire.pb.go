@@ -3106,7 +3106,6 @@ type SeatJoin struct {
 	Waiting       bool                   `protobuf:"varint,41,opt,name=waiting,proto3" json:"waiting,omitempty"`     // who mixes has him wait to be let in
 	Announces     bool                   `protobuf:"varint,42,opt,name=announces,proto3" json:"announces,omitempty"` // it is no participant but an announcement, of somebody who may moderate
 	To            string                 `protobuf:"bytes,43,opt,name=to,proto3" json:"to,omitempty"`                // the participant who alone hears that; "": all
-	By            string                 `protobuf:"bytes,44,opt,name=by,proto3" json:"by,omitempty"`                // the guest who announces; "": the asking device's user
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3207,13 +3206,6 @@ func (x *SeatJoin) GetAnnounces() bool {
 func (x *SeatJoin) GetTo() string {
 	if x != nil {
 		return x.To
-	}
-	return ""
-}
-
-func (x *SeatJoin) GetBy() string {
-	if x != nil {
-		return x.By
 	}
 	return ""
 }
@@ -5690,7 +5682,7 @@ const file_wire_proto_rawDesc = "" +
 	"\vStageAnswer\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12*\n" +
 	"\x03hub\x18\x02 \x01(\v2\x18.castd.wire.v1.CandidateR\x03hub\x12-\n" +
-	"\x04have\x18< \x03(\v2\x19.castd.wire.v1.StreamMarkR\x04have\"\xb0\x02\n" +
+	"\x04have\x18< \x03(\v2\x19.castd.wire.v1.StreamMarkR\x04have\"\xa0\x02\n" +
 	"\bSeatJoin\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
@@ -5701,8 +5693,7 @@ const file_wire_proto_rawDesc = "" +
 	"\x04self\x18( \x01(\bR\x04self\x12\x18\n" +
 	"\awaiting\x18) \x01(\bR\awaiting\x12\x1c\n" +
 	"\tannounces\x18* \x01(\bR\tannounces\x12\x0e\n" +
-	"\x02to\x18+ \x01(\tR\x02to\x12\x0e\n" +
-	"\x02by\x18, \x01(\tR\x02by\"$\n" +
+	"\x02to\x18+ \x01(\tR\x02to\"$\n" +
 	"\n" +
 	"SeatAnswer\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xa5\x03\n" +

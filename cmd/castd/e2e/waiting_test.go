@@ -5,11 +5,46 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/castd/castd/engine/container"
+	"github.com/castd/castd/mixer/tonetest"
 )
+
+// toneFile writes a file of a tone.
+func toneFile(t *testing.T, frequency float64, length time.Duration) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "tone.ogg")
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	voice, err := tonetest.NewVoice(frequency, 0.1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer voice.Close()
+	w, err := container.NewOggWriter(f, 1, 312, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := time.Duration(0); at < length; at += 20 * time.Millisecond {
+		payload, _, err := voice.Packet()
+		if err := errors.Join(err, w.WritePacket(payload, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
 
 // TestWaiting: by command line and API the owner has guests of two peers wait, for a host and for being let in, and changes the room's
 // settings.
@@ -69,6 +104,31 @@ func TestWaiting(t *testing.T) {
 	ann := joinCall(t, base1, first.text("token"), "talk", "Ann", 400) // the owner
 	bob.until(t, "the host has come", func() bool { return bob.state.Waiting == "" })
 	hear(t, ears{"Bob", bob.ear, 700, []float64{400, 1200}}, ears{"Eve", eve.ear, 1200, []float64{400, 700}})
+
+	// Announcements, beside those who talk: to all, and to one.
+	file := toneFile(t, 3000, 3*time.Second)
+	told := func(frequency float64, hear func(*participant) bool) {
+		t.Helper()
+		for _, c := range []*participant{ann, bob, eve} {
+			if level := c.ear.Loudest(frequency); (level > -30) != hear(c) {
+				t.Errorf("%.0f hears an announcement of %.0f at %.1f dB", c.frequency, frequency, level)
+			}
+			c.ear.Forget()
+		}
+	}
+	room(0, "announce", "talk", file)
+	told(3000, func(*participant) bool { return true })
+	room(0, "announce", "talk", toneFile(t, 2600, 3*time.Second), "--to", "Bob")
+	told(2600, func(c *participant) bool { return c == bob })
+	if out := room(3, "announce", "talk", file, "--to", "Nobody"); !strings.Contains(out, "room who") {
+		t.Error(out)
+	}
+	if out := room(1, "announce", "talk", os.Args[0]); !strings.Contains(out, "media") {
+		t.Error(out)
+	}
+	if _, errs, code := castd(t, "room", "announce", "talk", file, "--data-dir", other.dir); code != 1 || !strings.Contains(errs, "grant") {
+		t.Errorf("a member announces something: %d, %s", code, errs)
+	}
 
 	post("moderation", `{"verb":"knock"}`, http.StatusNoContent)
 	time.Sleep(11 * time.Second) // a mixer that is new lets people in whom it does not know

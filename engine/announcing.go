@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"github.com/castd/castd/engine/room"
+	"github.com/castd/castd/engine/wire"
+)
+
+// maxAnnouncements bounds those that are played in a room at a time.
+const maxAnnouncements = 4
+
+// Announcer is what a Caller can do besides where its user moderates. *Room implements it.
+type Announcer interface {
+	// Announce has what is written to the Call heard by all who take part and who only listen, or with to, the id of a participant or a
+	// name that only one of them has, by him alone, even while he waits. What others say goes on beside it. What is written is Opus.
+	Announce(ctx context.Context, to string) (Call, error)
+}
+
+var _ Announcer = (*Room)(nil)
+
+// Announce implements Announcer.
+func (r *Room) Announce(ctx context.Context, to string) (Call, error) {
+	if to != "" {
+		var err error
+		if to, err = r.participant(to); err != nil {
+			return nil, err
+		}
+	}
+	return r.Call(ctx, SeatConfig{Participant: "announcement " + rand.Text(), Self: true, Announces: true, To: to, Hear: func(*MediaPacket) {}})
+}
+
+// mayAnnounceLoop returns an error for who wants to announce something and may not, or to somebody who is not there.
+func (r *Room) mayAnnounceLoop(c SeatConfig, who room.Standing, chain *wire.Chain) error {
+	if !c.Announces {
+		return nil
+	}
+	if !who.Self || !r.policy().MayModerate(who, chain, time.Now()) {
+		r.e.metrics.refused.Add(1)
+		return r.unmoderated(CodeNotAllowed, Moderation{})
+	}
+	if c.To != "" && r.mixesLoop() && r.seatOfLoop(c.To) == nil {
+		return noParticipant(c.To, r.Name())
+	}
+	n := 0
+	if r.mixing != nil {
+		for s := range r.mixing.seats {
+			if s.announces {
+				n++
+			}
+		}
+	}
+	if n >= maxAnnouncements {
+		return NewUserError(CodeFull, "too much is announced in this room at once: wait until something of it has ended")
+	}
+	return nil
+}
