@@ -23,6 +23,25 @@ func (r *Room) Held() (streams, slots, cursors int) {
 	return streams, slots, cursors
 }
 
+// Replace puts another stream, which has begun anew, in the place of each of a room's, and has playout look at that moment, in which the
+// room's list of streams is not made yet.
+func (r *Room) Replace() {
+	_ = r.call(r.ctx, func() {
+		var next []*stream
+		for _, s := range *r.media.Load() {
+			next = append(next, r.newStream(s.slot, s.id, s.kind, s.state.Load(), nil))
+		}
+		r.e.index(next, nil)
+		for range 2 { // once it forgets, once it plays
+			done := make(chan struct{})
+			r.leaf.changed.Store(true)
+			r.leaf.calls <- func() { close(done) }
+			<-done
+		}
+		r.restreamLoop()
+	})
+}
+
 // Stall keeps the room's goroutine busy until the channel is closed.
 func (r *Room) Stall(until <-chan struct{}) { r.post(func() { <-until }) }
 

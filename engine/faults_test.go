@@ -300,6 +300,24 @@ func TestEndedStreamsAreForgotten(t *testing.T) {
 	})
 }
 
+// Playout that looks at a stream just while another takes its place plays nothing twice.
+func TestReplacedStreamIsPlayedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := enginetest.NewNetwork(38)
+		s := newStage(t, net, 2)
+		s.listen(1, 2)
+		pub, err := s.room.Publish(t.Context(), audioSlot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sendAudio(t, pub, 0, 50)
+		time.Sleep(time.Second)
+		s.listeners[0].room.Replace()
+		time.Sleep(time.Second)
+		wantAudio(t, "the listener", s.listeners[0].sink.Packets(), 0, 50)
+	})
+}
+
 // A child cannot spend its parent's uplink by asking for the same packets again and again.
 func TestRepairsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -192,6 +192,9 @@ func (l *leaf) drainAll(now time.Time) (waiting bool) {
 	for _, s := range *l.room.media.Load() {
 		c := l.cursors[s.id]
 		if c == nil || c.s != s {
+			if (*l.room.e.streams.Load())[s.id] != s {
+				continue // another has just taken its place, and the list is about to say so: it was played to the end
+			}
 			c = &cursor{s: s}
 			l.cursors[s.id] = c
 		}
