@@ -40,8 +40,13 @@ type Call interface {
 	Close() error
 }
 
-// callLook is how often a call looks whether it is still where the room is mixed.
-const callLook = 100 * time.Millisecond
+const (
+	// callLook is how often a call looks whether it is still where the room is mixed.
+	callLook = 100 * time.Millisecond
+	// callStay is for how long it keeps a seat at a peer that neither mixes nor stands by: while one takes the other's place, what is
+	// known of both may be of two moments.
+	callStay = time.Second
+)
 
 // call is a Call. Its goroutine keeps it at a seat of the peer that mixes, and at one of its standby, which hears and says the same.
 type call struct {
@@ -58,6 +63,7 @@ type call struct {
 	// of its goroutine
 	obeyed   *room.Access // by which muted was looked at last, and when
 	obeyedAt time.Time
+	needless map[peer.ID]time.Time // since when there are seats where none is needed
 
 	hearing sync.Mutex // guards what is heard, and is held while Hear is called
 	heard   splice[MediaPacket]
@@ -94,7 +100,7 @@ func (r *Room) Call(ctx context.Context, c SeatConfig) (Call, error) {
 		return nil, NewUserError(CodeNotAllowed, fmt.Sprintf("you may not speak in room %q: ask its owner for an invite made with `castd invite %s --speak`", r.Name(), r.Name()))
 	}
 	k := &call{
-		room: r, config: c, done: make(chan struct{}), wants: make(map[string]float32),
+		room: r, config: c, done: make(chan struct{}), wants: make(map[string]float32), needless: make(map[peer.ID]time.Time),
 		heard: splice[MediaPacket]{copy: func(to, from *MediaPacket) { *to = *from }}, // payloads may be kept
 	}
 	if r.policy().PutOut(k.who(), time.Now()) {
@@ -189,7 +195,7 @@ func (k *call) run() {
 	defer look.Stop()
 	for {
 		at := k.room.mixers()
-		k.leaveBut(at)
+		k.leaveBut(at, time.Now())
 		for i, id := range at {
 			if k.at(id) || trying[id] || len(trying) == cap(tries) || time.Now().Before(again[id]) {
 				continue
@@ -226,13 +232,15 @@ func (k *call) at(id peer.ID) bool {
 	return slices.ContainsFunc(*k.seats.Load(), func(s callSeat) bool { return s.at == id })
 }
 
-// leaveBut gives up the seats that are gone, and those at peers that neither mix nor stand by.
-func (k *call) leaveBut(at []peer.ID) {
+// leaveBut gives up the seats that are gone, and those that have been at peers for a while that neither mix nor stand by.
+func (k *call) leaveBut(at []peer.ID, now time.Time) {
 	old := *k.seats.Load()
 	keep := make([]callSeat, 0, len(old))
 	for _, s := range old {
-		if (len(at) == 0 || slices.Contains(at, s.at)) && k.room.taken(s.seat) {
+		if k.room.taken(s.seat) && !k.needlessAt(s.at, at, now) {
 			keep = append(keep, s)
+		} else {
+			delete(k.needless, s.at)
 		}
 	}
 	if len(keep) == len(old) {
@@ -244,6 +252,19 @@ func (k *call) leaveBut(at []peer.ID) {
 			s.seat.Close()
 		}
 	}
+}
+
+// needlessAt reports whether no seat has been needed at a peer for a while.
+func (k *call) needlessAt(id peer.ID, at []peer.ID, now time.Time) bool {
+	if len(at) == 0 || slices.Contains(at, id) {
+		delete(k.needless, id)
+		return false
+	}
+	since, known := k.needless[id]
+	if !known {
+		k.needless[id] = now
+	}
+	return known && now.Sub(since) >= callStay
 }
 
 // tried takes what came of asking for a seat. That the standby has none for him does not matter.
