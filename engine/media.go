@@ -73,6 +73,9 @@ type Subscription interface {
 	// Refresh delivers the cached group of pictures of a video stream again, from its key frame, and asks the publisher for a
 	// new one where that is due.
 	Refresh(stream wire.StreamID)
+	// Seek is Refresh for who can wait: where the cached group is older than a few seconds it is not delivered, which would take long to
+	// decode; the publisher is asked for a new one, which comes like all that is live.
+	Seek(stream wire.StreamID)
 	Close()
 }
 

@@ -54,13 +54,22 @@ func (s *subscription) Close() {
 }
 
 // Refresh implements Subscription.
-func (s *subscription) Refresh(id wire.StreamID) {
+func (s *subscription) Refresh(id wire.StreamID) { s.again(id, true) }
+
+// Seek implements Subscription.
+func (s *subscription) Seek(id wire.StreamID) { s.again(id, false) }
+
+// again delivers the cached group of a stream, if it is new or wanted however old it is, and asks for a key frame where that is due.
+func (s *subscription) again(id wire.StreamID, old bool) {
 	l := s.leaf
 	select {
 	case l.calls <- func() {
 		if c := l.cursors[id]; c != nil && slices.Contains(l.subs, s) {
-			l.replay(s, c)
-			c.s.wish(time.Now())
+			now := time.Now()
+			if old || c.s.groupAge(now) < keyFrameGap {
+				l.replay(s, c)
+			}
+			c.s.wish(now)
 		}
 	}:
 	default: // the sink will ask again

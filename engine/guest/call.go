@@ -244,12 +244,12 @@ func (c *caller) run(ctx context.Context) {
 			c.arrange(time.Now())
 			c.sendState()
 			c.sendNews()
-		case <-due:
-			c.arrange(time.Now())
-			c.sendState()
+		case now := <-due:
 			for _, v := range c.screens {
-				v.seek()
+				v.seek(false, now)
 			}
+			c.arrange(now)
+			c.sendState()
 		}
 	}
 }

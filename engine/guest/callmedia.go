@@ -63,11 +63,19 @@ func (c *caller) media(b []byte, now time.Time) {
 // reports takes all of a guest's RTCP: how much of what he is sent is lost, and his clock.
 func (c *caller) reports(b []byte, now time.Time) {
 	some, worst := false, uint8(0)
+	pictures, lostPictures := 0, 0
 	receptions(b, func(ssrc uint32, lost uint8, _, _ uint32) {
-		if ssrc == c.track.ssrc {
+		switch {
+		case ssrc == c.track.ssrc:
 			some, worst = true, max(worst, lost)
+		case slices.ContainsFunc(c.screens, func(v *screen) bool { return v.video().ssrc == ssrc }):
+			pictures++
+			lostPictures += int(lost)
 		}
 	})
+	if pictures > 0 {
+		c.received(uint8(lostPictures/pictures), now)
+	}
 	if ssrc, ntp, timestamp, ok := senderClock(b); ok {
 		c.reception.clocked(ssrc, ntp, now)
 		if c.camera != nil {

@@ -19,6 +19,9 @@ const castEvery = 500 * time.Millisecond
 type casting struct {
 	streams atomic.Pointer[[]*engine.StreamState] // of the room
 	places  *arrangement                          // guarded by the caller's mu
+	line    bandwidth                             // likewise
+	sent    meter                                 // of video to him
+	bps     atomic.Uint64                         // by that
 }
 
 // wantMessage is what a guest may want of a section; what he leaves out he does not want any more.
@@ -60,9 +63,15 @@ func (c *caller) watch() (stop func(), due <-chan time.Time, err error) {
 		return nil, nil, err
 	}
 	c.screens[0].sub.Store(&sub)
+	ungauge, err := c.screens[0].hall.gauge()
+	if err != nil {
+		sub.Close()
+		return nil, nil, err
+	}
 	tick := time.NewTicker(castEvery)
 	return func() {
 		tick.Stop()
+		ungauge()
 		sub.Close()
 	}, tick.C, nil
 }
@@ -148,16 +157,56 @@ func (c *caller) arrange(now time.Time) {
 	dominant := c.state.Dominant
 	changed := c.casting.places.step(now, dominant, present)
 	c.stale = c.stale || changed
+	shows := make([]*filmed, len(c.screens))
+	demands := make([]demand, len(c.screens))
 	for i := range c.screens {
 		p := &c.casting.places.places[i]
-		var st *engine.StreamState
-		if at := slices.Index(present, p.carries); at >= 0 {
-			st = film[at].layers[0]
+		at := slices.Index(present, p.carries)
+		if at < 0 {
+			continue
 		}
-		if c.screens[i].show(st) {
-			c.screens[i].seek()
+		shows[i] = &film[at]
+		demands[i] = demand{now: c.screens[i].layerOf(shows[i]), height: p.height}
+		for _, st := range shows[i].layers {
+			demands[i].layers = append(demands[i].layers, c.screens[i].hall.gauges.layer(st, now))
 		}
 	}
+	c.casting.bps.Store(c.casting.sent.rate(c.octets(), now))
+	for i, l := range allot(demands, c.casting.line.limit()) {
+		var st *engine.StreamState
+		if l >= 0 {
+			st = shows[i].layers[l]
+		}
+		if c.screens[i].show(st) {
+			c.screens[i].seek(true, now)
+		}
+	}
+}
+
+// octets counts what was sent to him of video. It wraps.
+func (c *caller) octets() (n uint32) {
+	for _, v := range c.screens {
+		v.turn.Lock()
+		n += v.video().octets
+		v.turn.Unlock()
+	}
+	return n
+}
+
+// layerOf returns which of somebody's layers is playing, or about to; -1 if none is.
+func (s *screen) layerOf(f *filmed) int {
+	shown := s.showing()
+	if shown == nil {
+		return -1
+	}
+	return slices.IndexFunc(f.layers, func(st *engine.StreamState) bool { return st.ID == shown.ID })
+}
+
+// received takes what part of the video to him was lost, in 1/256.
+func (c *caller) received(lost uint8, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.casting.line.note(lost, c.casting.bps.Load(), now)
 }
 
 // waits reports whether somebody has not been let in yet.

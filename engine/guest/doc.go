@@ -25,5 +25,7 @@
 // who is in which is decided by an arrangement, a pure value, and told over the data channel. Nothing is negotiated anew.
 //
 // Simulcast: of several encodings of an offer to publish only the first is accepted, which is the one that the guest prefers; the answer
-// names no other.
+// names no other. Of a camera in a call up to three are taken, each a stream of the camera's slot: "video", which is the first of the offer,
+// "video2" and "video3". All of them reach every peer; which of them a section shows is decided where its participant comes in (allot), by
+// what he wants, by what comes and how large it is (gauges), and by what his line bears (bandwidth).
 package guest

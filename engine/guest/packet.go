@@ -26,8 +26,33 @@ type hall struct {
 	room    engine.Media
 	viewers int // guarded by the Service's mu
 
-	mu   sync.Mutex
+	mu   sync.Mutex // guards the following field
 	last *packet
+
+	gauging sync.Mutex // guards the following fields
+	gauged  int        // participants who need gauges
+	gauges  gauges     // of their room's video; safe for concurrent use
+	sub     engine.Subscription
+}
+
+// gauge has the room's video measured until stop is called, for all who need it at once.
+func (h *hall) gauge() (stop func(), err error) {
+	h.gauging.Lock()
+	defer h.gauging.Unlock()
+	if h.gauged == 0 {
+		pictures := func(st *engine.StreamState) bool { return st.Kind == wire.KindVideo }
+		if h.sub, err = h.room.Subscribe(&h.gauges, engine.SinkOptions{Select: pictures}); err != nil {
+			return nil, err
+		}
+	}
+	h.gauged++
+	return func() {
+		h.gauging.Lock()
+		defer h.gauging.Unlock()
+		if h.gauged--; h.gauged == 0 {
+			h.sub.Close()
+		}
+	}, nil
 }
 
 // packet returns the copy of p.

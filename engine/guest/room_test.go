@@ -145,7 +145,7 @@ func (r *fakeRoom) tellLocked() {
 func (r *fakeRoom) Subscribe(s engine.Sink, o engine.SinkOptions) (engine.Subscription, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	sub := &fakeSubscription{room: r, sink: s}
+	sub := &fakeSubscription{room: r, sink: s, wants: o.Select}
 	r.sinks = append(r.sinks, sub)
 	s.Streams(slices.Clone(r.streams))
 	if o.Backlog {
@@ -160,14 +160,24 @@ func (r *fakeRoom) backlogLocked(sub *fakeSubscription, id wire.StreamID) {
 	gop := r.gop[id]
 	for _, p := range gop {
 		p.Backlog, p.LiveTimestamp = true, gop[len(gop)-1].Header.Timestamp
-		sub.sink.WritePacket(&p)
+		sub.write(&p)
 	}
 }
 
 type fakeSubscription struct {
-	room *fakeRoom
-	sink engine.Sink
+	room  *fakeRoom
+	sink  engine.Sink
+	wants func(*engine.StreamState) bool
 }
+
+// write gives the sink a packet that it wants.
+func (s *fakeSubscription) write(p *engine.Packet) {
+	if s.wants == nil || s.wants(p.Stream) {
+		s.sink.WritePacket(p)
+	}
+}
+
+func (s *fakeSubscription) Seek(id wire.StreamID) { s.Refresh(id) }
 
 func (s *fakeSubscription) Refresh(id wire.StreamID) {
 	s.room.mu.Lock()
@@ -223,7 +233,7 @@ func (p *fakePublication) Write(label string, m *engine.MediaPacket) error {
 		r.gop[st.ID] = append(r.gop[st.ID], packet)
 	}
 	for _, s := range r.sinks {
-		s.sink.WritePacket(&packet)
+		s.write(&packet)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/rtcp"
 
@@ -12,8 +13,9 @@ import (
 // and timestamps go on whoever is shown. It goes over to another stream where that one has a key frame.
 type screen struct {
 	playback
-	mid  string // constant
-	cast atomic.Pointer[cast]
+	mid   string // constant
+	cast  atomic.Pointer[cast]
+	asked time.Time // for a key frame of what is next; the session's goroutine's
 }
 
 // cast is what a screen shows, and what it goes over to. Values are immutable.
@@ -55,10 +57,23 @@ func same(a, b *engine.StreamState) bool {
 	return a == b || a != nil && b != nil && a.ID == b.ID
 }
 
-// seek asks for a key frame of what is to be shown, where nothing of that has come yet.
-func (s *screen) seek() {
-	if next, sub := s.cast.Load().next, s.sub.Load(); next != nil && sub != nil {
-		(*sub).Refresh(next.ID)
+// seekPatience is how long a new key frame may take before an old group of pictures will do.
+const seekPatience = time.Second
+
+// seek asks for a key frame of what is to be shown, where nothing of that has come yet. Where something else is playing meanwhile, it can
+// wait for a new one. fresh says that it was not asked for before.
+func (s *screen) seek(fresh bool, now time.Time) {
+	c, sub := s.cast.Load(), s.sub.Load()
+	if c.next == nil || sub == nil {
+		return
+	}
+	if fresh {
+		s.asked = now
+	}
+	if c.now != nil && now.Sub(s.asked) < seekPatience {
+		(*sub).Seek(c.next.ID)
+	} else {
+		(*sub).Refresh(c.next.ID)
 	}
 }
 

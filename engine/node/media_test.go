@@ -60,6 +60,8 @@ func (m *fakeMedia) Streams() []*engine.StreamState {
 	return slices.Clone(m.streams)
 }
 
+func (s *fakeSub) Seek(id wire.StreamID) { s.Refresh(id) }
+
 func (s *fakeSub) Refresh(id wire.StreamID) {
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()

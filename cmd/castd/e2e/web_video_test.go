@@ -26,9 +26,13 @@ type shownTiles struct {
 	Troubles         []string
 }
 
-func joinByFilm(t *testing.T, b *browsers, url, name string, tone float64, colour [3]int) *filmed {
+func joinByFilm(t *testing.T, b *browsers, url, name string, tone float64, colour [3]int, size ...int) *filmed {
 	t.Helper()
-	b.do(t, command{"do": "call", "as": name, "url": url, "name": name, "voice": command{"frequency": tone, "colour": colour}}, nil)
+	voice := command{"frequency": tone, "colour": colour}
+	if len(size) > 0 {
+		voice["size"] = size
+	}
+	b.do(t, command{"do": "call", "as": name, "url": url, "name": name, "voice": voice}, nil)
 	return &filmed{&pageCall{b, name, tone}, colour}
 }
 
@@ -131,5 +135,49 @@ func TestPageVideo(t *testing.T) {
 	ann.sees(t, "Bob has left", "Eve", eve)
 	if said := ann.tiles(t).Told; strings.TrimSpace(said) != "" {
 		t.Errorf("the page says %q", said)
+	}
+}
+
+// TestPageLayers: a page gets as many lines as it wants, and the picture does not stand still for that.
+func TestPageLayers(t *testing.T) {
+	b := startBrowsers(t)
+	hub := launch(t, "hub", "start", "--room", "talk", "--mode", "conference", "--http", "127.0.0.1:0")
+	other := launch(t, "other", "start", "--room", "talk", "--http", "127.0.0.1:0", "--bootstrap", hub.address())
+	ann := joinByFilm(t, b, hub.page("talk"), "Ann", 400, [3]int{200, 30, 30}, 1280, 720)
+	bob := joinByFilm(t, b, other.page("talk"), "Bob", 700, [3]int{30, 180, 30})
+	ann.press(t, "#call-camera")
+	mid := bob.sees(t, "Ann's camera", "Ann", ann).Tiles[0].MID
+	lines := func(what string, ok func(int) bool) {
+		t.Helper()
+		eventually(t, what, func() []string {
+			if s := bob.tiles(t); len(s.Tiles) == 1 && ok(s.Tiles[0].Lines) {
+				return nil
+			} else {
+				return []string{fmt.Sprintf("%+v", s)}
+			}
+		})
+	}
+	large := func(n int) bool { return n == 720 }
+	small := func(n int) bool { return n == 180 }
+	lines("as large as there is", large)
+	var stills []float64
+	for range 3 {
+		for _, c := range []struct {
+			height int
+			ok     func(int) bool
+		}{{180, small}, {0, large}} {
+			var found struct{ Longest float64 }
+			want := command{"type": "want", "sections": []command{{"mid": mid, "height": c.height}}}
+			b.do(t, command{"do": "still", "as": "Bob", "mid": mid, "ms": 4000, "message": want}, &found)
+			lines(fmt.Sprintf("%d lines are enough", c.height), c.ok)
+			stills = append(stills, found.Longest)
+		}
+	}
+	t.Logf("the picture stood still for %.0f ms at most at each of the changes", stills)
+	// A machine that is busy may stop a picture by itself now and then; what stops it at every change is the change.
+	for direction := range 2 {
+		if least := min(stills[direction], stills[direction+2], stills[direction+4]); least > 500 {
+			t.Errorf("at each change in one direction the picture stood still, %.0f ms at least", least)
+		}
 	}
 }

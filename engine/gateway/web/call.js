@@ -3,7 +3,12 @@
 import { Exchange } from './exchange.js';
 import { Keeper } from './live.js';
 
-const pictureRate = 1200000; // bits per second
+// layers are what is sent of the own camera, the largest first, so that each of the others gets what he wants and can take.
+const layers = [
+  { rid: 'h', maxBitrate: 1200000 }, // bits per second
+  { rid: 'm', maxBitrate: 400000, scaleResolutionDownBy: 2 },
+  { rid: 'l', maxBitrate: 120000, scaleResolutionDownBy: 4 },
+];
 
 // sections is in how many places others can be seen; nothing is sent for those that are empty.
 const sections = () => (matchMedia('(max-width: 40rem)').matches ? 4 : 8);
@@ -66,7 +71,7 @@ export class Call extends Keeper {
     const { media } = this.source;
     const [track] = media.getAudioTracks();
     x.senders = { audio: x.pc.addTransceiver(track, { direction: 'sendrecv', streams: [media] }).sender };
-    const camera = x.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: [{ maxBitrate: pictureRate }] });
+    const camera = x.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: layers });
     const codecs = pictureCodecs();
     for (const t of [camera, ...Array.from({ length: sections() }, () => x.pc.addTransceiver('video', { direction: 'recvonly' }))]) {
       if (codecs.length > 0) t.setCodecPreferences?.(codecs);

@@ -1,7 +1,7 @@
 // Runs in a page after talk.js and before its own scripts: gives it, instead of a camera, a picture of one colour (settings.colour, three
 // numbers) with a bar that moves, and tells what the page shows in its tiles.
 (() => {
-  const [width, height] = [640, 360];
+  const [width, height] = window.settings.size || [640, 360];
   const film = window.film = { offers: 0 };
   const sound = navigator.mediaDevices.getUserMedia;
   navigator.mediaDevices.getUserMedia = async (wanted) => {
@@ -26,6 +26,11 @@
       film.offers++;
       return super.setLocalDescription(d);
     }
+
+    createDataChannel(...args) {
+      film.channel = super.createDataChannel(...args);
+      return film.channel;
+    }
   };
 
   // tiles tells of each section who is said to be there, and the colour in the middle of its picture.
@@ -42,6 +47,8 @@
       pinned: e.ariaPressed === 'true', colour, lines: video.videoHeight,
     };
   });
+
+  film.say = (message) => film.channel.send(JSON.stringify(message));
 
   // freezes notes for so long how long at most a section's picture stood still, in milliseconds.
   film.freezes = async (mid, ms) => {
