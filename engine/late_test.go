@@ -2,6 +2,7 @@ package engine
 
 import (
 	"testing"
+	"time"
 
 	"github.com/castd/castd/engine/relay"
 	"github.com/castd/castd/engine/wire"
@@ -41,5 +42,30 @@ func TestLateExcerpts(t *testing.T) {
 		if late != step.late || (before.Store != nil) != (step.before != 0) || before.Number != step.before {
 			t.Errorf("excerpt %d: late %v with %d before, want %v with %d", step.excerpt, late, before.Number, step.late, step.before)
 		}
+	}
+}
+
+// Playout of a stream that has just begun waits for its first packet where a later one came before it, whether or not that is known to be
+// missing yet.
+func TestPlayoutWaitsForTheFirst(t *testing.T) {
+	s := &stream{
+		room: &Room{}, id: 1, kind: wire.KindAudio, store: relay.NewStore(relay.Config{Stream: 1, Kind: wire.KindAudio}), repair: relay.NewRepair(relay.RepairConfig{}),
+	}
+	s.state.Store(&StreamState{First: 64, StartedMs: time.Now().UnixMilli(), ClockRate: 48000})
+	s.repair.SetStart(64)
+	h := wire.Header{Kind: wire.KindAudio, Stream: 1, Number: 65}
+	s.store.Put(&h, h.Append(nil), false)
+	for _, known := range []bool{false, true} {
+		if known {
+			s.repair.Arrived(65, time.Now())
+		}
+		c := &cursor{s: s}
+		if !c.start() || c.next != 64 {
+			t.Errorf("playout begins with %d, want 64; that it is missing is known: %v", c.next, known)
+		}
+	}
+	s.repair.Skip(64, 64)
+	if c := (&cursor{s: s}); !c.start() || c.next != 65 {
+		t.Errorf("playout begins with %d, want 65: the one before never comes", c.next)
 	}
 }

@@ -218,7 +218,7 @@ func (c *cursor) start() bool {
 	switch {
 	case c.s.room.young(c.s) && first <= highest && highest-first < 2048:
 		c.next = max(first, min(lowest, highest))
-		if lowest > first && c.s.repairing(first) {
+		if lowest > first && c.s.awaits(first) {
 			c.next = first
 		}
 		// Whoever was there when it began has seen next to nothing of it yet; who has come since is told what is old.
@@ -241,6 +241,14 @@ func (c *cursor) start() bool {
 	}
 	c.started = true
 	return true
+}
+
+// awaits reports whether the number may come yet: it is being asked for, or what came above it is so new that it has not been looked
+// at what is missing.
+func (s *stream) awaits(number uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.local && (s.repair.Missing(number) || !s.repair.Expected(number))
 }
 
 // repairing reports whether the number is still being asked for.
