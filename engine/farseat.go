@@ -231,7 +231,8 @@ func (r *Room) toldLoop(l *line, n *wire.SeatState) {
 	l.state = n.Number
 	state := &CallState{
 		Participants: []CallParticipant{}, Dominant: n.Dominant, Hands: n.Hands, Locked: n.Locked, Knock: n.Knock,
-		MutedAll: n.MutedAll, Title: r.record.Load().Title, Settings: showSettings(room.Settings(n.Settings)), Waiting: knownWaiting(n.Waiting),
+		MutedAll: n.MutedAll, Title: r.record.Load().Title, Settings: showSettings(room.Settings(n.Settings)),
+		Mixer: r.mixerInfo(), Recording: r.recordingNow(), Waiting: knownWaiting(n.Waiting),
 	}
 	seated := &seated{hands: n.Hands}
 	for _, p := range n.Participants {
@@ -249,6 +250,7 @@ func (r *Room) toldLoop(l *line, n *wire.SeatState) {
 	if r.mixing == nil && (state.Waiting != WaitingAdmission || len(r.lines) == 1) { // who waits outside is not told who is inside
 		r.seated.Store(seated)
 	}
+	l.told = state
 	if l.config.Tell != nil {
 		l.config.Tell(state)
 	}

@@ -331,6 +331,7 @@ func (r *Room) full(s *CallState) *CallState {
 	full := &CallState{
 		Participants: slices.Clone(s.Participants), Dominant: s.Dominant, Hands: seated.hands, Locked: p.Locked(now), Knock: p.Knocks(now),
 		MutedAll: p.MutedAll(now), Title: p.Record.Title, Settings: settingsInfo(p.Record),
+		Mixer: r.mixerInfo(), Recording: r.recordingNow(),
 	}
 	for i := range full.Participants {
 		c := &full.Participants[i]

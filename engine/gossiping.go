@@ -117,6 +117,12 @@ func (r *Room) heard(m *wire.Message, env []byte) {
 			r.beaconLoop(m, env, now)
 			r.passLoop(m.Type, env)
 		})
+	case wire.Type_RECORDING:
+		now := time.Now()
+		r.post(func() {
+			r.heardRecordingLoop(m, now)
+			r.passLoop(m.Type, env)
+		})
 	case wire.Type_ROOM_RECORD:
 		if rec, err := room.VerifyRecord(env, time.Now()); err == nil && rec.ID == r.id {
 			r.post(func() {

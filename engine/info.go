@@ -99,7 +99,7 @@ func (r *Room) Info() RoomInfo {
 		info.Participants = append(info.Participants, p)
 	}
 	slices.SortFunc(info.Participants, func(a, b ParticipantInfo) int { return cmp.Compare(a.Participant, b.Participant) })
-	info.Mixer = r.mixerInfo()
+	info.Mixer, info.Recording = r.mixerInfo(), r.recordingNow()
 	return info
 }
 

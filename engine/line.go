@@ -125,7 +125,8 @@ type line struct {
 	gone atomic.Bool  // the mixer says so
 	loss atomic.Int64 // permille that the mixer was told last
 
-	state uint64 // number of the newest that was told; the room's goroutine's
+	state uint64     // number of the newest that was told; the room's goroutine's
+	told  *CallState // that; likewise
 
 	hopless time.Time // since when there is no hop; the call's goroutine's
 }

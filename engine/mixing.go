@@ -124,6 +124,9 @@ type CallState struct {
 	// Settings are those of the room, and Waiting what he who is told waits for: WaitingHost or WaitingAdmission.
 	Settings *SettingsInfo `json:"settings,omitempty"`
 	Waiting  string        `json:"waiting,omitempty"`
+	// Mixer and Recording tell who hears what is said besides those who take part.
+	Mixer     *MixerInfo      `json:"mixer,omitempty"`
+	Recording []RecordingInfo `json:"recording,omitempty"`
 }
 
 // CallParticipant is one of them.

@@ -43,14 +43,15 @@ type Room struct {
 	lacking     atomic.Uint32 // newest generation that is known of and not held
 	links       atomic.Pointer[links]
 	fan         atomic.Pointer[fanout]
-	media       atomic.Pointer[[]*stream]      // audio and video, sorted by id
-	all         atomic.Pointer[[]*stream]      // and record streams
-	mixState    atomic.Pointer[StreamState]    // of the conference's mix, whoever makes it; nil while there is none
-	standing    atomic.Pointer[peer.ID]        // who stands by to mix; see standby
-	states      atomic.Pointer[[]*StreamState] // of media
-	below       atomic.Int64                   // listeners below
-	listener    atomic.Bool                    // this peer counts as a listener
-	originClock atomic.Uint32                  // that the parent told last, and when it moved, in Unix nanoseconds
+	media       atomic.Pointer[[]*stream]       // audio and video, sorted by id
+	all         atomic.Pointer[[]*stream]       // and record streams
+	whoRecords  atomic.Pointer[[]RecordingInfo] // nil: nobody ever did
+	mixState    atomic.Pointer[StreamState]     // of the conference's mix, whoever makes it; nil while there is none
+	standing    atomic.Pointer[peer.ID]         // who stands by to mix; see standby
+	states      atomic.Pointer[[]*StreamState]  // of media
+	below       atomic.Int64                    // listeners below
+	listener    atomic.Bool                     // this peer counts as a listener
+	originClock atomic.Uint32                   // that the parent told last, and when it moved, in Unix nanoseconds
 	originAt    atomic.Int64
 	parentFresh atomic.Bool            // the parent says that it has had media within the last second
 	beacon      atomic.Pointer[beacon] // newest
@@ -66,32 +67,38 @@ type Room struct {
 	inner   innerMail   // what this peer itself has to say, and nobody repeats
 
 	// owned by the room's goroutine
-	router     *tree.Router
-	inputs     []tree.Input // to be given to the router after the present one
-	stepping   bool
-	children   []tree.Child          // as the router listed them last
-	misledAt   time.Time             // since when the parent's path has not begun at the hub; zero: it does
-	parting    map[peer.ID]time.Time // children that have said goodbye, and until when they are fed
-	unneeded   map[peer.ID]bool      // peers whose hop the router has done without since
-	roster     *room.Roster
-	feeding    map[peer.ID]*child
-	feeder     *feeder                        // sends to the children; constant
-	have       map[peer.ID][]*wire.StreamMark // what a joining child told it has
-	userOf     map[peer.ID]string             // participant ids of those who asked to join
-	audienceOf map[peer.ID]int
-	blamed     map[peer.ID]*blameRecord
-	slots      map[wire.StreamID]*slot // by record stream
-	endedAt    map[wire.StreamID]time.Time
-	stagePeers map[peer.ID]bool
-	staged     map[peer.ID]time.Time   // since when they are there
-	stageIdle  map[peer.ID]time.Time   // since when they have had no hop, or nothing live
-	pubs       map[string]*publication // by slot and participant
-	elector    *elect.Elector          // who is the hub
-	electTimer *time.Timer             // for its deadline
-	stands     standing                // what it was told last
-	bidAt      time.Time               // when the hub is told next that this peer may follow it
-	inherits   peer.ID                 // the hub that is handing over to this peer; "" else
-	heir       peer.ID                 // the peer that this hub has handed over to; "" else
+	router            *tree.Router
+	inputs            []tree.Input // to be given to the router after the present one
+	stepping          bool
+	children          []tree.Child          // as the router listed them last
+	misledAt          time.Time             // since when the parent's path has not begun at the hub; zero: it does
+	parting           map[peer.ID]time.Time // children that have said goodbye, and until when they are fed
+	unneeded          map[peer.ID]bool      // peers whose hop the router has done without since
+	roster            *room.Roster
+	feeding           map[peer.ID]*child
+	feeder            *feeder                        // sends to the children; constant
+	have              map[peer.ID][]*wire.StreamMark // what a joining child told it has
+	userOf            map[peer.ID]string             // participant ids of those who asked to join
+	audienceOf        map[peer.ID]int
+	blamed            map[peer.ID]*blameRecord
+	slots             map[wire.StreamID]*slot // by record stream
+	endedAt           map[wire.StreamID]time.Time
+	stagePeers        map[peer.ID]bool
+	staged            map[peer.ID]time.Time   // since when they are there
+	stageIdle         map[peer.ID]time.Time   // since when they have had no hop, or nothing live
+	pubs              map[string]*publication // by slot and participant
+	elector           *elect.Elector          // who is the hub
+	electTimer        *time.Timer             // for its deadline
+	recorders         recordings
+	records           int // recordings of this peer's
+	recordsSince      time.Time
+	saidRecording     time.Time
+	recordingSequence uint64
+
+	stands     standing  // what it was told last
+	bidAt      time.Time // when the hub is told next that this peer may follow it
+	inherits   peer.ID   // the hub that is handing over to this peer; "" else
+	heir       peer.ID   // the peer that this hub has handed over to; "" else
 	acquainted map[peer.ID]*acquaintance
 	healAt     time.Time // when to look for another part of the room
 	formerHub  peer.ID   // where they went before, until the new hub has them
@@ -169,7 +176,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
 		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), watched: make(map[*hopState]func()), shown: make(map[*hopState]func()), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), staged: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
-		pubs: make(map[string]*publication), sat: make(map[string]bool), lines: make(map[*line]bool), census: newCensus(e.self), grants: make(map[peer.ID]*grant),
+		pubs: make(map[string]*publication), sat: make(map[string]bool), recorders: make(recordings), lines: make(map[*line]bool), census: newCensus(e.self), grants: make(map[peer.ID]*grant),
 		acquainted: make(map[peer.ID]*acquaintance), unneeded: make(map[peer.ID]bool), parting: make(map[peer.ID]time.Time), passTo: make(map[peer.ID]*wire.Hearing), elector: elect.New(elect.HubConfig(elect.ID(e.self), string(rec.ID)+" hub")),
 	}
 	r.electTimer = time.NewTimer(time.Hour)
@@ -309,6 +316,7 @@ func (r *Room) secondLoop(now time.Time) {
 	r.dropHeadsLoop(now)
 	r.watchStandbyLoop(now)
 	r.watchSeatsLoop(now)
+	r.recordingsLoop(now)
 	r.quietLoop(now)
 }
 

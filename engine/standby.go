@@ -57,7 +57,7 @@ func (r *Room) mixerInfo() *MixerInfo {
 	if r.Mode() != room.Conference || r.mixer() == "" {
 		return nil
 	}
-	info := &MixerInfo{Peer: ids[0].String()}
+	info := &MixerInfo{Peer: ids[0].String(), Readable: true}
 	if len(ids) > 1 {
 		info.Standby = ids[1].String()
 	}

@@ -92,6 +92,7 @@ type RoomInfo struct {
 	Participants []ParticipantInfo `json:"participants"`
 	Audience     int               `json:"audience"`
 	Mixer        *MixerInfo        `json:"mixer,omitempty"`     // of a conference
+	Recording    []RecordingInfo   `json:"recording,omitempty"` // peers that say that they record the room
 	Hands        []string          `json:"hands,omitempty"`     // participants whose hand is up, the first one first
 	Locked       bool              `json:"locked,omitempty"`    // nobody new is let in
 	Knock        bool              `json:"knock,omitempty"`     // but who comes may wait to be let in
@@ -103,6 +104,16 @@ type RoomInfo struct {
 type MixerInfo struct {
 	Peer    string `json:"peer"`
 	Standby string `json:"standby,omitempty"` // the peer that takes over
+	// Readable says that these peers hear what is said: they have to, in order to mix it.
+	Readable bool `json:"readable"`
+}
+
+// RecordingInfo is a peer that says that it records the room.
+type RecordingInfo struct {
+	Peer        string `json:"peer"`
+	Participant string `json:"participant,omitempty"` // its user
+	Name        string `json:"name,omitempty"`        // what he is called in the room
+	Since       string `json:"since"`                 // RFC 3339 with milliseconds
 }
 
 // SettingsInfo says how a conference welcomes people.

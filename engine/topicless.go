@@ -38,7 +38,7 @@ func (r *Room) quietLoop(now time.Time) {
 	case r.leaving:
 		return
 	case b == nil || now.Sub(b.at) >= beaconMissed || l.primary == "" || l.backup == "" && !q.off,
-		!l.place.Placed, l.place.Origin, l.place.Slots > 0, len(r.pubs) > 0, mayHost(r.record.Load(), r.e.userKey()):
+		!l.place.Placed, l.place.Origin, l.place.Slots > 0, len(r.pubs) > 0, r.records > 0, mayHost(r.record.Load(), r.e.userKey()):
 		r.loudLoop()
 		return
 	case q.since.IsZero():

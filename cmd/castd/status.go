@@ -95,6 +95,9 @@ func participantText(p *engine.ParticipantInfo) string {
 	if p.Muted {
 		text += ", muted"
 	}
+	if p.Waiting {
+		text += ", waiting"
+	}
 	if p.Peer != "" {
 		text += ", at " + short(p.Peer)
 	}
@@ -116,6 +119,9 @@ func roomText(r *engine.RoomInfo) string {
 		for _, p := range r.Participants {
 			fmt.Fprintf(&b, "  speaker   %s\n", participantText(&p))
 		}
+	}
+	for _, c := range r.Recording {
+		fmt.Fprintf(&b, "  recorded  by %s\n", participantText(&engine.ParticipantInfo{Participant: c.Participant, Name: c.Name, Peer: c.Peer}))
 	}
 	for _, s := range r.Streams {
 		fmt.Fprintf(&b, "  stream    %s %s, slot %s of %s, %s\n", s.Kind, s.Codec, s.Slot, short(s.Participant), s.State)

@@ -31,7 +31,8 @@ func TestPeersTable(t *testing.T) {
 func TestRoomText(t *testing.T) {
 	r := &engine.RoomInfo{
 		Room: "idtalk", Name: "talk", Mode: "conference", Role: "owner", Audience: 2, Mixer: &engine.MixerInfo{Peer: "12D3KooWmixer", Standby: "12D3KooWspare"},
-		Participants: []engine.ParticipantInfo{{Participant: "abcd", Name: "Ann", Peer: "12D3KooWmixer"}, {Participant: "efgh", Peer: "12D3KooWother", Muted: true}},
+		Participants: []engine.ParticipantInfo{{Participant: "abcd", Name: "Ann", Peer: "12D3KooWmixer"}, {Participant: "efgh", Peer: "12D3KooWother", Muted: true, Waiting: true}},
+		Recording:    []engine.RecordingInfo{{Peer: "12D3KooWother", Participant: "ijkl", Name: "Eve"}},
 		Streams:      []engine.StreamInfo{{Kind: "audio", Codec: "opus", Slot: "mix", Participant: "owner", State: "live"}},
 	}
 	want := "room talk (idtalk), conference, owner\n" +
@@ -39,7 +40,8 @@ func TestRoomText(t *testing.T) {
 		"  mixed by  …ooWmixer\n" +
 		"  standby   …ooWspare\n" +
 		"  speaker   Ann (abcd), at …ooWmixer\n" +
-		"  speaker   efgh, muted, at …ooWother\n" +
+		"  speaker   efgh, muted, waiting, at …ooWother\n" +
+		"  recorded  by Eve (ijkl), at …ooWother\n" +
 		"  stream    audio opus, slot mix of owner, live\n"
 	if got := roomText(r); got != want {
 		t.Errorf("got\n%swant\n%s", got, want)

@@ -59,6 +59,8 @@ type RecordOptions struct {
 // ends the next one. A file's tracks are fixed when it begins, by what the first slot announced. Every write is whole: whenever
 // the process ends, what was written is a playable file. If w can Sync, that is called once a second.
 //
+// Everybody in the room is told that this peer records, for as long as it does; not so with FormatNone, which keeps nothing.
+//
 // It returns nil when ctx ends, when the options say so, and an error when the room cannot be recorded.
 func Record(ctx context.Context, m engine.Media, w io.Writer, o RecordOptions) error {
 	if o.Log == nil {
@@ -79,6 +81,12 @@ func Record(ctx context.Context, m engine.Media, w io.Writer, o RecordOptions) e
 	}
 	defer sub.Close()
 	rec.refresh = sub.Refresh
+	if recorder, ok := m.(engine.Recorder); ok && o.Format != FormatNone {
+		if err := recorder.Recording(ctx, true); err != nil {
+			return fmt.Errorf("tell the room of the recording: %w", err)
+		}
+		defer func() { _ = recorder.Recording(context.WithoutCancel(ctx), false) }() // a room that has ended needs no word
+	}
 	if o.Joined != nil {
 		o.Joined()
 	}

@@ -52,6 +52,7 @@ const (
 	Type_SEAT_NEWS        Type = 82 // SeatNews: direct, between these two
 	Type_MODERATE         Type = 90 // Moderate: request, to the hub, from a peer whose user, or whose guest, may moderate and cannot sign an Access
 	Type_MODERATE_ANSWER  Type = 91 // ModerateAnswer: its response
+	Type_RECORDING        Type = 95 // Recording: gossip (room), by a peer that records the room, every few seconds; passed on like a Beacon
 )
 
 // Enum value maps for Type.
@@ -82,6 +83,7 @@ var (
 		82: "SEAT_NEWS",
 		90: "MODERATE",
 		91: "MODERATE_ANSWER",
+		95: "RECORDING",
 	}
 	Type_value = map[string]int32{
 		"TYPE_UNSPECIFIED": 0,
@@ -109,6 +111,7 @@ var (
 		"SEAT_NEWS":        82,
 		"MODERATE":         90,
 		"MODERATE_ANSWER":  91,
+		"RECORDING":        95,
 	}
 )
 
@@ -4805,6 +4808,75 @@ func (x *ModerateAnswer) GetCode() string {
 	return ""
 }
 
+// Recording says whether its sender records the room.
+type Recording struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	On            bool                   `protobuf:"varint,1,opt,name=on,proto3" json:"on,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // what its user is called in the room
+	SinceMs       int64                  `protobuf:"varint,3,opt,name=since_ms,json=sinceMs,proto3" json:"since_ms,omitempty"`
+	Number        uint64                 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"` // grows with each that the peer sends
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recording) Reset() {
+	*x = Recording{}
+	mi := &file_wire_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recording) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recording) ProtoMessage() {}
+
+func (x *Recording) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recording.ProtoReflect.Descriptor instead.
+func (*Recording) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *Recording) GetOn() bool {
+	if x != nil {
+		return x.On
+	}
+	return false
+}
+
+func (x *Recording) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Recording) GetSinceMs() int64 {
+	if x != nil {
+		return x.SinceMs
+	}
+	return 0
+}
+
+func (x *Recording) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 // Revocation takes rights back, of all who came by an invite or of one person.
 type Revocation struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4819,7 +4891,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_wire_proto_msgTypes[57]
+	mi := &file_wire_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4831,7 +4903,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[57]
+	mi := &file_wire_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4844,7 +4916,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{57}
+	return file_wire_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Revocation) GetInvite() []byte {
@@ -4894,7 +4966,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_wire_proto_msgTypes[58]
+	mi := &file_wire_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4906,7 +4978,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[58]
+	mi := &file_wire_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4919,7 +4991,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{58}
+	return file_wire_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Keys) GetAccess() []byte {
@@ -4954,7 +5026,7 @@ type MediaKey struct {
 
 func (x *MediaKey) Reset() {
 	*x = MediaKey{}
-	mi := &file_wire_proto_msgTypes[59]
+	mi := &file_wire_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4966,7 +5038,7 @@ func (x *MediaKey) String() string {
 func (*MediaKey) ProtoMessage() {}
 
 func (x *MediaKey) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[59]
+	mi := &file_wire_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4979,7 +5051,7 @@ func (x *MediaKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaKey.ProtoReflect.Descriptor instead.
 func (*MediaKey) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{59}
+	return file_wire_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *MediaKey) GetGeneration() uint32 {
@@ -5008,7 +5080,7 @@ type Redeem struct {
 
 func (x *Redeem) Reset() {
 	*x = Redeem{}
-	mi := &file_wire_proto_msgTypes[60]
+	mi := &file_wire_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5020,7 +5092,7 @@ func (x *Redeem) String() string {
 func (*Redeem) ProtoMessage() {}
 
 func (x *Redeem) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[60]
+	mi := &file_wire_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5033,7 +5105,7 @@ func (x *Redeem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redeem.ProtoReflect.Descriptor instead.
 func (*Redeem) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{60}
+	return file_wire_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Redeem) GetChain() *Chain {
@@ -5062,7 +5134,7 @@ type RedeemAnswer struct {
 
 func (x *RedeemAnswer) Reset() {
 	*x = RedeemAnswer{}
-	mi := &file_wire_proto_msgTypes[61]
+	mi := &file_wire_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5074,7 +5146,7 @@ func (x *RedeemAnswer) String() string {
 func (*RedeemAnswer) ProtoMessage() {}
 
 func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[61]
+	mi := &file_wire_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5087,7 +5159,7 @@ func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemAnswer.ProtoReflect.Descriptor instead.
 func (*RedeemAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{61}
+	return file_wire_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *RedeemAnswer) GetDenied() string {
@@ -5124,7 +5196,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_wire_proto_msgTypes[62]
+	mi := &file_wire_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5136,7 +5208,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[62]
+	mi := &file_wire_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5149,7 +5221,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{62}
+	return file_wire_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Lease) GetTerm() uint64 {
@@ -5198,7 +5270,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_wire_proto_msgTypes[63]
+	mi := &file_wire_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5210,7 +5282,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[63]
+	mi := &file_wire_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5223,7 +5295,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{63}
+	return file_wire_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Offer) GetSlots() uint32 {
@@ -5293,7 +5365,7 @@ type Bid struct {
 
 func (x *Bid) Reset() {
 	*x = Bid{}
-	mi := &file_wire_proto_msgTypes[64]
+	mi := &file_wire_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5305,7 +5377,7 @@ func (x *Bid) String() string {
 func (*Bid) ProtoMessage() {}
 
 func (x *Bid) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[64]
+	mi := &file_wire_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5318,7 +5390,7 @@ func (x *Bid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bid.ProtoReflect.Descriptor instead.
 func (*Bid) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{64}
+	return file_wire_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Bid) GetOffer() *Offer {
@@ -5345,7 +5417,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_wire_proto_msgTypes[65]
+	mi := &file_wire_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5357,7 +5429,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[65]
+	mi := &file_wire_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5370,7 +5442,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{65}
+	return file_wire_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Handover) GetTerm() uint64 {
@@ -5390,7 +5462,7 @@ type HandoverAnswer struct {
 
 func (x *HandoverAnswer) Reset() {
 	*x = HandoverAnswer{}
-	mi := &file_wire_proto_msgTypes[66]
+	mi := &file_wire_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5402,7 +5474,7 @@ func (x *HandoverAnswer) String() string {
 func (*HandoverAnswer) ProtoMessage() {}
 
 func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[66]
+	mi := &file_wire_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5415,7 +5487,7 @@ func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandoverAnswer.ProtoReflect.Descriptor instead.
 func (*HandoverAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{66}
+	return file_wire_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *HandoverAnswer) GetReason() string {
@@ -5836,7 +5908,12 @@ const file_wire_proto_rawDesc = "" +
 	"\x02by\x18\x06 \x01(\tR\x02by\x12*\n" +
 	"\x05chain\x18\a \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\"$\n" +
 	"\x0eModerateAnswer\x12\x12\n" +
-	"\x04code\x18\x01 \x01(\tR\x04code\"\x92\x01\n" +
+	"\x04code\x18\x01 \x01(\tR\x04code\"b\n" +
+	"\tRecording\x12\x0e\n" +
+	"\x02on\x18\x01 \x01(\bR\x02on\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x19\n" +
+	"\bsince_ms\x18\x03 \x01(\x03R\asinceMs\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\x04R\x06number\"\x92\x01\n" +
 	"\n" +
 	"Revocation\x12\x16\n" +
 	"\x06invite\x18\x01 \x01(\fR\x06invite\x12 \n" +
@@ -5883,7 +5960,7 @@ const file_wire_proto_rawDesc = "" +
 	"\bHandover\x12\x12\n" +
 	"\x04term\x18< \x01(\x04R\x04term\"(\n" +
 	"\x0eHandoverAnswer\x12\x16\n" +
-	"\x06reason\x18< \x01(\tR\x06reason*\xfd\x02\n" +
+	"\x06reason\x18< \x01(\tR\x06reason*\x8c\x03\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROOM_RECORD\x10\x01\x12\x0e\n" +
@@ -5917,7 +5994,8 @@ const file_wire_proto_rawDesc = "" +
 	"\vSEAT_ANSWER\x10Q\x12\r\n" +
 	"\tSEAT_NEWS\x10R\x12\f\n" +
 	"\bMODERATE\x10Z\x12\x13\n" +
-	"\x0fMODERATE_ANSWER\x10[*1\n" +
+	"\x0fMODERATE_ANSWER\x10[\x12\r\n" +
+	"\tRECORDING\x10_*1\n" +
 	"\tChildKind\x12\f\n" +
 	"\bORDINARY\x10\x00\x12\n" +
 	"\n" +
@@ -5943,7 +6021,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 67)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
 var file_wire_proto_goTypes = []any{
 	(Type)(0),                 // 0: castd.wire.v1.Type
 	(ChildKind)(0),            // 1: castd.wire.v1.ChildKind
@@ -6005,16 +6083,17 @@ var file_wire_proto_goTypes = []any{
 	(*Ruling)(nil),            // 57: castd.wire.v1.Ruling
 	(*Moderate)(nil),          // 58: castd.wire.v1.Moderate
 	(*ModerateAnswer)(nil),    // 59: castd.wire.v1.ModerateAnswer
-	(*Revocation)(nil),        // 60: castd.wire.v1.Revocation
-	(*Keys)(nil),              // 61: castd.wire.v1.Keys
-	(*MediaKey)(nil),          // 62: castd.wire.v1.MediaKey
-	(*Redeem)(nil),            // 63: castd.wire.v1.Redeem
-	(*RedeemAnswer)(nil),      // 64: castd.wire.v1.RedeemAnswer
-	(*Lease)(nil),             // 65: castd.wire.v1.Lease
-	(*Offer)(nil),             // 66: castd.wire.v1.Offer
-	(*Bid)(nil),               // 67: castd.wire.v1.Bid
-	(*Handover)(nil),          // 68: castd.wire.v1.Handover
-	(*HandoverAnswer)(nil),    // 69: castd.wire.v1.HandoverAnswer
+	(*Recording)(nil),         // 60: castd.wire.v1.Recording
+	(*Revocation)(nil),        // 61: castd.wire.v1.Revocation
+	(*Keys)(nil),              // 62: castd.wire.v1.Keys
+	(*MediaKey)(nil),          // 63: castd.wire.v1.MediaKey
+	(*Redeem)(nil),            // 64: castd.wire.v1.Redeem
+	(*RedeemAnswer)(nil),      // 65: castd.wire.v1.RedeemAnswer
+	(*Lease)(nil),             // 66: castd.wire.v1.Lease
+	(*Offer)(nil),             // 67: castd.wire.v1.Offer
+	(*Bid)(nil),               // 68: castd.wire.v1.Bid
+	(*Handover)(nil),          // 69: castd.wire.v1.Handover
+	(*HandoverAnswer)(nil),    // 70: castd.wire.v1.HandoverAnswer
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: castd.wire.v1.Signed.type:type_name -> castd.wire.v1.Type
@@ -6023,9 +6102,9 @@ var file_wire_proto_depIdxs = []int32{
 	8,  // 3: castd.wire.v1.RoomQuery.chain:type_name -> castd.wire.v1.Chain
 	12, // 4: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
 	13, // 5: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
-	61, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
+	62, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
 	13, // 7: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
-	66, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
+	67, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
 	17, // 9: castd.wire.v1.Census.seats:type_name -> castd.wire.v1.Seat
 	1,  // 10: castd.wire.v1.Seat.kind:type_name -> castd.wire.v1.ChildKind
 	28, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
@@ -6073,13 +6152,13 @@ var file_wire_proto_depIdxs = []int32{
 	55, // 53: castd.wire.v1.HopControl.doubts:type_name -> castd.wire.v1.Doubt
 	52, // 54: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
 	28, // 55: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	60, // 56: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
+	61, // 56: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
 	57, // 57: castd.wire.v1.Access.rulings:type_name -> castd.wire.v1.Ruling
 	8,  // 58: castd.wire.v1.Moderate.chain:type_name -> castd.wire.v1.Chain
-	62, // 59: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
+	63, // 59: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
 	8,  // 60: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
 	8,  // 61: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
-	66, // 62: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
+	67, // 62: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
 	63, // [63:63] is the sub-list for method output_type
 	63, // [63:63] is the sub-list for method input_type
 	63, // [63:63] is the sub-list for extension type_name
@@ -6111,7 +6190,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   67,
+			NumMessages:   68,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

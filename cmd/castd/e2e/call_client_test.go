@@ -54,6 +54,8 @@ type callState struct {
 	Waiting         string
 	MutedAll        bool   `json:"muted_all"`
 	Code            string // of a notice
+	Recording       []struct{ Peer string }
+	Mixer           struct{ Readable bool }
 	Messages        []struct{ Text string }
 }
 

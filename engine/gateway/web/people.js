@@ -7,6 +7,7 @@ export function showInfo(info) {
   byId('room-name').textContent = [info.title ? info.name : '', info.mode, info.private ? 'private' : ''].filter(Boolean).join(' · ');
   byId('audience').textContent = info.audience;
   document.title = (info.title || info.name) + ' · castd';
+  showHearers(info);
   fill(byId('streams'), info.streams.map((s) => {
     const li = item(`${s.slot}: ${s.kind} ${s.codec} `);
     const badge = document.createElement('span');
@@ -16,6 +17,18 @@ export function showInfo(info) {
     return li;
   }), 'Nothing is being sent.');
   fill(byId('participants'), info.participants.map((p) => item(`${p.name || short(p.participant)} (${p.waiting ? 'waiting' : p.roles.join(', ')})`)), 'Nobody');
+}
+
+// showHearers says who else hears what is said: who records the room, and who mixes it.
+function showHearers(info) {
+  const called = (id, name) => name || info.participants.find((p) => p.participant === id && p.name)?.name || short(id);
+  const records = [...new Set((info.recording || []).map((r) => called(r.participant || r.peer, r.name)))];
+  byId('recorded').textContent = 'Recorded by ' + records.join(', ');
+  byId('recorded').hidden = !records.length;
+  const at = info.mixer?.peer;
+  byId('mixed').hidden = !info.mixer?.readable;
+  if (!info.mixer?.readable) return;
+  byId('mixed').textContent = `Mixed by the peer ${short(at)}${info.mixer.standby ? `, with ${short(info.mixer.standby)} standing by` : ''}, who can hear it.`;
 }
 
 const rate = (bps) => (bps >= 950000 ? (bps / 1e6).toFixed(1) + '\u00a0Mbit/s' : Math.round((bps || 0) / 1000) + '\u00a0kbit/s');
