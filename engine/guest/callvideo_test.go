@@ -402,6 +402,45 @@ func TestCallSimulcast(t *testing.T) {
 	})
 }
 
+// TestAudienceSeesWhatComes: who watches a conference sees the largest encoding of a camera that comes.
+func TestAudienceSeesWhatComes(t *testing.T) {
+	bubble(t, func(b *bench) {
+		b.room.mode = "conference"
+		ann := b.callTo("ann", 3, 0)
+		b.room.say(-1)
+		send := func(d time.Duration, encodings ...int) {
+			for i := range int(d / (40 * ms)) {
+				for _, j := range encodings {
+					ann.picture(j, i%10 == 0)
+				}
+				time.Sleep(40 * ms)
+			}
+		}
+		send(time.Second, 0, 1, 2)
+		v := b.watch(engine.GuestOptions{}, "vp8", "opus")
+		last := func() string {
+			got := v.take(kindVideo)
+			steady(b.T, got)
+			if len(got) == 0 {
+				return ""
+			}
+			return string(got[len(got)-1].Payload[1:])
+		}
+		send(4*time.Second, 0, 1, 2)
+		if got := last(); got != "ann0" {
+			t.Fatal(got)
+		}
+		send(6*time.Second, 1, 2)
+		if got := last(); got != "ann1" {
+			t.Fatal(got)
+		}
+		send(6*time.Second, 0, 1, 2)
+		if got := last(); got != "ann0" {
+			t.Fatal(got)
+		}
+	})
+}
+
 // TestCallVideoRepair: what is lost of a camera is asked for, key frames too, and reported; what a viewer asks for comes again.
 func TestCallVideoRepair(t *testing.T) {
 	bubble(t, func(b *bench) {
@@ -516,6 +555,14 @@ func TestCallVideoOffer(t *testing.T) {
 		if got := uses(strings.Fields(in)...); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
+	}
+	strange := strings.NewReplacer("VP8/", "XP8/", "VP9/", "XP9/", "H264/", "X264/", "AV1/", "XV1/").Replace(offer("sendonly"))
+	if o, err := parseOffer(strange, calling); err != nil || o.camera() != nil {
+		t.Errorf("a camera in unknown codecs: %v", err)
+	}
+	many := strings.Replace(offer("sendonly"), "a=sendonly", "a=sendonly\r\na=rid:a send\r\na=rid:b send\r\na=rid:c send\r\na=rid:d send\r\na=simulcast:send a;b;c;d", 1)
+	if o, err := parseOffer(many, calling); err != nil || !slices.Equal(o.camera().encodings, []string{"a", "b", "c"}) {
+		t.Errorf("four encodings: %v", err)
 	}
 	if got := uses(strings.Fields(strings.Repeat("recvonly ", maxSlots+3))...); got != strings.TrimSpace(strings.Repeat("slot ", maxSlots)+"- - -") {
 		t.Error(got)

@@ -25,6 +25,8 @@ const (
 	cameraSilence = 5 * time.Second
 	// cameraRetry is how long it takes until a slot that was refused, or has ended, is asked for again.
 	cameraRetry = 5 * time.Second
+	// cameraAgain is how long a camera that was turned off stays off for the others at least: each time costs the whole room an announce.
+	cameraAgain = time.Second
 	// maxSources bounds the SSRCs that a participant's video may have during a call.
 	maxSources = 32
 	// arrivalsEvery is how often he is told when his packets came.
@@ -286,6 +288,7 @@ func (v *camera) run(ctx context.Context) {
 		on := v.caller.inside.Load() && !v.off.Load() && time.Since(time.Unix(0, v.cameAt.Load())) < cameraSilence
 		switch {
 		case pub != nil && !on:
+			retry = time.Now().Add(cameraAgain)
 			end()
 		case pub == nil && on && !time.Now().Before(retry):
 			p, err := v.caller.room.Publish(ctx, v.slot())

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -28,6 +29,7 @@ type fakeRoom struct {
 	lastPub  *fakePublication
 	feedback engine.Feedback
 	calls    []*fakeCall
+	mode     string // "" is a broadcast
 }
 
 // fakeCall is a seat in a conference that nobody mixes.
@@ -90,7 +92,7 @@ func newFakeRoom() *fakeRoom {
 }
 
 func (r *fakeRoom) ID() wire.RoomID { return "abcdefghijklmnopqrstuvwxyz" }
-func (r *fakeRoom) Mode() string    { return "broadcast" }
+func (r *fakeRoom) Mode() string    { return cmp.Or(r.mode, "broadcast") }
 
 func (r *fakeRoom) Streams() []*engine.StreamState {
 	r.mu.Lock()

@@ -13,9 +13,12 @@ import (
 // and timestamps go on whoever is shown. It goes over to another stream where that one has a key frame.
 type screen struct {
 	playback
-	mid   string // constant
-	cast  atomic.Pointer[cast]
-	asked time.Time // for a key frame of what is next; the session's goroutine's
+	mid  string // constant
+	cast atomic.Pointer[cast]
+
+	// Owned by the session's goroutine.
+	since  time.Time // when what is next was wanted first
+	sought time.Time // when a key frame was asked for last
 }
 
 // cast is what a screen shows, and what it goes over to. Values are immutable.
@@ -58,19 +61,24 @@ func same(a, b *engine.StreamState) bool {
 }
 
 // seekPatience is how long a new key frame may take before an old group of pictures will do.
-const seekPatience = time.Second
+// Nor may wishes have one delivered more often than every seekInterval.
+const (
+	seekPatience = time.Second
+	seekInterval = castEvery * 9 / 10
+)
 
 // seek asks for a key frame of what is to be shown, where nothing of that has come yet. Where something else is playing meanwhile, it can
 // wait for a new one. fresh says that it was not asked for before.
 func (s *screen) seek(fresh bool, now time.Time) {
 	c, sub := s.cast.Load(), s.sub.Load()
-	if c.next == nil || sub == nil {
-		return
-	}
 	if fresh {
-		s.asked = now
+		s.since = now
 	}
-	if c.now != nil && now.Sub(s.asked) < seekPatience {
+	if c.next == nil || sub == nil || now.Sub(s.sought) < seekInterval {
+		return // the next look asks
+	}
+	s.sought = now
+	if c.now != nil && now.Sub(s.since) < seekPatience {
 		(*sub).Seek(c.next.ID)
 	} else {
 		(*sub).Refresh(c.next.ID)

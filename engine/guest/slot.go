@@ -107,6 +107,20 @@ func chooseConference(all []*engine.StreamState, want wish, now *programme, fits
 	return seen
 }
 
+// largestFlowing returns the first by label of the encodings of a picture's slot of which something comes, or the picture where that is none.
+func largestFlowing(all []*engine.StreamState, picture *engine.StreamState, flows func(*engine.StreamState) bool) *engine.StreamState {
+	var best *engine.StreamState
+	for _, st := range all {
+		if st.Live && st.Kind == wire.KindVideo && keyOf(st) == keyOf(picture) && (best == nil || st.Label < best.Label) && flows(st) {
+			best = st
+		}
+	}
+	if best == nil {
+		return picture
+	}
+	return best
+}
+
 // mixSlot is the slot of what is heard of a conference.
 const mixSlot = "mix"
 

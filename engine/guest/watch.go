@@ -3,6 +3,7 @@ package guest
 import (
 	"context"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,9 @@ type watcher struct {
 	want    wish // constant
 	meter   meter
 	playing atomic.Pointer[programme]
+	streams atomic.Pointer[[]*engine.StreamState]
+
+	choosing sync.Mutex // held while it is chosen what plays
 }
 
 var _ engine.Sink = (*watcher)(nil)
@@ -79,9 +83,31 @@ func (w *watcher) run(ctx context.Context) {
 		return
 	}
 	w.sub.Store(&sub)
-	<-ctx.Done()
-	sub.Close()
+	defer sub.Close()
+	if !w.conference() {
+		<-ctx.Done()
+		return
+	}
+	stop, err := w.hall.gauge()
+	if err != nil {
+		w.session.end(err)
+		return
+	}
+	defer stop()
+	look := time.NewTicker(gaugeEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-look.C:
+			w.choose()
+		}
+	}
 }
+
+// conference reports whether there may be cameras in several encodings, and a mix.
+func (w *watcher) conference() bool { return w.hall.room.Mode() == "conference" }
 
 // pictures returns the video that is playing, or nil.
 func (w *watcher) pictures() *engine.StreamState {
@@ -93,16 +119,36 @@ func (w *watcher) pictures() *engine.StreamState {
 
 // Streams implements engine.Sink.
 func (w *watcher) Streams(all []*engine.StreamState) {
-	choose := choosePlaying
-	if w.hall.room.Mode() == "conference" {
-		choose = chooseConference
+	w.streams.Store(&all)
+	w.choose()
+}
+
+// choose sets what is playing.
+func (w *watcher) choose() {
+	w.choosing.Lock()
+	defer w.choosing.Unlock()
+	streams := w.streams.Load()
+	if streams == nil {
+		return
 	}
-	playing := choose(all, w.want, w.playing.Load(), w.fits)
+	var playing *programme
+	if w.conference() {
+		if playing = chooseConference(*streams, w.want, w.playing.Load(), w.fits); playing != nil && playing.video != nil {
+			playing.video = largestFlowing(*streams, playing.video, w.flows)
+		}
+	} else {
+		playing = choosePlaying(*streams, w.want, w.playing.Load(), w.fits)
+	}
 	w.playing.Store(playing)
 	if playing != nil && playing.misfit {
 		w.session.end(engine.NewUserError(engine.CodeNoCommonCodec,
 			"Nothing that this room sends is in a codec that was offered; offer Opus, and VP8, VP9, H264 and AV1."))
 	}
+}
+
+// flows reports whether something comes of a stream.
+func (w *watcher) flows(st *engine.StreamState) bool {
+	return w.hall.gauges.layer(st, time.Now()).flows && w.fits(st)
 }
 
 func (w *watcher) fits(st *engine.StreamState) bool {
