@@ -25,7 +25,7 @@ tree/treesim/picture :
 mixer              :
 mixer/jitter       :
 mixer/opus         :
-mixer/tonetest     : mixer/opus
+mixer/tonetest     : mixer/jitter mixer/opus
 engine/codec       :
 engine/wire        :
 engine/seal        : engine/wire

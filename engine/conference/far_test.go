@@ -32,6 +32,7 @@ type caller struct {
 	state   *engine.CallState
 	codes   []string // of news
 	chat    []engine.ChatMessage
+	player  *tonetest.Player // gets what he hears, where there is one
 }
 
 func (c *caller) news(n *engine.CallNews) {
@@ -68,6 +69,9 @@ func (c *caller) hear(p *engine.MediaPacket) {
 		c.longest = max(c.longest, now.Sub(c.last))
 	}
 	c.last = now
+	if c.player != nil {
+		c.player.Hear(now, uint16(p.Sequence), p.Timestamp, p.Payload)
+	}
 	c.mu.Unlock()
 	c.ear.Hear(p.Payload)
 }

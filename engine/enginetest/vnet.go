@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +16,8 @@ import (
 	"github.com/marcopolo/simnet"
 	"github.com/pion/logging"
 	"github.com/pion/transport/v5/vnet"
+
+	"github.com/castd/castd/engine"
 )
 
 // VNet is a network of peers that are complete but for their sockets: engine/gossip over libp2p's simulated network, and
@@ -27,6 +31,9 @@ import (
 //
 // Methods are safe for concurrent use.
 type VNet struct {
+	// Mixing makes what mixes a peer's conferences, nil where nobody does. Set it before the first peer.
+	Mixing func() engine.Mixing
+
 	delay  time.Duration
 	seed   uint64
 	sim    *simnet.Simnet
@@ -38,13 +45,17 @@ type VNet struct {
 	links    map[[2]*VPeer]*link
 	loss     float64 // of media
 	control  float64 // loss of control
+	jitter   Jitter
 	arrived  func(to, from peer.ID, pkt []byte)
 	datagram func(from, to peer.ID, b []byte)
 	counters VNetCounters
 }
 
 // link is one direction between two peers.
-type link struct{ media, control *rand.Rand }
+type link struct {
+	media, control, late *rand.Rand
+	last                 time.Time // when the last packet that was late is delivered
+}
 
 // VNetCounters count since the network was made.
 type VNetCounters struct {
@@ -84,6 +95,20 @@ func (n *VNet) SetLoss(share float64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.loss = share
+}
+
+// Jitter is what media packets take more than the delay: half of a normal distribution, cut off at four deviations.
+type Jitter struct {
+	Deviation time.Duration
+	// Ordered says that nothing overtakes: a packet waits for those before it. Else it does so all the time.
+	Ordered bool
+}
+
+// SetJitter changes what origin packets take more from any peer to any other.
+func (n *VNet) SetJitter(j Jitter) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.jitter = j
 }
 
 // SetControlLoss is SetLoss for the control network.
@@ -146,10 +171,28 @@ func (n *VNet) linkLocked(from, to *VPeer) *link {
 	l := n.links[[2]*VPeer{from, to}]
 	if l == nil {
 		id := uint64(from.number)<<32 | uint64(to.number)
-		l = &link{media: rand.New(rand.NewPCG(n.seed, 2*id)), control: rand.New(rand.NewPCG(n.seed, 2*id+1))}
+		l = &link{media: rand.New(rand.NewPCG(n.seed, 2*id)), control: rand.New(rand.NewPCG(n.seed, 2*id+1)), late: rand.New(rand.NewPCG(^n.seed, id))}
 		n.links[[2]*VPeer{from, to}] = l
 	}
 	return l
+}
+
+// late returns how much longer than the delay a packet takes.
+func (n *VNet) late(from peer.ID, to *VPeer) time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	j := n.jitter
+	i := slices.IndexFunc(n.peers, func(p *VPeer) bool { return p.id == from })
+	if j.Deviation == 0 || i < 0 {
+		return 0
+	}
+	l, now := n.linkLocked(n.peers[i], to), time.Now()
+	at := now.Add(time.Duration(min(math.Abs(l.late.NormFloat64()), 4) * float64(j.Deviation)))
+	if j.Ordered && at.Before(l.last) {
+		at = l.last
+	}
+	l.last = at
+	return at.Sub(now)
 }
 
 // carry decides whether a datagram of the media network reaches the other side.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,9 +85,13 @@ func (n *VNet) Add(name string, slots int, keeper *Keeper) (*VPeer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("add peer: %w", err)
 	}
+	var mixing engine.Mixing
+	if n.Mixing != nil {
+		mixing = n.Mixing()
+	}
 	p.Engine, err = engine.New(engine.Config{
 		Control: p.Plane, Transport: &tapped{p.Transport, p}, Keeper: p.Keeper, Signer: p.Signer, User: p.User, Slots: slots,
-		Reach: 5 * time.Second,
+		Reach: 5 * time.Second, Mixing: mixing,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("add peer: %w", err)
@@ -175,14 +180,41 @@ type tapped struct {
 	p *VPeer
 }
 
-func (t *tapped) Start(h engine.HopHandler, s engine.Signaller) { t.Transport.Start(&tap{h, t.p}, s) }
+func (t *tapped) Start(h engine.HopHandler, s engine.Signaller) {
+	t.Transport.Start(&tap{HopHandler: h, p: t.p, down: make(map[engine.Hop]bool)}, s)
+}
 
+// tap has packets come late, and the observer see them before the engine does.
 type tap struct {
 	engine.HopHandler
 	p *VPeer
+
+	mu   sync.Mutex // held while the engine is called: one call at a time
+	down map[engine.Hop]bool
+}
+
+func (t *tap) HopUp(h engine.Hop) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.HopHandler.HopUp(h)
 }
 
 func (t *tap) HopPacket(h engine.Hop, pkt []byte) {
+	if late := t.p.net.late(h.Peer(), t.p); late > 0 {
+		pkt = slices.Clone(pkt)
+		time.AfterFunc(late, func() { t.arrive(h, pkt) })
+		return
+	}
+	t.arrive(h, pkt)
+}
+
+// arrive delivers a packet, unless its hop has ended.
+func (t *tap) arrive(h engine.Hop, pkt []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.down[h] {
+		return
+	}
 	t.p.net.mu.Lock()
 	f := t.p.net.arrived
 	t.p.net.mu.Unlock()
@@ -190,6 +222,19 @@ func (t *tap) HopPacket(h engine.Hop, pkt []byte) {
 		f(t.p.id, h.Peer(), pkt)
 	}
 	t.HopHandler.HopPacket(h, pkt)
+}
+
+func (t *tap) HopControl(h engine.Hop, c *wire.HopControl) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.HopHandler.HopControl(h, c)
+}
+
+func (t *tap) HopDown(h engine.Hop, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.down[h] = true
+	t.HopHandler.HopDown(h, err)
 }
 
 // Close ends the peer, with ctx for its goodbyes, and waits until nothing of it runs. It may be called again.

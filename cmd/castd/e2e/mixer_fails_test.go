@@ -13,8 +13,6 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
-	"github.com/castd/castd/mixer/jitter"
-	"github.com/castd/castd/mixer/opus"
 	"github.com/castd/castd/mixer/tonetest"
 )
 
@@ -85,27 +83,22 @@ func (t *trace) since(tb testing.TB, from time.Time) (o outage) {
 	return o
 }
 
-// madeUp plays packets with a jitter buffer, as a browser does, and returns how much of what plays from a time on is made up.
+// madeUp plays packets, and returns how much of what plays from a time on is made up.
 func madeUp(t testing.TB, packets []tracedPacket, from time.Time) (made time.Duration) {
-	decoder, err := opus.NewDecoder(1)
+	player, err := tonetest.NewPlayer()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer decoder.Close()
-	const tick = 10 * time.Millisecond
-	buffer, pcm := jitter.New(jitter.DefaultConfig(), decoder), make([]float32, 480)
-	next, end := packets[0].at, packets[len(packets)-1].at
-	for ; next.Before(end); next = next.Add(tick) {
-		for len(packets) > 0 && !packets[0].at.After(next) {
-			p := packets[0]
-			buffer.Push(jitter.Packet{Arrival: p.at, SSRC: 1, Sequence: p.number, Timestamp: p.timestamp, Payload: p.payload})
-			packets = packets[1:]
-		}
-		if f := buffer.Pull(next, pcm); f.Kind == jitter.Concealed && next.After(from) {
-			made += tick
+	defer player.Close()
+	before := time.Duration(0)
+	for _, p := range packets {
+		player.Hear(p.at, p.number, p.timestamp, p.payload)
+		if p.at.Before(from) {
+			_, before = player.Played()
 		}
 	}
-	return made
+	_, made = player.Played()
+	return made - before
 }
 
 // tracedListener hears a conference by WHEP, and notes what comes.
