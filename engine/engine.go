@@ -306,6 +306,7 @@ func (e *Engine) spreadSlots() {
 type metrics struct {
 	malformed, unknownStream, notFed, forged atomic.Uint64 // packets dropped
 	lineDropped                              atomic.Uint64 // packets and news of conferences that no hop took
+	lineRepeated                             atomic.Uint64 // packets of conferences that came before, or far too late
 	muted                                    atomic.Uint64 // packets of who is muted
 	wrongGeneration                          atomic.Uint64 // and those whose media key is not held, or unknown
 	withheld                                 atomic.Uint64 // parents left because they did not send what they had
@@ -327,6 +328,7 @@ func (e *Engine) Counters() map[string]uint64 {
 		"packets_unknown_stream_total":    m.unknownStream.Load(),
 		"packets_not_from_parent_total":   m.notFed.Load(),
 		"call_dropped_total":              m.lineDropped.Load(),
+		"call_packets_repeated_total":     m.lineRepeated.Load(),
 		"packets_muted_total":             m.muted.Load(),
 		"packets_forged_total":            m.forged.Load(),
 		"packets_wrong_generation_total":  m.wrongGeneration.Load(),

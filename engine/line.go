@@ -63,6 +63,8 @@ func (e *Engine) takeLine(from peer.ID, h wire.Header, payload []byte) bool {
 	end.mu.Unlock()
 	if fresh {
 		end.take(&h, payload)
+	} else {
+		e.metrics.lineRepeated.Add(1)
 	}
 	return true
 }

@@ -340,7 +340,7 @@ func (r *Room) ruledLoop(now time.Time) {
 	}
 	p := r.policy()
 	for s := range maps.Clone(r.mixing.seats) {
-		if p.PutOut(s.who, now) {
+		if p.PutOut(s.who, now) || s.far != nil && !r.maySpeakBy(s.far.user, s.far.chain) {
 			r.emptyLoop(s)
 			if s.far != nil {
 				r.sendSeatNews(s.far.peer, &wire.SeatNews{Participant: s.far.participant, Gone: true})
