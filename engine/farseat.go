@@ -264,6 +264,7 @@ func (r *Room) watchSeatsLoop(now time.Time) {
 	if len(r.lines) == 0 && r.mixing == nil && len(r.seated.Load().participants) > 0 {
 		r.seated.Store(&seated{}) // nobody tells of it any more
 	}
+	r.entertainLoop(now)
 	if r.mixing == nil {
 		return
 	}

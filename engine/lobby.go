@@ -166,12 +166,31 @@ func (r *Room) lobbyLoop(p room.Policy, now time.Time) {
 			s.Tone(ToneAlone)
 		}
 	}
-	if held := here == 0 && all > 0; held != l.held {
+	if held := here == 0 && (all > 0 || r.entertainsLoop()); held != l.held {
 		l.held = held
 		m.mix.Hold(held)
 	}
 	if entered {
 		r.toneLoop(ToneEnter, now)
+	}
+}
+
+// entertainsLoop reports whether those who only listen hear music although nobody takes part: they wait for the host.
+func (r *Room) entertainsLoop() bool {
+	return r.mixesLoop() && r.record.Load().Settings.Has(room.WaitForHost) && r.audience() > 0
+}
+
+// entertainLoop begins a mix for them, and ends it.
+func (r *Room) entertainLoop(now time.Time) {
+	switch entertains := r.entertainsLoop(); {
+	case entertains && r.mixing == nil && r.e.mixing != nil:
+		if err := r.mixLoop(); err != nil {
+			r.e.log.Debug("cannot play music", "err", err)
+			return
+		}
+		r.lobbyLoop(r.policy(), now)
+	case !entertains && r.mixing != nil:
+		r.unmixLoop(false)
 	}
 }
 

@@ -96,7 +96,7 @@ func (r *Room) seatLoop(c SeatConfig, who room.Standing, chain *wire.Chain, by p
 	return seat, nil
 }
 
-// unseatLoop notes that a seat is empty. The mix ends with the last.
+// unseatLoop notes that a seat is empty. The mix ends with the last, unless who listens waits for the host.
 func (r *Room) unseatLoop(s *roomSeat) {
 	if r.mixing == nil || !r.mixing.seats[s] {
 		return
@@ -142,10 +142,10 @@ func (r *Room) mixLoop() error {
 	return nil
 }
 
-// unmixLoop ends the mix of a room where nobody takes part any more; with always also where somebody does. Its slot waits for who comes next.
+// unmixLoop ends the mix of a room where nobody takes part any more; with always also where somebody does, or an audience waits. Its slot waits for who comes next.
 func (r *Room) unmixLoop(always bool) {
 	m := r.mixing
-	if m == nil || len(m.seats) > 0 && !always {
+	if m == nil || (len(m.seats) > 0 || r.entertainsLoop()) && !always {
 		return
 	}
 	r.mixing = nil

@@ -332,3 +332,50 @@ func TestAnnounce(t *testing.T) {
 		check(t, k.ann, k.bob, k.eve)
 	})
 }
+
+// TestAudienceWaits: where the room waits for its host, those who only listen hear music though nobody takes part, and the mix when somebody
+// does; else a room without participants is silent, and costs nothing.
+func TestAudienceWaits(t *testing.T) {
+	onTalk(t, 36, func(t *testing.T, k *gathering) {
+		audience := listen(t, k.r2)
+		for _, c := range []*caller{k.ann, k.bob, k.eve} {
+			c.leave()
+		}
+		time.Sleep(5 * time.Second)
+		audience.ear.Forget()
+		time.Sleep(2 * time.Second)
+		if all, _ := audience.ear.Packets(); all > 0 {
+			t.Errorf("%d packets of silence", all)
+		}
+		k.do(room.Wait, "")
+		time.Sleep(5 * time.Second)
+		if level := audience.ear.Power(); level < -50 || level > -25 {
+			t.Errorf("who listens hears music at %.1f dB", level)
+		}
+		host, err := k.room.Call(t.Context(), engine.SeatConfig{Participant: "hhhhhhhhhhhhhhhh", Self: true, Hear: func(*engine.MediaPacket) {}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.ann, k.bob, k.eve = takePart(t, k.room, annID, 400), takePart(t, k.r1, bobID, 700), takePart(t, k.r2, eveID, 1200)
+		time.Sleep(4 * time.Second)
+		if level := audience.ear.Level(700); level < -24 || level > -16 {
+			t.Errorf("when the host is there who listens hears Bob at %.1f dB", level)
+		}
+		_ = host.Close()
+		for _, c := range []*caller{k.ann, k.bob, k.eve} {
+			c.leave()
+		}
+		time.Sleep(4 * time.Second)
+		if level := audience.ear.Power(); level < -50 || level > -25 {
+			t.Errorf("when all have left who listens hears music at %.1f dB", level)
+		}
+		k.do(room.WaitOff, "")
+		time.Sleep(5 * time.Second)
+		audience.ear.Forget()
+		time.Sleep(2 * time.Second)
+		if all, _ := audience.ear.Packets(); all > 0 {
+			t.Errorf("%d packets of silence", all)
+		}
+		k.ann, k.bob, k.eve = takePart(t, k.room, annID, 400), takePart(t, k.r1, bobID, 700), takePart(t, k.r2, eveID, 1200)
+	})
+}

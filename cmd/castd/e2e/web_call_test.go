@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -319,6 +320,42 @@ func TestPageWaiting(t *testing.T) {
 	if !strings.Contains(s.Text, "put you out") {
 		t.Errorf("the page of Max says %q", s.Text)
 	}
+}
+
+// TestPageCrossing: a page that listens goes over to the call, and back, and hears the clicks of somebody else in either. What it played goes
+// on until there is something of the other; the test tells how much farther apart the clicks are for it than the second that they should be.
+func TestPageCrossing(t *testing.T) {
+	b := startBrowsers(t)
+	o := launch(t, "peer", "start", "--room", "talk", "--mode", "conference", "--http", "127.0.0.1:0")
+	b.do(t, command{"do": "call", "as": "Ann", "url": o.page("talk"), "name": "Ann", "voice": command{"clicks": true}}, nil)
+	b.do(t, command{"do": "attend", "as": "Bob", "url": o.page("talk"), "name": "Bob", "voice": command{"frequency": 700, "amplitude": 0.0001}}, nil)
+	bob := &pageCall{b, "Bob", 700}
+	var m struct{ Heard []float64 }
+	hears := func(what string) {
+		t.Helper()
+		before := len(m.Heard)
+		eventually(t, what, func() []string {
+			if b.do(t, command{"do": "clicks", "as": "Bob"}, &m); len(m.Heard) >= before+3 {
+				return nil
+			}
+			return []string{fmt.Sprintf("%d clicks heard", len(m.Heard)-before)}
+		})
+	}
+	hears("before the call")
+	for range 2 {
+		bob.press(t, "#call-join", "live", "You are in the call.")
+		hears("in the call")
+		bob.press(t, "#call-leave", "idle", "You are not in the call.")
+		hears("after the call")
+	}
+	slices.Sort(m.Heard)
+	var jumps []float64
+	for i := 1; i < len(m.Heard); i++ {
+		apart := m.Heard[i] - m.Heard[i-1]
+		jumps = append(jumps, math.Abs(apart-1000*math.Round(apart/1000)))
+	}
+	slices.Sort(jumps)
+	t.Logf("over two times to the call and back, clicks of each second came off by %.0f ms at the median and %.0f ms at most", jumps[len(jumps)/2], jumps[len(jumps)-1])
 }
 
 // TestPageCallMessages checks what the page says to those who cannot take part in a call.

@@ -4,6 +4,7 @@ import { request } from './api.js';
 import { Call } from './call.js';
 import { listing, make } from './callers.js';
 import { chatting } from './chatting.js';
+import { sounding } from './crossing.js';
 import { Devices, whyNoDevices } from './devices.js';
 import { byId, forGood, notice, store } from './dom.js';
 import { Camera, cameraMessage, Pictures } from './pictures.js';
@@ -136,6 +137,29 @@ export async function calling(name, info, watcher) {
     return { call, update };
   }
 
+  // enter ends what those hear who only listen, once there is sound in the call; leave does it the other way round, and has nothing more of
+  // the person be heard meanwhile.
+  let crossing = false;
+  const enter = async () => {
+    if (crossing || !watcher.running) return;
+    crossing = e.player.muted = true;
+    await sounding(() => call.exchange?.pc);
+    crossing = e.player.muted = false;
+    if (e.state.dataset.state === 'live') watcher.stop('idle', 'You are in the call.');
+  };
+  const leave = async () => {
+    if (crossing || e.state.dataset.state !== 'live') return call.stop();
+    crossing = true;
+    call.mute(true);
+    const { muted } = watcher.player;
+    watcher.player.muted = true;
+    watcher.start();
+    await sounding(() => watcher.exchange?.pc);
+    watcher.player.muted = muted;
+    crossing = false;
+    call.stop();
+  };
+
   const say = (kind, text) => {
     words = text;
     e.state.dataset.state = kind;
@@ -147,7 +171,7 @@ export async function calling(name, info, watcher) {
     e.called.hidden = busy;
     e.mute.textContent = call.muted ? 'Unmute me' : 'Mute me';
     e.mute.classList.toggle('primary', call.muted);
-    if (kind === 'live') watcher.stop('idle', 'You are in the call.');
+    if (kind === 'live') enter();
     if (!busy) {
       e.sound.hidden = true;
       watcher.start();
@@ -216,7 +240,7 @@ export async function calling(name, info, watcher) {
     notice(e.told, '');
     call.start();
   });
-  e.leave.addEventListener('click', () => call.stop());
+  e.leave.addEventListener('click', leave);
   e.mute.addEventListener('click', () => {
     call.mute(!call.muted);
     say(e.state.dataset.state, words);

@@ -14,6 +14,17 @@ export const callCommands = (browser, pages) => ({
     return until(page, 'call-state', 'live', patience);
   },
 
+  // attend opens a page that only listens, and waits until it plays.
+  async attend({ as, by = 'viewer', url, name, voice }) {
+    const page = await open(await browser(by), url, { scripts: ['talk.js'], settings: voice });
+    pages.set(as, page);
+    await page.fill('#call-who', name, { timeout: patience });
+    return until(page, 'state', 'live', patience);
+  },
+
+  // clicks tells when a page has heard clicks, by any of its connections.
+  async clicks({ as }) { return { heard: await pages.get(as).evaluate(() => talk.heard) }; },
+
   // ear tells how loud tones are that a page plays, and what is left of its own, in dB below full scale.
   async ear({ as, tones, own }) {
     return pages.get(as).evaluate(([t, o]) => ({ levels: t.map((f) => talk.level(f)), residue: talk.residue(o) }), [tones, own]);
