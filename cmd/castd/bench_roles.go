@@ -88,7 +88,7 @@ func (a *app) benchPeer(ctx context.Context, token string) error {
 	o.HTTP, o.Token = "127.0.0.1:0", token
 	o.Upload, o.UploadSet, o.MaxChildren = 10_000_000_000, true, 1000
 	a.json = true
-	return a.runPeer(ctx, o, 0, []engine.RoomSpec{{Room: benchRoom, Create: true}})
+	return a.runPeer(ctx, o, 0, []engine.RoomSpec{{Room: benchRoom, Create: true}}, nil)
 }
 
 // countEvery is how often children tell what they have got.

@@ -50,14 +50,16 @@ engine/conference  : engine engine/wire mixer mixer/jitter mixer/opus
 engine/bench       : mixer/tonetest
 engine/enginetest  : engine engine/wire engine/gossip engine/hop engine/udp
 engine/node        : engine engine/canary engine/cert engine/codec engine/conference engine/container engine/gateway engine/gossip engine/guest engine/hop engine/machine engine/room engine/seal engine/store engine/uplink engine/wire engine/udp
-plugins/sdk        :
-plugins            : plugins/sdk engine engine/wire
+plugins/sdk/protocol :
+plugins/sdk        : plugins/sdk/protocol
+plugins            : plugins/sdk plugins/sdk/protocol engine engine/codec engine/wire mixer/opus
 plugins/recording  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/voicemail  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/pstn       : plugins/sdk mixer/opus
-cmd/castd          : engine engine/bench engine/codec engine/container engine/node engine/room engine/store engine/wire mixer/opus plugins tree tree/treesim tree/treesim/picture
+cmd/castd          : engine engine/bench engine/codec engine/container engine/node engine/room engine/store engine/wire mixer/opus plugins plugins/sdk tree tree/treesim tree/treesim/picture
 examples/broadcast : engine engine/node
 examples/conference : engine engine/node mixer/opus
+examples/plugin-go : plugins/sdk
 cmd/castd/e2e      :
 `
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/plugins"
 )
 
 // Exit codes.
@@ -49,8 +50,10 @@ func exitCode(err error) int {
 		return exitNotFound
 	case errors.As(err, &user):
 		switch user.Code {
-		case engine.CodeAmbiguous:
+		case engine.CodeAmbiguous, plugins.CodeBadRequest:
 			return exitUsage
+		case plugins.CodeNoPlugin:
+			return exitNotFound
 		case engine.CodeNoRoom, engine.CodeNoParticipant, engine.CodeTimeout:
 			return exitNotFound
 		}

@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/castd/castd/plugins"
 )
 
 func main() {
+	plugins.Launch()
 	ctx, stop := withSignals(context.Background())
 	code := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, variables: os.Environ})
 	stop()

@@ -151,6 +151,8 @@ func describe(ev *engine.Event) string {
 		return "peer " + short(ev.Peer) + " has come"
 	case "left":
 		return "peer " + short(ev.Peer) + " has left"
+	case "plugin":
+		return "plugin " + ev.Code + ": " + ev.Message
 	case "error":
 		return "error: " + ev.Message
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/node"
+	"github.com/castd/castd/plugins"
 )
 
 func (a *app) startCommand() *cobra.Command {
@@ -15,6 +16,7 @@ func (a *app) startCommand() *cobra.Command {
 	var title string
 	var mode string
 	var private bool
+	var also []string
 	var stats span
 	cmd := &cobra.Command{
 		Use:   "start --room ROOM",
@@ -41,7 +43,7 @@ func (a *app) startCommand() *cobra.Command {
 				}
 				specs = append(specs, spec)
 			}
-			return ending(cmd.Context(), a.runPeer(cmd.Context(), o, stats, specs))
+			return ending(cmd.Context(), a.runPeer(cmd.Context(), o, stats, specs, also))
 		},
 	}
 	f := cmd.Flags()
@@ -49,6 +51,7 @@ func (a *app) startCommand() *cobra.Command {
 	f.StringVar(&title, "title", "", "what the rooms that are created are called for people")
 	f.StringVar(&mode, "mode", "broadcast", "what a room of yours is: broadcast, in which few send, or conference, in which all talk")
 	f.BoolVar(&private, "private", false, "let only those in who have an invite; --private=false opens a room to all again")
+	f.StringArrayVar(&also, "plugin", nil, "`NAME` of a plugin that is installed and not enabled, to run it this time; repeatable")
 	f.Var(&stats, "stats", "print statistics so often, like 1s")
 	f.Lookup("stats").DefValue = ""
 	a.jsonFlag(f)
@@ -57,12 +60,28 @@ func (a *app) startCommand() *cobra.Command {
 }
 
 // runPeer is `castd start`. It returns when ctx ends, after the goodbye.
-func (a *app) runPeer(ctx context.Context, o node.Options, stats span, specs []engine.RoomSpec) error {
+func (a *app) runPeer(ctx context.Context, o node.Options, stats span, specs []engine.RoomSpec, also []string) error {
+	host := plugins.NewHost(plugins.Config{Store: plugins.OpenStore(a.dataDir), Version: version(), Also: also, Log: a.log})
+	o.Plugins = host
 	p, err := a.run(ctx, o)
 	if err != nil {
 		return err
 	}
-	defer p.Close()
+	defer func() {
+		// At the same time, as both have the same seconds: a plugin's rooms end with the peer.
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			limit, cancel := context.WithTimeout(context.Background(), goodbye)
+			defer cancel()
+			host.Close(limit)
+		}()
+		p.Close()
+		<-ended
+	}()
+	if err := startPlugins(host, p); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s, _, err := open(ctx, p, &printer{json: a.json, w: a.out, broken: cancel}, stats.duration(), specs)
@@ -72,6 +91,19 @@ func (a *app) runPeer(ctx context.Context, o node.Options, stats span, specs []e
 	<-ctx.Done()
 	<-s.ended
 	return context.Cause(ctx)
+}
+
+// startPlugins runs the plugins with a peer of this process.
+func startPlugins(h *plugins.Host, p peer) error {
+	local, ok := p.(*localPeer)
+	if !ok {
+		return nil
+	}
+	emit := func(engine.Event) {}
+	if e, ok := local.node.(interface{ Emit(engine.Event) }); ok {
+		emit = e.Emit
+	}
+	return h.Start(local.svc, emit)
 }
 
 // ending returns the error of a command that ran until it was stopped: being stopped is none.

@@ -318,7 +318,11 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 		}
 		fmt.Fprintf(w, `{"packets":%d}`, n)
 	})
-	c := Config{Service: b.service, Guests: b.guests, MediaUpload: media, MediaDownload: media, Announce: media}
+	plugins := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `[{"name":"who","version":"1.0.0","state":"running","enabled":true}]`)
+	})
+	c := Config{Service: b.service, Guests: b.guests, MediaUpload: media, MediaDownload: media, Announce: media, Plugins: plugins}
 	for _, f := range change {
 		f(&c)
 	}

@@ -35,6 +35,9 @@ type Config struct {
 	// Announce takes the administrator's announcements in a conference; nil leaves them out (404).
 	Announce http.Handler
 
+	// Plugins serves /api/v1/plugins to the administrator; nil leaves it out (404).
+	Plugins http.Handler
+
 	// MetricsGatherer has the engine's metrics; nil shows the gateway's own only.
 	MetricsGatherer prometheus.Gatherer
 	// Emit tells the room of a session that ended by an error, as an `error` event; nil tells nobody.

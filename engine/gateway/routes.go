@@ -72,6 +72,13 @@ func (g *Gateway) routes() []route {
 	if h := g.config.MediaDownload; h != nil {
 		all = append(all, route{"GET /api/v1/rooms/{room}/media", forAdmin, g.passOn(h)})
 	}
+	if h := g.config.Plugins; h != nil {
+		serve := func(w http.ResponseWriter, r *http.Request) error {
+			h.ServeHTTP(w, r)
+			return nil
+		}
+		all = append(all, route{"GET /api/v1/plugins", forAdmin, serve}, route{"POST /api/v1/plugins", forAdmin, serve})
+	}
 	return all
 }
 

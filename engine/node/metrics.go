@@ -18,6 +18,9 @@ import (
 func (n *Node) metrics() prometheus.Gatherer {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collector{n}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if p := n.options.Plugins; p != nil {
+		reg.MustRegister(p)
+	}
 	return reg
 }
 

@@ -171,6 +171,9 @@ func (n *Node) close(ctx context.Context) error {
 // Service returns what the gateway and the command line use.
 func (n *Node) Service() engine.Service { return service{n} }
 
+// Emit delivers an event to everyone who listens to the Service's events; for parts around the node. Its time is set.
+func (n *Node) Emit(ev engine.Event) { n.engine.Emit(ev) }
+
 // Self returns this peer's id.
 func (n *Node) Self() peer.ID { return n.plane.Self().ID }
 

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/castd/castd/engine/store"
 )
@@ -57,6 +60,12 @@ type Options struct {
 	UploadSet bool
 	// MaxChildren bounds ordinary children; -1 derives it from Upload. The reserve for orphans and idle backups come on top.
 	MaxChildren int
+
+	// Plugins is what runs plugins for this node: it is served at /api/v1/plugins, and its metrics are shown. nil: nothing does.
+	Plugins interface {
+		http.Handler
+		prometheus.Collector
+	}
 
 	// Log gets what happens; nil discards it.
 	Log *slog.Logger

@@ -35,13 +35,16 @@ func (n *Node) serve() (_ *web, err error) {
 			}
 		}
 	}()
-	w.gateway, err = gateway.New(gateway.Config{
+	config := gateway.Config{
 		Service: n.Service(), Guests: n.guests, PublicURL: n.options.PublicURL, Hosts: cert.HostNames(),
 		MediaUpload: MediaUpload(n.Service(), n.log), MediaDownload: MediaDownload(n.Service(), n.log),
 		Announce:        Announce(n.Service(), n.log),
 		MetricsGatherer: n.metrics(), Emit: n.engine.Emit, Log: n.log.With("part", "gateway"),
-	})
-	if err != nil {
+	}
+	if n.options.Plugins != nil {
+		config.Plugins = n.options.Plugins
+	}
+	if w.gateway, err = gateway.New(config); err != nil {
 		return nil, err
 	}
 	if n.options.HTTP != NoHTTP {

@@ -1,0 +1,140 @@
+package plugins
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// settleTime is how long a request to reload waits for plugins to come up, so that its answer says what became of them.
+const settleTime = 3 * time.Second
+
+// ServeHTTP lists the plugins for GET, and for POST reads plugins.lock again first. Its caller has let only the administrator in.
+func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost {
+		if err := h.Reload(); err != nil {
+			h.fail(w, err)
+			return
+		}
+		h.settle(r.Context())
+	}
+	list, err := h.Status()
+	if err != nil {
+		h.fail(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(list) // who does not read it any more does not miss it
+}
+
+func (h *Host) fail(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(http.StatusConflict)
+	_ = json.NewEncoder(w).Encode(map[string]any{"title": "plugins", "status": http.StatusConflict, "detail": sentence(err), "code": CodeBadPlugin}) // as above
+}
+
+// settle waits until no plugin is starting, for a while.
+func (h *Host) settle(ctx context.Context) {
+	limit := time.After(settleTime)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		starting := false
+		for _, s := range h.supervisors() {
+			starting = starting || s.status().State == StateStarting
+		}
+		if !starting {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-limit:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Describe implements prometheus.Collector: what there is depends on the plugins.
+func (h *Host) Describe(chan<- *prometheus.Desc) {}
+
+// Limits of the figures of a plugin.
+const (
+	metricsTime = 500 * time.Millisecond
+	maxMetrics  = 100
+)
+
+var metricPattern = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
+
+// Collect implements prometheus.Collector.
+func (h *Host) Collect(out chan<- prometheus.Metric) {
+	all := h.supervisors()
+	if len(all) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), metricsTime)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, s := range all {
+		wg.Go(func() { s.collect(ctx, out) })
+	}
+	wg.Wait()
+}
+
+// ownMetrics are the names of this package's, which plugins cannot have.
+func ownMetrics() map[string]bool {
+	return map[string]bool{
+		"up": true, "starts_total": true, "failures_total": true, "memory_bytes": true, "messages_total": true, "sent_packets_total": true, "sent_bytes_total": true,
+		"dropped_packets_total": true, "dropped_batches_total": true, "dropped_events_total": true, "received_packets_total": true, "refused_packets_total": true,
+	}
+}
+
+func (s *supervisor) collect(ctx context.Context, out chan<- prometheus.Metric) {
+	name, c := s.plugin.Name, s.counters
+	send := func(kind prometheus.ValueType, metric, help string, v float64) {
+		out <- prometheus.MustNewConstMetric(prometheus.NewDesc("castd_plugin_"+metric, help, []string{"plugin"}, nil), kind, v, name)
+	}
+	up := 0.0
+	if s.status().State == StateRunning {
+		up = 1
+	}
+	send(prometheus.GaugeValue, "up", "1 while the plugin runs.", up)
+	send(prometheus.GaugeValue, "memory_bytes", "Resident memory of the plugin.", float64(s.memory.Load()))
+	for _, m := range []struct {
+		name, help string
+		v          uint64
+	}{
+		{"starts_total", "Starts of the plugin.", s.started.Load()},
+		{"failures_total", "Times that the plugin ended or had to be ended.", s.crashed.Load()},
+		{"messages_total", "Batches sent to the plugin.", c.messages.Load()},
+		{"sent_packets_total", "Packets sent to the plugin.", c.packets.Load()},
+		{"sent_bytes_total", "Their size, with all that goes with them.", c.bytes.Load()},
+		{"dropped_packets_total", "Packets that the plugin was too slow for.", c.dropped.Load()},
+		{"dropped_batches_total", "Batches that the plugin was too slow for.", c.droppedBatches.Load()},
+		{"dropped_events_total", "Events that the plugin was too slow for.", c.droppedEvents.Load()},
+		{"received_packets_total", "Packets of the plugin, for rooms.", c.received.Load()},
+		{"refused_packets_total", "Packets of the plugin that no room took.", c.refused.Load()},
+	} {
+		send(prometheus.CounterValue, m.name, m.help, float64(m.v))
+	}
+	seen := ownMetrics()
+	for i, m := range s.metrics(ctx) {
+		if i >= maxMetrics || seen[m.Name] || !metricPattern.MatchString(m.Name) {
+			continue
+		}
+		seen[m.Name] = true
+		kind := prometheus.GaugeValue
+		if strings.HasSuffix(m.Name, "_total") {
+			kind = prometheus.CounterValue
+		}
+		// One name may be of several plugins: type and text follow from the name alone.
+		send(kind, m.Name, "Figure of a plugin.", m.Value)
+	}
+}

@@ -1,0 +1,419 @@
+package plugins
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/codec"
+	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/plugins/sdk/protocol"
+)
+
+// stuckTime is how long a plugin may leave messages unacknowledged before it counts as hung.
+const stuckTime = 10 * time.Second
+
+// counters count what crosses to a plugin and back, over all its rooms and starts.
+type counters struct {
+	packets, bytes, dropped, droppedBatches, droppedEvents, messages atomic.Uint64
+	received, refused                                                atomic.Uint64 // packets of the plugin's
+}
+
+// attendance is a plugin's part in a room. Packets come on the room's goroutine, and go on a goroutine of the attendance's.
+type attendance struct {
+	// constant
+	media    engine.Media
+	info     engine.RoomInfo
+	granted  map[string]bool
+	service  *hostService
+	counters *counters
+	refused  func(permission string)
+	log      *slog.Logger
+	pool     *buffers
+	wake     chan struct{} // capacity 1
+	wanted   chan want     // capacity 1
+
+	acked atomic.Uint64
+
+	mu     sync.Mutex // guards what follows; held for the time of a copy, by the room's goroutine and the sender's
+	out    outbox
+	tracks map[wire.StreamID]*heard
+	last   uint32 // track
+	audio  protocol.Payload
+	video  protocol.Payload
+	known  []byte // participants as they were told last
+
+	// of the sender
+	since time.Time // since when nothing may be sent; zero: it may
+}
+
+// want is what a plugin wants of a room.
+type want struct {
+	audio, video protocol.Payload
+	backlog      bool
+}
+
+// heard is a stream as it comes.
+type heard struct {
+	track
+	state  *engine.StreamState
+	frames *codec.Depacketizer // of sound, where Opus packets are wanted
+}
+
+var _ engine.Sink = (*attendance)(nil)
+
+func newAttendance(m engine.Media, info engine.RoomInfo, s *hostService, c *counters, log *slog.Logger, pool *buffers) *attendance {
+	return &attendance{
+		media: m, info: info, granted: s.granted, service: s, counters: c, refused: s.refused, log: log, pool: pool,
+		wake: make(chan struct{}, 1), wanted: make(chan want, 1), tracks: make(map[wire.StreamID]*heard),
+	}
+}
+
+func (a *attendance) wakeUp() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Streams implements engine.Sink.
+func (a *attendance) Streams(all []*engine.StreamState) {
+	a.mu.Lock()
+	a.streamsLocked(all)
+	a.mu.Unlock()
+	a.wakeUp()
+}
+
+func (a *attendance) streamsLocked(all []*engine.StreamState) {
+	list := &protocol.StreamList{}
+	there := make(map[wire.StreamID]bool, len(all))
+	changed := a.out.number == 0
+	for _, s := range all {
+		if !s.Kind.Media() {
+			continue
+		}
+		there[s.ID] = true
+		h := a.tracks[s.ID]
+		switch {
+		case h == nil:
+			a.last++
+			h = &heard{track: track{id: a.last}}
+			a.tracks[s.ID] = h
+			changed = true
+		case *h.state != *s:
+			changed = true
+		}
+		if h.state == nil || h.state.Codec != s.Codec {
+			h.frames, _ = codec.NewDepacketizer(s.Codec) // of an unknown codec only payloads can be had
+		}
+		h.state = s
+		list.Streams = append(list.Streams, &protocol.Stream{
+			Track: h.id, Id: s.ID.String(), Slot: valid(s.Slot), Label: valid(s.Label), Kind: s.Kind.String(), Codec: s.Codec, ClockRate: s.ClockRate,
+			Channels: s.Channels, Fmtp: valid(s.Fmtp), Participant: s.Participant, ParticipantName: valid(s.Name), StartedMs: s.StartedMs,
+			Live: s.Live, Incarnation: uint32(s.Incarnation),
+		})
+	}
+	for id := range a.tracks {
+		if !there[id] {
+			delete(a.tracks, id)
+			changed = true
+		}
+	}
+	if changed {
+		a.out.streams = list
+	}
+}
+
+// WritePacket implements engine.Sink. It copies the packet into a batch, and never waits for the plugin.
+func (a *attendance) WritePacket(p *engine.Packet) {
+	now := time.Now()
+	m := protocol.Media{
+		Number: p.Header.Number, Timestamp: p.Header.Timestamp, WallUs: p.WallUs, ArrivedUs: now.UnixMicro(), Marker: p.Header.Marker,
+		Voice: p.Header.Voice && p.Header.Kind == wire.KindAudio, Backlog: p.Backlog, Payload: p.Payload,
+	}
+	if p.Header.Kind == wire.KindAudio && p.Header.Level <= 127 {
+		m.Level = p.Header.Level + 1
+	}
+	a.mu.Lock()
+	h := a.tracks[p.Stream.ID]
+	if h == nil || !a.takesLocked(p.Stream.Kind) {
+		a.mu.Unlock()
+		return
+	}
+	if p.Stream.Kind == wire.KindAudio && a.audio != protocol.Payload_PAYLOAD_RTP {
+		ok := h.frames != nil
+		if ok {
+			m.Payload, _, ok = h.frames.Push(p.Payload, p.Header.Timestamp, p.Header.Marker, false)
+		}
+		if !ok {
+			a.mu.Unlock()
+			return
+		}
+	}
+	m.Track = h.id
+	wake := a.out.add(now, &h.track, &m, a.pool)
+	a.mu.Unlock()
+	if wake {
+		a.wakeUp()
+	}
+}
+
+// takesLocked reports whether streams of a kind are wanted and granted.
+func (a *attendance) takesLocked(k wire.Kind) bool {
+	switch k {
+	case wire.KindAudio:
+		return a.audio != protocol.Payload_PAYLOAD_NONE
+	case wire.KindVideo:
+		return a.video != protocol.Payload_PAYLOAD_NONE
+	}
+	return false
+}
+
+// tell adds an event.
+func (a *attendance) tell(e *protocol.Event) {
+	a.mu.Lock()
+	a.out.event(e)
+	a.mu.Unlock()
+	a.wakeUp()
+}
+
+// look brings what is known of the room up to date; for who does not want media, and for participants.
+func (a *attendance) look(info *engine.RoomInfo) {
+	text, err := json.Marshal(struct {
+		Event        string                   `json:"event"`
+		Room         string                   `json:"room"`
+		Participants []engine.ParticipantInfo `json:"participants"`
+	}{"participants", info.Room, info.Participants})
+	a.mu.Lock()
+	a.streamsLocked(a.media.Streams())
+	if err == nil && string(text) != string(a.known) {
+		if a.known != nil {
+			a.out.event(&protocol.Event{Time: engine.EventTime(time.Now()), Event: "participants", Json: text})
+		}
+		a.known = text
+	}
+	something := a.out.streams != nil || len(a.out.events) > 0
+	a.mu.Unlock()
+	if something {
+		a.wakeUp()
+	}
+}
+
+// errStuck says that a plugin takes nothing.
+var errStuck = errors.New("it has taken nothing of a room for 10 s")
+
+// run attends the room with a plugin until ctx ends, and then lets the plugin finish with what it has, until end ends. It returns nil when
+// the plugin is done with the room, errStuck when it hangs, and other errors when the call broke.
+func (a *attendance) run(ctx, end context.Context, conn grpc.ClientConnInterface) error {
+	streamCtx, cancel := context.WithCancel(end)
+	defer cancel()
+	stream, err := conn.NewStream(streamCtx, &protocol.Rooms_ServiceDesc.Streams[0], protocol.Rooms_Attend_FullMethodName)
+	if err != nil {
+		return fmt.Errorf("attend: %w", err)
+	}
+	begin, err := protocol.Append(nil, &protocol.ToPlugin{Begin: &protocol.Begin{Room: roomMessage(&a.info)}})
+	if err != nil {
+		return fmt.Errorf("attend: %w", err)
+	}
+	if err := stream.SendMsg(&protocol.Frame{Bytes: begin}); err != nil {
+		return a.ending(stream)
+	}
+	received := make(chan error, 1)
+	go func() { received <- a.receive(stream) }()
+
+	var sub engine.Subscription
+	unsubscribe := func() {
+		if sub != nil {
+			sub.Close()
+			sub = nil
+		}
+	}
+	defer unsubscribe()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		wait, err := a.send(stream)
+		if err != nil {
+			cancel()
+			return cmpErr(<-received, err)
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			unsubscribe()
+			// What was wanted is sent, then comes the end.
+			if _, err := a.send(stream); err == nil && stream.CloseSend() == nil {
+				select {
+				case err := <-received:
+					return ended(err)
+				case <-end.Done():
+				}
+			}
+			cancel()
+			<-received
+			return nil
+		case err := <-received:
+			return ended(err)
+		case w := <-a.wanted:
+			unsubscribe()
+			if sub, err = a.subscribe(w); err != nil {
+				cancel()
+				<-received
+				return err
+			}
+		case <-a.wake:
+		case now := <-timer.C:
+			if a.stuck(now) {
+				cancel()
+				<-received
+				return errStuck
+			}
+		}
+	}
+}
+
+// cmpErr returns what the plugin said, or else what went wrong here.
+func cmpErr(said, here error) error {
+	if said == nil || errors.Is(said, io.EOF) || errors.Is(said, context.Canceled) {
+		return here
+	}
+	return said
+}
+
+// ended is how a call ended: io.EOF is a plugin that is done.
+func ended(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// ending returns how the call ended, for which no more can be sent.
+func (a *attendance) ending(stream grpc.ClientStream) error {
+	var f protocol.Frame
+	return ended(stream.RecvMsg(&f))
+}
+
+// stuck reports whether the plugin has acknowledged nothing for too long.
+func (a *attendance) stuck(now time.Time) bool {
+	a.mu.Lock()
+	number := a.out.number
+	a.mu.Unlock()
+	return a.acked.Load()+protocol.Window <= number && !a.since.IsZero() && now.Sub(a.since) > stuckTime
+}
+
+// send sends what is due, as far as the plugin has acknowledged, and returns when to look again.
+func (a *attendance) send(stream grpc.ClientStream) (time.Duration, error) {
+	for {
+		now := time.Now()
+		a.mu.Lock()
+		if a.out.number >= a.acked.Load()+protocol.Window {
+			a.mu.Unlock()
+			if a.since.IsZero() {
+				a.since = now
+			}
+			return time.Second, nil
+		}
+		a.since = time.Time{}
+		message, wait, err := a.out.take(now, a.pool)
+		packets, dropped, batches, events := a.out.packets, a.out.dropped, a.out.droppedBatches, a.out.droppedEvents
+		a.out.packets, a.out.dropped, a.out.droppedBatches, a.out.droppedEvents = 0, 0, 0, 0
+		a.mu.Unlock()
+		a.counters.packets.Add(packets)
+		a.counters.dropped.Add(dropped)
+		a.counters.droppedBatches.Add(batches)
+		a.counters.droppedEvents.Add(events)
+		if err != nil {
+			return 0, err
+		}
+		if message == nil {
+			if wait == 0 {
+				wait = time.Hour
+			}
+			return wait, nil
+		}
+		a.counters.messages.Add(1)
+		a.counters.bytes.Add(uint64(len(message)))
+		if err := stream.SendMsg(&protocol.Frame{Bytes: message, Pool: a.pool}); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// receive takes what the plugin says.
+func (a *attendance) receive(stream grpc.ClientStream) error {
+	var f protocol.Frame
+	var m protocol.FromPluginMessage
+	for {
+		if err := stream.RecvMsg(&f); err != nil {
+			return err
+		}
+		if err := m.Parse(f.Bytes); err != nil {
+			return fmt.Errorf("the plugin sent what cannot be read: %w", err)
+		}
+		if len(m.Media) > 0 {
+			a.take(m.Media)
+		}
+		if m.Ack > a.acked.Load() {
+			a.acked.Store(m.Ack)
+			a.wakeUp()
+		}
+		if w := m.Want; w != nil {
+			select { // the newest counts
+			case <-a.wanted:
+			default:
+			}
+			a.wanted <- want{w.Audio, w.Video, w.Backlog}
+		}
+	}
+}
+
+// take passes packets of the plugin's into the room.
+func (a *attendance) take(media []protocol.Media) {
+	if !a.granted[permissionSend] {
+		a.refused(permissionSend)
+		a.counters.refused.Add(uint64(len(media)))
+		return
+	}
+	now, before := time.Now(), a.service.dropped.Load()
+	for i := range media {
+		a.service.send(a.media.ID(), &media[i], now)
+	}
+	a.counters.received.Add(uint64(len(media)))
+	a.counters.refused.Add(a.service.dropped.Load() - before)
+}
+
+// subscribe begins to listen to what is wanted, as far as it was granted.
+func (a *attendance) subscribe(w want) (engine.Subscription, error) {
+	audio, video := w.audio, w.video
+	if audio != protocol.Payload_PAYLOAD_NONE && !a.granted[permissionAudio] {
+		a.refused(permissionAudio)
+		audio = protocol.Payload_PAYLOAD_NONE
+	}
+	if video != protocol.Payload_PAYLOAD_NONE && !a.granted[permissionVideo] {
+		a.refused(permissionVideo)
+		video = protocol.Payload_PAYLOAD_NONE
+	}
+	a.mu.Lock()
+	a.audio, a.video = audio, video
+	a.mu.Unlock()
+	if audio == protocol.Payload_PAYLOAD_NONE && video == protocol.Payload_PAYLOAD_NONE {
+		return nil, nil
+	}
+	sub, err := a.media.Subscribe(a, engine.SinkOptions{Backlog: w.backlog, Select: func(s *engine.StreamState) bool {
+		return s.Kind == wire.KindAudio && audio != protocol.Payload_PAYLOAD_NONE || s.Kind == wire.KindVideo && video != protocol.Payload_PAYLOAD_NONE
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("listen to the room: %w", err)
+	}
+	return sub, nil
+}

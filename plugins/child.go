@@ -1,0 +1,146 @@
+package plugins
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+)
+
+// child is a process of a plugin. It is made with its upper fields set, and started once.
+type child struct {
+	program     string
+	args        []string
+	env         []string
+	dir         string // where it runs
+	confinement confinement
+	// stdout and stderr get copies of what it prints; nil for nobody. Who reads from out and err gets it as well.
+	stdout, stderr io.Writer
+
+	cmd *exec.Cmd
+	pid int
+	// isolated says that it has no network at all.
+	isolated bool
+	out      *tee // standard output, and error
+	err      *tee
+	exited   chan struct{} // closed when it has ended, and all that it started
+	drained  chan struct{} // closed when that and all output has been read
+
+	mu   sync.Mutex // guards what follows: a process id is not used when it may be another's
+	gone bool
+}
+
+// confinement says what a process may do. It crosses to the launcher as JSON.
+type confinement struct {
+	// Read are folders that it may read and execute from, besides those of the system; Write those that it may write to.
+	Read  []string `json:"read,omitempty"`
+	Write []string `json:"write,omitempty"`
+	// Files lets it read everything, Network lets it make connections.
+	Files   bool `json:"files,omitempty"`
+	Network bool `json:"network,omitempty"`
+	// Memory bounds its data in octets; 0 does not.
+	Memory uint64 `json:"memory,omitempty"`
+}
+
+// maxFiles bounds the open files of a plugin.
+const maxFiles = 1024
+
+// tee is a pipe that is read to its end, and copied to whoever wants it.
+type tee struct {
+	file *os.File
+	copy io.Writer
+}
+
+func (t *tee) Read(b []byte) (int, error) {
+	n, err := t.file.Read(b)
+	if n > 0 && t.copy != nil {
+		_, _ = t.copy.Write(b[:n])
+	}
+	if err != nil && errors.Is(err, os.ErrClosed) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (t *tee) Close() error { return t.file.Close() }
+
+// start starts the process. Where nobody reads out and err, their output is copied on.
+func (c *child) start() error {
+	if err := c.launch(); err != nil {
+		return err
+	}
+	c.drained = make(chan struct{})
+	go func() {
+		defer close(c.drained)
+		var both sync.WaitGroup
+		both.Go(func() { _, _ = io.Copy(io.Discard, c.out) })
+		both.Go(func() { _, _ = io.Copy(io.Discard, c.err) })
+		<-c.exited
+		both.Wait()
+	}()
+	return nil
+}
+
+// launch starts the process and leaves its output to be read.
+func (c *child) launch() error {
+	outRead, outWrite, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("make pipe: %w", err)
+	}
+	errRead, errWrite, err := os.Pipe()
+	if err != nil {
+		_, _ = outRead.Close(), outWrite.Close()
+		return fmt.Errorf("make pipe: %w", err)
+	}
+	c.out, c.err = &tee{outRead, c.stdout}, &tee{errRead, c.stderr}
+	c.exited = make(chan struct{})
+	err = c.spawn(outWrite, errWrite)
+	_, _ = outWrite.Close(), errWrite.Close()
+	if err != nil {
+		_, _ = outRead.Close(), errRead.Close()
+		return err
+	}
+	return nil
+}
+
+// code returns the exit code, -1 for a signal.
+func (c *child) code() int {
+	<-c.exited
+	if c.cmd.ProcessState == nil {
+		return -1
+	}
+	return c.cmd.ProcessState.ExitCode()
+}
+
+// ending says how the process ended.
+func (c *child) ending() string {
+	<-c.exited
+	return exitText(c.cmd.ProcessState)
+}
+
+// What follows is runner.Runner of go-plugin.
+
+func (c *child) Start(context.Context) error     { return c.launch() }
+func (c *child) Diagnose(context.Context) string { return "" }
+func (c *child) Stdout() io.ReadCloser           { return c.out }
+func (c *child) Stderr() io.ReadCloser           { return c.err }
+func (c *child) Name() string                    { return c.program }
+func (c *child) Kill(context.Context) error      { c.kill(); return nil }
+func (c *child) Wait(context.Context) error      { <-c.exited; return nil }
+func (c *child) PluginToHost(network, address string) (string, string, error) {
+	return network, address, nil
+}
+func (c *child) HostToPlugin(network, address string) (string, string, error) {
+	return network, address, nil
+}
+
+func (c *child) ID() string {
+	if c.pid == 0 {
+		return ""
+	}
+	return strconv.Itoa(c.pid)
+}

@@ -1,0 +1,42 @@
+//go:build !linux
+
+package plugins
+
+import (
+	"os"
+	"os/exec"
+)
+
+// spawn starts the process. What confines it elsewhere is Linux's.
+func (c *child) spawn(stdout, stderr *os.File) error {
+	c.cmd = exec.Command(c.program, c.args...)
+	c.cmd.Env, c.cmd.Dir, c.cmd.Stdout, c.cmd.Stderr = c.env, c.dir, stdout, stderr
+	if err := c.cmd.Start(); err != nil {
+		return err
+	}
+	c.pid = c.cmd.Process.Pid
+	go func() {
+		_ = c.cmd.Wait() // how it ended is in ProcessState
+		c.mu.Lock()
+		c.gone = true
+		c.mu.Unlock()
+		close(c.exited)
+	}()
+	return nil
+}
+
+func (c *child) kill() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.gone && c.cmd != nil && c.cmd.Process != nil {
+		_ = c.cmd.Process.Kill()
+	}
+}
+
+func (c *child) memory() uint64 { return 0 }
+
+// Launch is of Linux.
+func Launch() {}
+
+// Confinement lists what keeps a plugin from what it was not granted.
+func Confinement() []string { return nil }

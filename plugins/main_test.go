@@ -1,0 +1,403 @@
+package plugins
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/plugins/sdk"
+)
+
+// TestMain makes this program all that the tests start: the launcher, and plugins, which it is by the name of its file.
+func TestMain(m *testing.M) {
+	Launch()
+	if name := nameOf(os.Args[0]); name != "" {
+		bePlugin(name)
+	}
+	os.Exit(m.Run())
+}
+
+// bePlugin is the main function of the plugin of that name. What it does is in its name, and after that in its settings.
+func bePlugin(name string) {
+	describing := len(os.Args) == 2 && os.Args[1] == "describe"
+	switch {
+	case name == "mute-describe":
+		select {}
+	case name == "garbage-describe":
+		fmt.Println("hello world")
+		os.Exit(0)
+	case name == "failing-describe":
+		fmt.Fprintln(os.Stderr, "cannot open the codec")
+		os.Exit(3)
+	case describing && strings.HasPrefix(name, "raw-"):
+		d := map[string]any{"name": name, "version": "1.0.0", "protocols": []int{1}}
+		switch name {
+		case "raw-newer":
+			d["protocols"] = []int{7, 8}
+		case "raw-name":
+			d["name"] = "other"
+		case "raw-version":
+			d["version"] = "one"
+		case "raw-permission":
+			d["permissions"] = []string{"everything"}
+		}
+		text, _ := json.Marshal(d)
+		fmt.Println(string(text))
+		os.Exit(0)
+	case name == "raw-silent":
+		signal.Ignore(syscall.SIGTERM)
+		select {}
+	case name == "raw-noise":
+		fmt.Println("starting up, please wait")
+		select {}
+	case name == "raw-old":
+		fmt.Println("1|9|unix|/tmp/nowhere|grpc")
+		select {}
+	case name == "raw-netrpc":
+		fmt.Println("1|1|unix|/tmp/nowhere|netrpc")
+		select {}
+	case name == "raw-dying":
+		panic("no licence")
+	}
+	sdk.Serve(&testPlugin{name: name})
+}
+
+// testPlugin does what its settings say.
+type testPlugin struct {
+	name   string
+	config struct {
+		Log   string `json:"log"`
+		Do    string `json:"do"`
+		Delay string `json:"delay"`
+	}
+	host *sdk.Host
+	out  *os.File
+	mu   sync.Mutex
+	n    atomic.Int64
+}
+
+func (p *testPlugin) Describe() sdk.Description {
+	name := p.name
+	return sdk.Description{
+		Name: name, Version: "1.2.3", Summary: "Does what tests want",
+		Permissions: []string{sdk.PermissionRooms, sdk.PermissionAudio, sdk.PermissionVideo, sdk.PermissionSend, sdk.PermissionNotify, sdk.PermissionNetwork, sdk.PermissionFiles},
+		Config: map[string]sdk.Setting{
+			"do": {Type: "string", Default: ""}, "delay": {Type: "duration", Default: "0s"}, "count": {Type: "number"}, "deep": {Type: "bool"},
+		},
+	}
+}
+
+// say writes a line that the test reads from the plugin's folder.
+func (p *testPlugin) say(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fmt.Fprintf(p.out, format+"\n", args...)
+}
+
+func (p *testPlugin) Configure(ctx context.Context, c *sdk.Config) error {
+	if err := c.Decode(&p.config); err != nil {
+		return err
+	}
+	if p.config.Do == "refuse" {
+		return errors.New("the setting do may not be refuse: write something else")
+	}
+	var err error
+	if p.out, err = os.OpenFile(filepath.Join(c.Folder, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return err
+	}
+	p.host = c.Host
+	fmt.Println("printed after the handshake")
+	slog.Info("configured", "epoch", c.Epoch)
+	p.say("configured epoch %d pid %d env %d", c.Epoch, os.Getpid(), len(os.Environ()))
+	switch p.config.Do {
+	case "try":
+		p.try(ctx)
+	case "eat":
+		go func() {
+			var all [][]byte
+			for {
+				b := make([]byte, 16<<20)
+				for i := 0; i < len(b); i += 4096 {
+					b[i] = 1
+				}
+				all = append(all, b)
+				time.Sleep(5 * time.Millisecond)
+			}
+		}()
+	case "wait-crash":
+		go func() {
+			time.Sleep(300 * time.Millisecond)
+			panic("out of luck")
+		}()
+	}
+	return nil
+}
+
+// try does what a plugin may not do, and says what came of it.
+func (p *testPlugin) try(ctx context.Context) {
+	report := func(what string, err error) { p.say("%s: %v", what, err) }
+	_, err := p.host.Rooms(ctx)
+	report("rooms", err)
+	report("notify", p.host.Notify(ctx, "", "hello"))
+	_, err = p.host.Publish(ctx, sdk.PublishSpec{Room: "x", Streams: []sdk.PublishStream{{Label: "audio", Kind: "audio", Codec: "opus", ClockRate: 48000, Channels: 2}}})
+	report("publish", err)
+	report("put", p.host.Put(ctx, "key", []byte("value")))
+	value, found, err := p.host.Get(ctx, "key")
+	report(fmt.Sprintf("get %s %v", value, found), err)
+	report("put large", p.host.Put(ctx, "key", make([]byte, maxValue+1)))
+	keys, err := p.host.Keys(ctx)
+	report(fmt.Sprintf("keys %v", keys), err)
+	_, err = os.ReadFile("/etc/shadow")
+	report("shadow", err)
+	_, err = os.ReadDir("/root")
+	report("home", err)
+	report("write", os.WriteFile("/tmp/castd-plugin-was-here", nil, 0o600))
+	all, err := net.Interfaces()
+	report(fmt.Sprintf("interfaces %d", len(all)), err)
+	c, err := net.DialTimeout("udp", "192.0.2.1:9", time.Second)
+	if err == nil {
+		_, err = c.Write([]byte("x"))
+	}
+	report("udp", err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	report("tcp", err)
+	if err == nil {
+		l.Close()
+	}
+	report("kill", syscall.Kill(os.Getppid(), 0))
+}
+
+func (p *testPlugin) Health(context.Context) error {
+	if p.config.Do == "unwell" {
+		return errors.New("the disk is nearly full")
+	}
+	return nil
+}
+
+func (p *testPlugin) Metrics(context.Context) []sdk.Metric {
+	return []sdk.Metric{{Name: "batches_total", Help: "Batches.", Value: float64(p.n.Load())}, {Name: "BAD name", Value: 1}}
+}
+
+func (p *testPlugin) Stop(ctx context.Context) error {
+	d, _ := time.ParseDuration(p.config.Delay)
+	time.Sleep(d)
+	p.say("stopped")
+	return nil
+}
+
+func (p *testPlugin) Sends() {}
+
+func (p *testPlugin) Attend(ctx context.Context, r *sdk.Room) error {
+	p.say("attend %s %s", r.Name, r.Mode)
+	if p.config.Do != "quiet" {
+		if err := r.Want(sdk.Want{Audio: sdk.Opus, Video: sdk.RTP}); err != nil {
+			return err
+		}
+	}
+	if p.config.Do == "send" {
+		go p.send(ctx, r)
+	}
+	packets := 0
+	for {
+		b, err := r.Next()
+		if err != nil {
+			p.say("left %s after %d packets: %v", r.Name, packets, errors.Is(err, io.EOF))
+			return nil
+		}
+		p.n.Add(1)
+		packets += len(b.Packets)
+		for _, s := range b.Streams {
+			p.say("stream %d %s %s live %v", s.Track, s.Kind, s.Codec, s.Live)
+		}
+		for _, g := range b.Gaps {
+			p.say("gap %d %d", g.First, g.Last)
+		}
+		for _, e := range b.Events {
+			p.say("event %s", e.Name)
+		}
+		for _, m := range b.Packets {
+			if m.Number%50 == 0 || p.config.Do == "each" {
+				p.say("packet %d %d %d %d", m.Track, m.Number, m.Timestamp, len(m.Payload))
+			}
+		}
+		if p.config.Do == "slow" {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if p.config.Do == "hang" && packets > 10 {
+			syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		}
+	}
+}
+
+func (p *testPlugin) send(ctx context.Context, r *sdk.Room) {
+	pub, err := p.host.Publish(ctx, sdk.PublishSpec{Room: r.ID, Name: "a robot", Streams: []sdk.PublishStream{{Label: "audio", Kind: "audio", Codec: "opus", ClockRate: 48000, Channels: 2}}})
+	if err != nil {
+		p.say("publish: %v", err)
+		return
+	}
+	for i := range 20 {
+		m := sdk.Packet{Track: pub.Tracks[0], Number: uint64(i), Timestamp: uint32(i * 960), Level: 20, Payload: []byte{0xf8, 1, 2}}
+		if err := r.Send(m, sdk.Packet{Track: 99, Payload: []byte{1}}); err != nil {
+			return
+		}
+	}
+	p.say("sent")
+	if err := pub.Close(ctx); err != nil {
+		p.say("unpublish: %v", err)
+	}
+}
+
+// testService is an engine.Service with one room, "lobby".
+type testService struct {
+	engine.Service
+	media *testMedia
+
+	mu     sync.Mutex
+	gone   bool
+	events chan engine.Event
+}
+
+func newTestService() *testService {
+	return &testService{media: &testMedia{written: make(chan engine.MediaPacket, 100)}, events: make(chan engine.Event, 16)}
+}
+
+func (s *testService) info() engine.RoomInfo {
+	return engine.RoomInfo{Room: string(s.media.ID()), Name: "lobby", Mode: "broadcast", Participants: []engine.ParticipantInfo{{Participant: "p", Name: "Ann\xff"}}}
+}
+
+func (s *testService) Rooms() []engine.RoomInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return nil
+	}
+	return []engine.RoomInfo{s.info()}
+}
+
+func (s *testService) RoomInfo(id wire.RoomID) (engine.RoomInfo, error) {
+	if id != s.media.ID() {
+		return engine.RoomInfo{}, engine.ErrNoRoom
+	}
+	return s.info(), nil
+}
+func (s *testService) Find(string) (engine.Media, error)                         { return s.media, nil }
+func (s *testService) Events(context.Context, time.Duration) <-chan engine.Event { return s.events }
+
+// testMedia is a room with one stream of sound, and perhaps one of pictures.
+type testMedia struct {
+	mu      sync.Mutex
+	sinks   []*testSubscription
+	late    atomic.Int64 // the longest that a sink took, in nanoseconds
+	written chan engine.MediaPacket
+}
+
+func (m *testMedia) ID() wire.RoomID { return "roomroomroomroomroomroomro" }
+func (m *testMedia) Mode() string    { return "broadcast" }
+func (m *testMedia) Streams() []*engine.StreamState {
+	return []*engine.StreamState{
+		{ID: 1, Slot: "main", Label: "audio", Kind: wire.KindAudio, Codec: "opus", ClockRate: 48000, Channels: 2, Live: true},
+		{ID: 2, Slot: "main", Label: "video", Kind: wire.KindVideo, Codec: "vp8", ClockRate: 90000, Live: true},
+	}
+}
+func (m *testMedia) GuestSlot() (func(), error) { return nil, engine.ErrClosed }
+
+type testSubscription struct {
+	media *testMedia
+	sink  engine.Sink
+	opts  engine.SinkOptions
+}
+
+func (s *testSubscription) Refresh(wire.StreamID) {}
+func (s *testSubscription) Close() {
+	s.media.mu.Lock()
+	defer s.media.mu.Unlock()
+	for i, o := range s.media.sinks {
+		if o == s {
+			s.media.sinks = append(s.media.sinks[:i:i], s.media.sinks[i+1:]...)
+		}
+	}
+}
+
+func (m *testMedia) Subscribe(s engine.Sink, o engine.SinkOptions) (engine.Subscription, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	sub := &testSubscription{m, s, o}
+	m.sinks = append(m.sinks, sub)
+	s.Streams(m.Streams())
+	return sub, nil
+}
+
+// listeners returns how many sinks there are.
+func (m *testMedia) listeners() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.sinks)
+}
+
+// write gives a packet of the stream to all sinks.
+func (m *testMedia) write(stream int, number uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	st := m.Streams()[stream]
+	p := &engine.Packet{Stream: st, Header: wire.Header{Kind: st.Kind, Number: number, Timestamp: uint32(number * 960), Level: wire.LevelUnknown}, Payload: make([]byte, 100), WallUs: 1}
+	for _, s := range m.sinks {
+		if s.opts.Select != nil && !s.opts.Select(st) {
+			continue
+		}
+		began := time.Now()
+		s.sink.WritePacket(p)
+		m.late.Store(max(m.late.Load(), int64(time.Since(began))))
+	}
+}
+
+// play writes sound at its pace until ctx ends, and returns the number of packets.
+func (m *testMedia) play(ctx context.Context) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for n := uint64(0); ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			m.write(0, n)
+			m.write(1, n)
+		}
+	}
+}
+
+func (m *testMedia) Publish(_ context.Context, c engine.SlotConfig) (engine.Publication, error) {
+	if c.Name != "a robot" || c.Streams[0].Codec != "opus" {
+		return nil, engine.NewUserError(engine.CodeNotAllowed, "only robots may speak")
+	}
+	return &testPublication{m: m}, nil
+}
+
+type testPublication struct {
+	engine.Publication
+	m *testMedia
+}
+
+func (p *testPublication) Write(label string, m *engine.MediaPacket) error {
+	c := *m
+	c.Payload = append([]byte(nil), m.Payload...)
+	p.m.written <- c
+	return nil
+}
+func (p *testPublication) Clock(string, uint32, int64) {}
+func (p *testPublication) Close() error                { return nil }
+func (p *testPublication) End() error                  { close(p.m.written); return nil }
