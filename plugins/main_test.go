@@ -323,6 +323,7 @@ type testSubscription struct {
 }
 
 func (s *testSubscription) Refresh(wire.StreamID) {}
+func (s *testSubscription) Seek(wire.StreamID)    {}
 func (s *testSubscription) Close() {
 	s.media.mu.Lock()
 	defer s.media.mu.Unlock()
