@@ -51,9 +51,11 @@ type attendance struct {
 	audio  protocol.Payload
 	video  protocol.Payload
 	known  []byte // participants as they were told last
+	relist bool   // streams are to be told again
 
 	// of the sender
 	since time.Time // since when nothing may be sent; zero: it may
+	pcm   *pcm      // nil until samples are wanted
 }
 
 // want is what a plugin wants of a room.
@@ -96,7 +98,8 @@ func (a *attendance) Streams(all []*engine.StreamState) {
 func (a *attendance) streamsLocked(all []*engine.StreamState) {
 	list := &protocol.StreamList{}
 	there := make(map[wire.StreamID]bool, len(all))
-	changed := a.out.number == 0
+	changed := a.out.number == 0 || a.relist
+	a.relist = false
 	for _, s := range all {
 		if !s.Kind.Media() {
 			continue
@@ -237,7 +240,12 @@ func (a *attendance) run(ctx, end context.Context, conn grpc.ClientConnInterface
 			sub = nil
 		}
 	}
-	defer unsubscribe()
+	defer func() {
+		unsubscribe()
+		if a.pcm != nil {
+			a.pcm.close()
+		}
+	}()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -325,6 +333,7 @@ func (a *attendance) send(stream grpc.ClientStream) (time.Duration, error) {
 		}
 		a.since = time.Time{}
 		message, wait, err := a.out.take(now, a.pool)
+		samples := a.audio == protocol.Payload_PAYLOAD_PCM
 		packets, dropped, batches, events := a.out.packets, a.out.dropped, a.out.droppedBatches, a.out.droppedEvents
 		a.out.packets, a.out.dropped, a.out.droppedBatches, a.out.droppedEvents = 0, 0, 0, 0
 		a.mu.Unlock()
@@ -340,6 +349,14 @@ func (a *attendance) send(stream grpc.ClientStream) (time.Duration, error) {
 				wait = time.Hour
 			}
 			return wait, nil
+		}
+		if samples {
+			if a.pcm == nil {
+				a.pcm = newPCM()
+			}
+			if message, err = a.pcm.decode(message, a.pool); err != nil {
+				return 0, err
+			}
 		}
 		a.counters.messages.Add(1)
 		a.counters.bytes.Add(uint64(len(message)))
@@ -404,7 +421,8 @@ func (a *attendance) subscribe(w want) (engine.Subscription, error) {
 		video = protocol.Payload_PAYLOAD_NONE
 	}
 	a.mu.Lock()
-	a.audio, a.video = audio, video
+	a.audio, a.video, a.relist = audio, video, true // who decodes begins with the streams
+	a.streamsLocked(a.media.Streams())
 	a.mu.Unlock()
 	if audio == protocol.Payload_PAYLOAD_NONE && video == protocol.Payload_PAYLOAD_NONE {
 		return nil, nil

@@ -1,3 +1,5 @@
+//go:build linux
+
 package plugins
 
 import (
@@ -8,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -432,5 +435,40 @@ func TestUnwell(t *testing.T) {
 	s := h.wait("unwell", "unwell", func(s Status) bool { return strings.Contains(s.Problem, "nearly full") })
 	if s.State != StateRunning {
 		t.Errorf("status %+v", s)
+	}
+}
+
+func TestSamples(t *testing.T) {
+	h := newTestHost(t)
+	h.install("listener", Change{Grant: []string{"rooms", "audio"}, Set: []string{"do=samples"}})
+	h.start()
+	h.running("listener")
+	go h.service.media.play(t.Context())
+	h.said("listener", "packet 1 50 48000 1920")
+}
+
+func TestConformance(t *testing.T) {
+	for name, want := range map[string][]string{"good": nil, "raw-dying": {"starts, and finishes in time", "answers health and metrics", "starts again after kill -9"}} {
+		var failed []string
+		_, err := Test(t.Context(), programFile(t, name), Change{}, slog.New(slog.DiscardHandler), func(c Check) {
+			t.Logf("%s: %s: %v %s %s %v", name, c.Name, c.OK, c.Problem, c.Skipped, c.Took)
+			if !c.OK {
+				failed = append(failed, c.Name)
+				if c.Problem == "" {
+					t.Errorf("%s: no problem is told", c.Name)
+				}
+			}
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		for _, w := range want {
+			if !slices.Contains(failed, w) {
+				t.Errorf("%s passes %q", name, w)
+			}
+		}
+		if len(want) == 0 && len(failed) > 0 && !slices.Equal(failed, []string{"answers health and metrics"}) {
+			t.Errorf("%s fails %v", name, failed)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -53,8 +54,10 @@ type launchSpec struct {
 	epoch   uint64
 	castd   string        // version
 	limit   time.Duration // for the handshake
-	log     *slog.Logger
-	service *hostService
+	// For the conformance kit: other values than what is true; 0 for the truth.
+	parent, version int
+	log             *slog.Logger
+	service         *hostService
 }
 
 // plugged hands the connection out.
@@ -98,7 +101,7 @@ func launch(ctx context.Context, l *launchSpec) (_ *process, err error) {
 	logs := &logWriter{log: l.log.With("plugin", name), level: slog.LevelInfo}
 	p.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: protocol.CookieKey, MagicCookieValue: protocol.CookieValue},
-		VersionedPlugins: map[int]goplugin.PluginSet{protocol.Version: {"castd": plugged{}}},
+		VersionedPlugins: map[int]goplugin.PluginSet{cmp.Or(l.version, protocol.Version): {"castd": plugged{}}},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC}, AutoMTLS: !l.plugin.NoMTLS, SkipHostEnv: true,
 		StartTimeout: l.limit, Stderr: logs, SyncStdout: logs, SyncStderr: logs, Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Off}),
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.sockets},
@@ -119,7 +122,7 @@ func launch(ctx context.Context, l *launchSpec) (_ *process, err error) {
 				return nil, goplugin.ErrChecksumsDoNotMatch
 			}
 			env := append(environment(l.folder, temporary), cmd.Env...)
-			env = append(env, protocol.EnvHostSocket+"="+p.service.path, protocol.EnvHostToken+"="+p.service.token, fmt.Sprintf("%s=%d", protocol.EnvParent, os.Getpid()))
+			env = append(env, protocol.EnvHostSocket+"="+p.service.path, protocol.EnvHostToken+"="+p.service.token, fmt.Sprintf("%s=%d", protocol.EnvParent, cmp.Or(l.parent, os.Getpid())))
 			p.child = &child{
 				program: program, env: env, dir: l.folder, stdout: out, stderr: p.errors,
 				confinement: confinement{
@@ -207,6 +210,9 @@ func (p *process) connect(ctx context.Context, limit time.Duration) error {
 	}
 }
 
+// endedAtOnce is in the sentence of a plugin that ended before its handshake.
+const endedAtOnce = "ended at once"
+
 // startError makes a sentence of why a plugin has not started.
 func startError(l *launchSpec, p *process, out *head, err error) error {
 	name, text := l.plugin.Name, err.Error()
@@ -229,7 +235,7 @@ func startError(l *launchSpec, p *process, out *head, err error) error {
 	case strings.HasPrefix(text, "timeout while waiting"), errors.Is(err, context.DeadlineExceeded):
 		return badPlugin("the plugin %s did not answer within %v of its start: see its log, or try it with castd plugin run%s", name, l.limit, p.errors.quote())
 	case strings.HasPrefix(text, "plugin exited before"), strings.HasPrefix(text, "Unrecognized remote plugin message"):
-		return badPlugin("the plugin %s ended at once with %s%s", name, p.child.ending(), p.errors.quote())
+		return badPlugin("the plugin %s "+endedAtOnce+" with %s%s", name, p.child.ending(), p.errors.quote())
 	}
 	return badPlugin("the plugin %s did not start: %s%s", name, text, p.errors.quote())
 }

@@ -96,6 +96,9 @@ func (s *Store) state(name string) string   { return filepath.Join(s.dir, "state
 // folder is the plugin's own.
 func (s *Store) folder(name string) string { return filepath.Join(s.state(name), "files") }
 
+// Folder returns the path of a plugin's own folder.
+func (s *Store) Folder(name string) string { return s.folder(name) }
+
 // Empty reports whether no plugin is installed. It costs one system call.
 func (s *Store) Empty() bool {
 	_, err := os.Lstat(filepath.Join(s.dir, lockName))

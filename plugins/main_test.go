@@ -1,3 +1,5 @@
+//go:build linux
+
 package plugins
 
 import (
@@ -205,7 +207,11 @@ func (p *testPlugin) Sends() {}
 func (p *testPlugin) Attend(ctx context.Context, r *sdk.Room) error {
 	p.say("attend %s %s", r.Name, r.Mode)
 	if p.config.Do != "quiet" {
-		if err := r.Want(sdk.Want{Audio: sdk.Opus, Video: sdk.RTP}); err != nil {
+		want := sdk.Want{Audio: sdk.Opus, Video: sdk.RTP}
+		if p.config.Do == "samples" {
+			want = sdk.Want{Audio: sdk.PCM}
+		}
+		if err := r.Want(want); err != nil {
 			return err
 		}
 	}
@@ -221,6 +227,9 @@ func (p *testPlugin) Attend(ctx context.Context, r *sdk.Room) error {
 		}
 		p.n.Add(1)
 		packets += len(b.Packets)
+		if p.config.Do == "count" {
+			continue
+		}
 		for _, s := range b.Streams {
 			p.say("stream %d %s %s live %v", s.Track, s.Kind, s.Codec, s.Live)
 		}
@@ -355,7 +364,7 @@ func (m *testMedia) write(stream int, number uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	st := m.Streams()[stream]
-	p := &engine.Packet{Stream: st, Header: wire.Header{Kind: st.Kind, Number: number, Timestamp: uint32(number * 960), Level: wire.LevelUnknown}, Payload: make([]byte, 100), WallUs: 1}
+	p := &engine.Packet{Stream: st, Header: wire.Header{Kind: st.Kind, Number: number, Timestamp: uint32(number * 960), Level: wire.LevelUnknown}, Payload: m.payload(), WallUs: 1}
 	for _, s := range m.sinks {
 		if s.opts.Select != nil && !s.opts.Select(st) {
 			continue
@@ -364,6 +373,13 @@ func (m *testMedia) write(stream int, number uint64) {
 		s.sink.WritePacket(p)
 		m.late.Store(max(m.late.Load(), int64(time.Since(began))))
 	}
+}
+
+// payload is of 100 octets: 20 ms of Opus, in as far as it matters.
+func (m *testMedia) payload() []byte {
+	b := make([]byte, 100)
+	b[0] = 0xf8
+	return b
 }
 
 // play writes sound at its pace until ctx ends, and returns the number of packets.

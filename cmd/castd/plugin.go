@@ -30,7 +30,7 @@ func (a *app) pluginCommand() *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 	}
 	cmd.AddCommand(a.pluginListCommand(), a.pluginInfoCommand(), a.pluginInstallCommand(), a.pluginEnableCommand(), a.pluginDisableCommand(),
-		a.pluginRemoveCommand(), a.pluginVerifyCommand())
+		a.pluginRemoveCommand(), a.pluginVerifyCommand(), a.pluginTestCommand(), a.pluginRunCommand())
 	return cmd
 }
 

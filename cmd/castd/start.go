@@ -67,18 +67,7 @@ func (a *app) runPeer(ctx context.Context, o node.Options, stats span, specs []e
 	if err != nil {
 		return err
 	}
-	defer func() {
-		// At the same time, as both have the same seconds: a plugin's rooms end with the peer.
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			limit, cancel := context.WithTimeout(context.Background(), goodbye)
-			defer cancel()
-			host.Close(limit)
-		}()
-		p.Close()
-		<-ended
-	}()
+	defer a.endPlugins(host, p)
 	if err := startPlugins(host, p); err != nil {
 		return err
 	}
@@ -91,6 +80,19 @@ func (a *app) runPeer(ctx context.Context, o node.Options, stats span, specs []e
 	<-ctx.Done()
 	<-s.ended
 	return context.Cause(ctx)
+}
+
+// endPlugins ends a peer and its plugins: at the same time, as both have the same seconds. Rooms end first for a plugin.
+func (a *app) endPlugins(h *plugins.Host, p peer) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		limit, cancel := context.WithTimeout(context.Background(), goodbye)
+		defer cancel()
+		h.Close(limit)
+	}()
+	p.Close()
+	<-ended
 }
 
 // startPlugins runs the plugins with a peer of this process.
