@@ -22,7 +22,6 @@ type child struct {
 	stdout, stderr io.Writer
 
 	cmd *exec.Cmd
-	pid int
 	// isolated says that it has no network at all.
 	isolated bool
 	out      *tee // standard output, and error
@@ -30,8 +29,10 @@ type child struct {
 	exited   chan struct{} // closed when it has ended, and all that it started
 	drained  chan struct{} // closed when that and all output has been read
 
-	mu   sync.Mutex // guards what follows: a process id is not used when it may be another's
-	gone bool
+	mu     sync.Mutex // guards what follows: a process id is not used when it may be another's
+	pid    int        // 0: it has not started
+	gone   bool
+	doomed bool // it was killed, perhaps before it has started
 }
 
 // confinement says what a process may do. It crosses to the launcher as JSON.
@@ -139,8 +140,23 @@ func (c *child) HostToPlugin(network, address string) (string, string, error) {
 }
 
 func (c *child) ID() string {
-	if c.pid == 0 {
-		return ""
+	if pid := c.id(); pid > 0 {
+		return strconv.Itoa(pid)
 	}
-	return strconv.Itoa(c.pid)
+	return ""
+}
+
+// id returns the process id; 0 where it has not started.
+func (c *child) id() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pid
+}
+
+// begun notes the process id of a process that has started. It reports false where it is to be killed at once.
+func (c *child) begun(pid int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pid = pid
+	return !c.doomed
 }

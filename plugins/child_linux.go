@@ -33,8 +33,8 @@ func (c *child) spawn(stdout, stderr *os.File) error {
 				break
 			}
 		}
-		if err == nil {
-			c.pid = c.cmd.Process.Pid
+		if err == nil && !c.begun(c.cmd.Process.Pid) {
+			c.kill()
 		}
 		started <- err
 		if err != nil {
@@ -70,7 +70,7 @@ func (c *child) command(stdout, stderr *os.File, isolate bool) error {
 // reap waits for the process, and ends what it has started before its process id can be another's.
 func (c *child) reap() {
 	for {
-		if err := unix.Waitid(unix.P_PID, c.pid, nil, unix.WEXITED|unix.WNOWAIT, nil); !errors.Is(err, unix.EINTR) {
+		if err := unix.Waitid(unix.P_PID, c.cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
@@ -88,6 +88,7 @@ func (c *child) reap() {
 func (c *child) kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.doomed = true
 	if !c.gone && c.pid > 0 {
 		_ = unix.Kill(-c.pid, unix.SIGKILL)
 	}

@@ -14,7 +14,9 @@ func (c *child) spawn(stdout, stderr *os.File) error {
 	if err := c.cmd.Start(); err != nil {
 		return err
 	}
-	c.pid = c.cmd.Process.Pid
+	if !c.begun(c.cmd.Process.Pid) {
+		c.kill()
+	}
 	go func() {
 		_ = c.cmd.Wait() // how it ended is in ProcessState
 		c.mu.Lock()
@@ -28,7 +30,8 @@ func (c *child) spawn(stdout, stderr *os.File) error {
 func (c *child) kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.gone && c.cmd != nil && c.cmd.Process != nil {
+	c.doomed = true
+	if !c.gone && c.pid > 0 {
 		_ = c.cmd.Process.Kill()
 	}
 }

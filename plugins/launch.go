@@ -99,6 +99,13 @@ func launch(ctx context.Context, l *launchSpec) (_ *process, err error) {
 	granted := grants(l.plugin.Granted)
 	out := &head{max: 200}
 	logs := &logWriter{log: l.log.With("plugin", name), level: slog.LevelInfo}
+	p.child = &child{
+		program: program, dir: l.folder, stdout: out, stderr: p.errors,
+		confinement: confinement{
+			Read: []string{p.runDir}, Write: []string{l.folder, temporary, p.sockets},
+			Files: granted[permissionFiles], Network: granted[permissionNetwork], Memory: fenceMemory,
+		},
+	}
 	p.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  goplugin.HandshakeConfig{MagicCookieKey: protocol.CookieKey, MagicCookieValue: protocol.CookieValue},
 		VersionedPlugins: map[int]goplugin.PluginSet{cmp.Or(l.version, protocol.Version): {"castd": plugged{}}},
@@ -121,15 +128,8 @@ func launch(ctx context.Context, l *launchSpec) (_ *process, err error) {
 			} else if !same {
 				return nil, goplugin.ErrChecksumsDoNotMatch
 			}
-			env := append(environment(l.folder, temporary), cmd.Env...)
-			env = append(env, protocol.EnvHostSocket+"="+p.service.path, protocol.EnvHostToken+"="+p.service.token, fmt.Sprintf("%s=%d", protocol.EnvParent, cmp.Or(l.parent, os.Getpid())))
-			p.child = &child{
-				program: program, env: env, dir: l.folder, stdout: out, stderr: p.errors,
-				confinement: confinement{
-					Read: []string{p.runDir}, Write: []string{l.folder, temporary, p.sockets},
-					Files: granted[permissionFiles], Network: granted[permissionNetwork], Memory: fenceMemory,
-				},
-			}
+			p.child.env = append(append(environment(l.folder, temporary), cmd.Env...), protocol.EnvHostSocket+"="+p.service.path,
+				protocol.EnvHostToken+"="+p.service.token, fmt.Sprintf("%s=%d", protocol.EnvParent, cmp.Or(l.parent, os.Getpid())))
 			return p.child, nil
 		},
 	})
@@ -202,9 +202,7 @@ func (p *process) connect(ctx context.Context, limit time.Duration) error {
 		p.base = protocol.NewPluginClient(p.conn)
 		return nil
 	case <-ctx.Done():
-		if p.child != nil {
-			p.child.kill()
-		}
+		p.child.kill()
 		<-done
 		return context.Cause(ctx)
 	}
@@ -222,7 +220,7 @@ func startError(l *launchSpec, p *process, out *head, err error) error {
 		return err
 	case errors.Is(err, goplugin.ErrChecksumsDoNotMatch):
 		return &permanentError{wrongSum(&l.plugin, "another one ")}
-	case p.child == nil || p.child.pid == 0:
+	case p.child.id() == 0:
 		return cannotStart("the plugin "+name, err)
 	case p.errors.launcherError() != nil:
 		return &permanentError{cannotStart("the plugin "+name, p.errors.launcherError())}

@@ -266,6 +266,7 @@ func (p *testPlugin) send(ctx context.Context, r *sdk.Room) {
 		}
 	}
 	p.say("sent")
+	time.Sleep(300 * time.Millisecond) // what is on its way when a publication is closed is lost
 	if err := pub.Close(ctx); err != nil {
 		p.say("unpublish: %v", err)
 	}
@@ -407,14 +408,31 @@ func (m *testMedia) Publish(_ context.Context, c engine.SlotConfig) (engine.Publ
 type testPublication struct {
 	engine.Publication
 	m *testMedia
+
+	mu    sync.Mutex // guards what follows
+	ended bool
 }
 
+// Write may come after End: packets and calls take different ways.
 func (p *testPublication) Write(label string, m *engine.MediaPacket) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return engine.ErrClosed
+	}
 	c := *m
 	c.Payload = append([]byte(nil), m.Payload...)
 	p.m.written <- c
 	return nil
 }
 func (p *testPublication) Clock(string, uint32, int64) {}
-func (p *testPublication) Close() error                { return nil }
-func (p *testPublication) End() error                  { close(p.m.written); return nil }
+func (p *testPublication) Close() error                { return p.End() }
+func (p *testPublication) End() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.ended {
+		p.ended = true
+		close(p.m.written)
+	}
+	return nil
+}

@@ -177,7 +177,7 @@ func (s *supervisor) once(ctx context.Context, epoch uint64) error {
 	if err != nil {
 		return err
 	}
-	s.pid.Store(int64(p.child.pid))
+	s.pid.Store(int64(p.child.id()))
 	s.mu.Lock()
 	s.process = p
 	s.mu.Unlock()
@@ -192,7 +192,7 @@ func (s *supervisor) once(ctx context.Context, epoch uint64) error {
 	if !p.child.isolated && !service.granted[permissionNetwork] {
 		s.log.Warn("this system lets castd not keep the network from a plugin, which was not granted")
 	}
-	s.log.Info("plugin runs", "version", s.plugin.Version, "pid", p.child.pid, "granted", s.plugin.Granted)
+	s.log.Info("plugin runs", "version", s.plugin.Version, "pid", p.child.id(), "granted", s.plugin.Granted)
 
 	watch, unwatch := context.WithCancel(ctx)
 	defer unwatch()

@@ -103,7 +103,7 @@ func (h *Host) Publish(ctx context.Context, p PublishSpec) (*Publication, error)
 	return &Publication{host: h, id: r.Publication, Tracks: r.Tracks}, nil
 }
 
-// Close ends the publication.
+// Close ends the publication. Packets that are still on their way to castd are lost: who has sent the last one waits a moment.
 func (p *Publication) Close(ctx context.Context) error {
 	_, err := p.host.client.Unpublish(ctx, &protocol.UnpublishRequest{Publication: p.id})
 	return err
