@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"time"
 
 	"github.com/castd/castd/engine/room"
@@ -29,8 +30,21 @@ func (r *Room) Announce(ctx context.Context, to string) (Call, error) {
 			return nil, err
 		}
 	}
-	return r.Call(ctx, SeatConfig{Participant: "announcement " + rand.Text(), Self: true, Announces: true, To: to, Hear: func(*MediaPacket) {}})
+	unmixed := r.unmixed()
+	k, err := r.Call(ctx, SeatConfig{Participant: "announcement " + rand.Text(), Self: true, Announces: true, To: to, Hear: func(*MediaPacket) {}})
+	if err != nil || !unmixed {
+		return k, err
+	}
+	select {
+	case <-time.After(announceAfter):
+		return k, nil
+	case <-ctx.Done():
+		return nil, errors.Join(ctx.Err(), k.Close())
+	}
 }
+
+// announceAfter is how long those who hear each other directly take to come to the mixer, which plays announcements.
+const announceAfter = 2 * time.Second
 
 // mayAnnounceLoop returns an error for who wants to announce something and may not, or to somebody who is not there.
 func (r *Room) mayAnnounceLoop(c SeatConfig, who room.Standing, chain *wire.Chain) error {

@@ -58,7 +58,8 @@ type call struct {
 	done   chan struct{}
 
 	seats atomic.Pointer[[]callSeat]
-	muted atomic.Bool // he is, by what this peer knows
+	local atomic.Pointer[localSeat] // while others are heard directly, or about to be
+	muted atomic.Bool               // he is, by what this peer knows
 
 	// of its goroutine
 	obeyed   *room.Access // by which muted was looked at last, and when
@@ -67,6 +68,8 @@ type call struct {
 
 	hearing sync.Mutex // guards what is heard, and is held while Hear is called
 	heard   splice[MediaPacket]
+	floor   *CallState // as the peer that mixes told it last
+	near    *CallState // and the mix of this one
 
 	mu     sync.Mutex // guards what follows
 	wants  map[string]float32
@@ -106,11 +109,14 @@ func (r *Room) Call(ctx context.Context, c SeatConfig) (Call, error) {
 	if r.policy().PutOut(k.who(), time.Now()) {
 		return nil, denied(room.DeniedPutOut, r.Name())
 	}
+	r.calls.Add(1)
 	s, err := k.takeSeat(ctx)
 	if err != nil {
+		r.calls.Add(-1)
 		return nil, err
 	}
 	k.seats.Store(&[]callSeat{s})
+	k.sitDirect()
 	k.ctx, k.cancel = context.WithCancel(r.ctx)
 	r.done.Go(k.run)
 	return k, nil
@@ -179,9 +185,11 @@ func (r *Room) seatAt(ctx context.Context, at peer.ID, c SeatConfig) (Seat, erro
 // run keeps the call at its seats, and ends it.
 func (k *call) run() {
 	defer close(k.done)
+	defer k.room.calls.Add(-1)
 	tries := make(chan callTry, 2)
 	trying, again := make(map[peer.ID]bool), make(map[peer.ID]time.Time)
 	defer func() {
+		k.standDirect()
 		for range trying {
 			if t := <-tries; t.seat != nil {
 				t.seat.Close()
@@ -196,6 +204,7 @@ func (k *call) run() {
 	for {
 		at := k.room.mixers()
 		k.leaveBut(at, time.Now())
+		k.sitDirect()
 		for i, id := range at {
 			if k.at(id) || trying[id] || len(trying) == cap(tries) || time.Now().Before(again[id]) {
 				continue
@@ -299,10 +308,28 @@ func (k *call) seatConfig(at peer.ID) SeatConfig {
 	k.mu.Lock()
 	c.Waiting = k.waits
 	k.mu.Unlock()
-	c.Hear = func(p *MediaPacket) {
+	c.Hear, c.News = k.hears(at), k.news
+	c.Tell = func(s *CallState) {
 		k.hearing.Lock()
 		defer k.hearing.Unlock()
-		for _, s := range k.heard.offer(at, k.room.mixer(), p.Sequence, p.Timestamp, p, time.Now()) {
+		if lead := k.room.mixer(); lead == at || !k.at(lead) { // the standby may not know everybody yet
+			k.told(s)
+			k.floor = s
+			k.tellLocked()
+		}
+	}
+	return c
+}
+
+// hears takes what comes from a peer that mixes.
+func (k *call) hears(at peer.ID) func(*MediaPacket) {
+	return func(p *MediaPacket) {
+		k.hearing.Lock()
+		defer k.hearing.Unlock()
+		if !k.relate(at) {
+			return
+		}
+		for _, s := range k.heard.offer(at, k.lead(), p.Sequence, p.Timestamp, p, time.Now()) {
 			if s.packet == p && s.number == p.Sequence && s.timestamp == p.Timestamp {
 				k.config.Hear(p) // which others have too
 				continue
@@ -312,24 +339,15 @@ func (k *call) seatConfig(at peer.ID) SeatConfig {
 			k.config.Hear(&moved)
 		}
 	}
-	c.News = k.news
-	c.Tell = func(s *CallState) {
-		k.hearing.Lock()
-		defer k.hearing.Unlock()
-		if lead := k.room.mixer(); lead == at || !k.at(lead) { // the standby may not know everybody yet
-			k.told(s)
-			if k.config.Tell != nil {
-				k.config.Tell(s)
-			}
-		}
-	}
-	return c
 }
 
 // Write implements Call.
 func (k *call) Write(p *MediaPacket) {
 	if k.muted.Load() {
 		k.room.e.metrics.muted.Add(1)
+		return
+	}
+	if !k.writeDirect(p) {
 		return
 	}
 	for _, s := range *k.seats.Load() {
@@ -341,6 +359,9 @@ func (k *call) Write(p *MediaPacket) {
 func (k *call) Loss(percent float64) {
 	for _, s := range *k.seats.Load() {
 		s.seat.Loss(percent)
+	}
+	if l := k.local.Load(); l != nil {
+		l.seat.Loss(percent)
 	}
 }
 
@@ -357,6 +378,9 @@ func (k *call) Wish(participant string, gain float32) {
 	k.wants[participant] = gain
 	for _, s := range *k.seats.Load() {
 		s.seat.Wish(participant, gain)
+	}
+	if l := k.local.Load(); l != nil {
+		l.seat.Wish(participant, gain)
 	}
 }
 

@@ -96,7 +96,11 @@ func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wi
 	r.expect(from)
 	r.seatLinksLoop()
 	r.grants[from] = &grant{user: m.User, chain: j.Chain, ends: room.ExpiresAt(j.Chain)}
-	return &wire.SeatAnswer{}
+	answer := &wire.SeatAnswer{}
+	if r.planner != nil {
+		answer.Plan = r.plannedLoop().toWire()
+	}
+	return answer
 }
 
 // maxParticipantID bounds the name under which a peer seats somebody, in octets.

@@ -395,12 +395,17 @@ func (k *call) obey(now time.Time) bool {
 		k.mu.Unlock()
 		return false
 	}
-	if muted := p.Muted(who, now); k.muted.Swap(muted) != muted && k.config.News != nil {
-		code := NewsUnmuted
+	if muted := p.Muted(who, now); k.muted.Swap(muted) != muted {
+		code, tone := NewsUnmuted, ToneUnmuted
 		if muted {
-			code = NewsMuted
+			code, tone = NewsMuted, ToneMuted
 		}
-		k.config.News(&CallNews{Code: code})
+		if k.config.News != nil {
+			k.config.News(&CallNews{Code: code})
+		}
+		if l, d := k.local.Load(), k.direct(); l != nil && d != nil && d.only && !p.Record.Settings.Has(room.NoTones) {
+			l.seat.Tone(tone)
+		}
 	}
 	return true
 }

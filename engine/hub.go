@@ -37,6 +37,7 @@ func (r *Room) sendBeaconLoop(now time.Time) {
 		a := r.access.Load()
 		switch since := now.Sub(b.at); {
 		case now.Sub(time.UnixMilli(r.elector.Lease().Term.Since)) < newHub: // some are looking for a parent, and may miss one
+		case b.direct != r.toldDirect:
 		case !r.live && since < quietBeacon:
 			return
 		case len(r.elector.Lease().Successors) == 0 && near(uint32(b.audience), uint32(r.audience())) && (a == nil || a.Number == b.access) && since < idleBeacon:
@@ -47,6 +48,7 @@ func (r *Room) sendBeaconLoop(now time.Time) {
 		Hub: []byte(r.e.self), Addrs: addrsOf(r.e.control.Self()), Audience: uint32(r.audience()),
 		Marks: r.marks(func(s *stream) bool { return s.kind.Media() }),
 	}
+	b.Direct = r.toldDirect
 	lease := r.elector.Lease()
 	b.Term, b.SinceMs = lease.Term.N, uint64(lease.Term.Since)
 	for _, id := range lease.Successors {
@@ -60,7 +62,7 @@ func (r *Room) sendBeaconLoop(now time.Time) {
 		r.e.log.Error("cannot encode beacon", "err", err)
 		return
 	}
-	r.beacon.Store(&beacon{hub: r.e.self, env: env, at: now, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash)})
+	r.beacon.Store(&beacon{hub: r.e.self, env: env, at: now, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash), direct: b.Direct})
 	r.broadcastLoop(env, false)
 	if ring := r.ring.Load(); r.private && ring.before() != nil {
 		r.broadcastLoop(env, true) // for those who have yet to get the new key, and learn of it by this
@@ -87,7 +89,7 @@ func (r *Room) beaconLoop(m *wire.Message, env []byte, heard time.Time) {
 	}
 	last := r.beacon.Load()
 	back := last != nil && heard.Sub(last.at) >= hubFresh
-	next := &beacon{hub: id, addrs: b.Addrs, env: env, at: heard, sequence: m.Sequence, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash)}
+	next := &beacon{hub: id, addrs: b.Addrs, env: env, at: heard, sequence: m.Sequence, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash), direct: b.Direct}
 	for _, mark := range b.Marks {
 		next.reached += mark.Number
 	}

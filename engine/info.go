@@ -22,6 +22,7 @@ type beacon struct {
 	access   uint64 // number of the hub's access list
 	hash     string // and what the beacon says of it
 	reached  uint64 // the newest numbers of the hub's streams, summed up
+	direct   bool   // nobody mixes the conference
 	silent   bool   // they are those of the beacon before: nobody sends anything
 }
 

@@ -177,6 +177,7 @@ func (r *Room) dialLine(ctx context.Context, hub peer.ID, c SeatConfig) (Seat, e
 	}})
 	_ = r.call(short, func() {
 		r.lines[l] = true
+		r.seatPlanLoop(hub, answer.Plan, time.Now())
 		r.seatLinksLoop()
 	})
 	l.tell(&wire.SeatNews{Ready: true})

@@ -24,6 +24,7 @@ type links struct {
 	stage           map[peer.ID]bool      // publishers that this hub has taken
 	seats           map[peer.ID]bool      // peers with a line to this one; true: participants sit here, false: they sit there
 	heads           map[peer.ID]bool      // peers that this standby sends its mix to
+	mates           map[peer.ID]*mate     // peers that this one's participants send to
 	standby         peer.ID               // which sends its mix to this peer, perhaps
 	place           tree.Status
 	awaits          *atomic.Bool // until the primary's first packet
@@ -48,7 +49,7 @@ func (l *links) copied(to peer.ID) bool { return l.copies[to] != tree.CopyNone &
 func (l *links) uses(id peer.ID) bool {
 	_, child := l.children[id]
 	_, seats := l.seats[id]
-	return child || seats || l.heads[id] || id != "" && id == l.standby || id == l.primary || id == l.backup || id == l.previous && id != "" && time.Now().Before(l.previousUntil) || id == l.hub || id == l.formerHub || l.stage[id]
+	return child || seats || l.mates[id] != nil || l.heads[id] || id != "" && id == l.standby || id == l.primary || id == l.backup || id == l.previous && id != "" && time.Now().Before(l.previousUntil) || id == l.hub || id == l.formerHub || l.stage[id]
 }
 
 // serves reports whether the peer may ask this one for packets and key frames.
@@ -89,7 +90,7 @@ func (r *Room) pulsePace(to peer.ID) int {
 		return 0
 	case feeds && time.Since(time.Unix(0, r.liveAt.Load())) < liveTail:
 		return livePulseEvery
-	case feeds, to == l.primary, l.stage[to]:
+	case feeds, to == l.primary, l.stage[to], l.mates[to] != nil:
 		return childEvery
 	}
 	return idlePulseEvery

@@ -162,7 +162,7 @@ func (r *Room) lobbyLoop(p room.Policy, now time.Time) {
 			s.present = present
 			entered = entered || present
 		}
-		if here == 1 && was > 1 && s.present && !entered && !p.Record.Settings.Has(room.NoTones) {
+		if here == 1 && was > 1 && s.present && !entered && !p.Record.Settings.Has(room.NoTones) && !r.unheardLoop() {
 			s.Tone(ToneAlone)
 		}
 	}
@@ -204,7 +204,7 @@ func (r *Room) leftLoop(s *roomSeat) {
 // toneLoop has all hear that somebody comes or goes.
 func (r *Room) toneLoop(t Tone, now time.Time) {
 	l := &r.mixing.lobby
-	if r.record.Load().Settings.Has(room.NoTones) || l.here > toneMost || now.Sub(l.toned) < toneGap {
+	if r.record.Load().Settings.Has(room.NoTones) || r.unheardLoop() || l.here > toneMost || now.Sub(l.toned) < toneGap {
 		return
 	}
 	l.toned = now
@@ -214,7 +214,7 @@ func (r *Room) toneLoop(t Tone, now time.Time) {
 // mutedTone tells a participant that a moderator has muted him, or lets him speak again.
 func (s *roomSeat) mutedTone(muted bool, p room.Policy) {
 	switch {
-	case p.Record.Settings.Has(room.NoTones):
+	case p.Record.Settings.Has(room.NoTones), s.room.unheardLoop(): // his own peer tells him, see call.obey
 	case muted:
 		s.Tone(ToneMuted)
 	default:

@@ -3,7 +3,7 @@ package engine
 // Mixing mixes the conferences of this peer. engine/conference implements it. All methods are safe for concurrent use.
 type Mixing interface {
 	// Open begins to mix a room. everything gets each packet of what those hear who do not take part. It is called on a goroutine of
-	// Mixing's, and must not block.
+	// Mixing's, and must not block. With nil there is nobody else, and what the only one says whom others hear comes to them as it is.
 	Open(everything func(*MediaPacket)) (Mix, error)
 }
 
@@ -19,8 +19,11 @@ type Mix interface {
 	// talks, and at once when something has moved. f must not block. Nothing is told while the mix follows another.
 	Maps(f func(*PlayoutMap))
 	// Follow makes the mix a standby's: it plays what its primary played, on the same ticks and timestamps, a little later. With nil
-	// it only becomes one, and nobody hears anything of it until there has been a map. Maps may get lost.
+	// it only becomes one, and nobody hears anything of it until there has been a map; one that has been heard already goes on, and on its
+	// own timeline. Maps may get lost.
 	Follow(m *PlayoutMap)
+	// Ahead returns by how much the primary's timestamps are above those of a standby for the same sound, once a map has come.
+	Ahead() (samples uint32, ok bool)
 	// Lead makes a standby the primary: it goes on from where it is.
 	Lead()
 	// Close takes the seats away and ends the mix. When it returns, nobody hears anything of it any more.
@@ -58,7 +61,8 @@ type SeatConfig struct {
 	// SendsStereo and HearsStereo say that two channels are worth their while.
 	SendsStereo, HearsStereo bool
 	// Hear gets what he is to hear: everybody but himself. Sequence numbers have no holes but those of packets that were lost on their
-	// way to the mixer, and timestamps are those of the room. The packet is shared: it may be kept, and must not be changed.
+	// way to the mixer, and timestamps are those of the room. The packet is shared: it may be kept, and must not be changed. It is nil for
+	// who only is heard.
 	Hear func(*MediaPacket)
 	// Tell gets the state of the conference when it has changed. It may be nil.
 	Tell func(*CallState)

@@ -335,6 +335,7 @@ func (r *Room) reviseLoop(spec room.RecordSpec) error {
 
 // ruledLoop makes what moderators say hold at this peer's mix: on a new list or record, and when something ends.
 func (r *Room) ruledLoop(now time.Time) {
+	r.muteVoicesLoop(now)
 	if r.mixing == nil {
 		return
 	}

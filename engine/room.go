@@ -56,12 +56,16 @@ type Room struct {
 	parentFresh atomic.Bool            // the parent says that it has had media within the last second
 	beacon      atomic.Pointer[beacon] // newest
 	seated      atomic.Pointer[seated]
-	seatNews    atomic.Int32 // news of seats that are on their way out
-	liveAt      atomic.Int64 // Unix nanoseconds: when something was live last
-	sending     atomic.Int32 // messages of the tree that are on their way out
-	quiet       atomic.Int32 // others that nothing follows from
-	blamedAt    atomic.Int64 // Unix nanoseconds
-	expected    sync.Map     // peer.ID -> time.Time
+	plan        atomic.Pointer[plan]      // by which way a conference is heard, as the hub said last
+	directNow   atomic.Pointer[directNow] // nil: all by the mixer
+	calls       atomic.Int32              // of participants at this peer
+	mapsTo      atomic.Pointer[[]peer.ID] // who follows this hub's mix besides the standby
+	seatNews    atomic.Int32              // news of seats that are on their way out
+	liveAt      atomic.Int64              // Unix nanoseconds: when something was live last
+	sending     atomic.Int32              // messages of the tree that are on their way out
+	quiet       atomic.Int32              // others that nothing follows from
+	blamedAt    atomic.Int64              // Unix nanoseconds
+	expected    sync.Map                  // peer.ID -> time.Time
 
 	mailbox chan func() // 1,024 calls; what does not fit is dropped and counted: all of it is repeated by those who sent it
 	inner   innerMail   // what this peer itself has to say, and nobody repeats
@@ -139,6 +143,14 @@ type Room struct {
 	headsTo    time.Time                 // but no longer than that
 	headsAt    time.Time                 // when hops to them were opened last
 	passTo     map[peer.ID]*wire.Hearing // who asked for what is published
+
+	// Of a conference of a few, see direct.go.
+	planner      *planner   // at its hub
+	toldDirect   bool       // that nobody mixes
+	direct       *direct    // nil while this peer's participants go by the mixer
+	planBefore   []planSeat // of the hub before
+	planBeforeTo time.Time  // until then
+	planToned    time.Time  // when a tone told last that somebody comes or goes
 
 	endedMedia map[wire.Kind]MediaTotals // of streams that are no more; guarded by the engine's mutex
 }
@@ -273,6 +285,7 @@ func (r *Room) loop() {
 
 // closeLoop ends what the room's goroutine owns.
 func (r *Room) closeLoop() {
+	r.undirectLoop()
 	r.unmixLoop(true)
 	r.untieLoop()
 	for _, c := range r.feeding {
@@ -317,6 +330,8 @@ func (r *Room) secondLoop(now time.Time) {
 	r.watchStandbyLoop(now)
 	r.watchSeatsLoop(now)
 	r.recordingsLoop(now)
+	r.watchDirectLoop(now)
+	r.planLoop(now)
 	r.quietLoop(now)
 }
 
@@ -385,6 +400,7 @@ func (r *Room) leave(ctx context.Context) {
 	published := false
 	_ = r.call(ctx, func() {
 		r.leaving = true
+		r.undirectLoop()
 		r.unmixLoop(true)
 		r.standLoop()
 		published = len(r.pubs)+len(r.endedAt) > 0

@@ -40,6 +40,10 @@ func (r *Room) relinkLoop(change func(*links)) {
 	next := *old
 	next.place = r.router.Status()
 	next.stage, next.seats, next.heads = r.stagePeers, r.seatPeers, r.heads
+	next.mates = nil
+	if r.direct != nil {
+		next.mates = r.direct.mates
+	}
 	next.standby = r.directLoop(next.primary)
 	next.hub, next.formerHub = r.hub, r.formerHub
 	next.inherits = r.inherits != ""

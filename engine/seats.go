@@ -29,12 +29,15 @@ type roomSeat struct {
 	// constant
 	room      *Room
 	who       room.Standing
+	by        peer.ID
 	chain     *wire.Chain // right of the user of his peer
 	tell      *teller
 	news      func(*CallNews)
 	announces bool // he is no participant
+	config    SeatConfig
 
 	silent atomic.Bool // he is muted, or waits
+	direct atomic.Bool // he hears the others directly, and nothing from here
 
 	// the room's goroutine's
 	info ParticipantInfo
@@ -72,10 +75,16 @@ func (r *Room) seatLoop(c SeatConfig, who room.Standing, chain *wire.Chain, by p
 		return nil, err
 	}
 	seat := &roomSeat{
-		room: r, who: who, chain: chain, tell: &teller{room: r, to: c.Tell, self: c.Participant}, news: c.News,
+		room: r, who: who, by: by, chain: chain, config: c, tell: &teller{room: r, to: c.Tell, self: c.Participant}, news: c.News,
 		announces: c.Announces, info: ParticipantInfo{Participant: c.Participant, Name: c.Name, Peer: by.String()},
 	}
 	c.Tell = seat.tell.mixed
+	hear := c.Hear
+	c.Hear = func(p *MediaPacket) {
+		if !seat.direct.Load() {
+			hear(p)
+		}
+	}
 	now := time.Now()
 	seat.inside = r.insideLoop(who, chain, now) || !r.mixesLoop() && !c.Waiting
 	if !seat.inside && r.waitersLoop() >= maxWaiting {
@@ -187,6 +196,7 @@ func (r *Room) reseatLoop() {
 	r.seated.Store(seated)
 	r.untold = true
 	r.retellLoop(now)
+	r.planLoop(now)
 }
 
 // seated is who takes part, as far as this peer knows. Values are immutable but for what is reckoned from them.

@@ -39,6 +39,7 @@ type flow[T any] struct {
 	begun   bool
 	number  int64  // is added to its numbers
 	shift   uint32 // and to its timestamps
+	apart   bool   // its timeline is another one than that of the others, see relate
 	reached uint32 // timestamp of the newest packet that has come
 	at      time.Time
 	steady  time.Time // since when it has come without a pause
@@ -142,11 +143,11 @@ func (s *splice[T]) align(f *flow[T], timestamp uint32, now time.Time) bool {
 	near := func(shift uint32) bool { return distance32(timestamp+shift, next) <= sameTimeline }
 	shift, own := f.shift, s.flow(s.from)
 	switch {
-	case near(shift):
-	case near(own.shift):
+	case !f.apart && !own.apart && near(own.shift):
 		shift = own.shift // another mixer's timeline, on which both are now
+	case near(shift):
 	case f == own || now.Sub(s.at) >= otherPause:
-		shift = next - timestamp // another timeline: it goes on here
+		shift = s.last + uint32(max(1, (next-s.last+480)/960))*960 - timestamp // another timeline: it goes on here
 	default:
 		f.n = 0
 		return false
@@ -158,6 +159,25 @@ func (s *splice[T]) align(f *flow[T], timestamp uint32, now time.Time) bool {
 		s.since = s.last - sameTimeline // half the range of timestamps must not pass
 	}
 	return true
+}
+
+// relate says that the timestamps of a flow are by so much above those of another one, which is on a timeline of its own, for the same
+// sound.
+func (s *splice[T]) relate(above, below peer.ID, by uint32) {
+	a, b := s.flow(above), s.flow(below)
+	b.apart = true
+	moved, shift := b, a.shift+by
+	switch s.from {
+	case above:
+	case below:
+		moved, shift = a, b.shift-by
+	default:
+		return // it has yet to be brought to the timeline of what is heard
+	}
+	if moved.shift != shift {
+		moved.reached += shift - moved.shift
+		moved.shift, moved.n = shift, 0
+	}
 }
 
 // change goes on with another flow, from what was passed on last.

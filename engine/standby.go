@@ -57,11 +57,23 @@ func (r *Room) mixerInfo() *MixerInfo {
 	if r.Mode() != room.Conference || r.mixer() == "" {
 		return nil
 	}
+	if r.unmixed() {
+		return &MixerInfo{Mode: MixerDirect}
+	}
 	info := &MixerInfo{Peer: ids[0].String(), Readable: true}
 	if len(ids) > 1 {
 		info.Standby = ids[1].String()
 	}
 	return info
+}
+
+// unmixed reports whether those who take part hear each other directly, as far as this peer knows.
+func (r *Room) unmixed() bool {
+	if p := r.plan.Load(); p != nil && p.hub == r.mixer() && p.has(r.e.self) && r.calls.Load() > 0 {
+		return p.phase == wire.CallPhase_CALL_DIRECT
+	}
+	b := r.beacon.Load()
+	return b != nil && b.hub == r.mixer() && b.direct
 }
 
 // mixesLoop reports whether this peer is the one that mixes.
@@ -132,13 +144,21 @@ func mapsID(id wire.RoomID, mixer peer.ID) wire.StreamID {
 	return wire.NewStreamID(id, []byte(mixer), "", "call", "maps")
 }
 
-// sendMaps returns what sends maps to the standby.
+// sendMaps returns what sends maps to the standby, and to those who go over to this mix or from it.
 func (r *Room) sendMaps() func(*PlayoutMap) {
 	id := mapsID(r.id, r.e.self)
+	direct := directMapsID(r.id, r.e.self)
 	return func(m *PlayoutMap) {
+		var more []peer.ID
+		if to := r.mapsTo.Load(); to != nil {
+			more = *to
+		}
 		to := r.standby()
-		if to == "" || r.e.hop(to) == nil {
-			return // it is on its way
+		if to != "" && r.e.hop(to) == nil {
+			to = "" // it is on its way
+		}
+		if to == "" && len(more) == 0 {
+			return
 		}
 		out := &wire.PlayoutMap{Tick: m.Tick, Number: m.Number}
 		for _, in := range m.Inputs {
@@ -149,7 +169,17 @@ func (r *Room) sendMaps() func(*PlayoutMap) {
 			r.e.log.Error("cannot encode a playout map", "err", err)
 			return
 		}
-		r.e.writeLine(to, id, &MediaPacket{Sequence: int64(m.Tick), Timestamp: uint32(m.Tick * 960), Payload: payload})
+		packet := &MediaPacket{Sequence: int64(m.Tick), Timestamp: uint32(m.Tick * 960), Payload: payload}
+		if to != "" {
+			r.e.writeLine(to, id, packet)
+		}
+		for _, other := range more {
+			if other != r.e.self {
+				r.e.writeLine(other, direct, packet)
+			} else if d := r.directNow.Load(); d != nil {
+				d.mix.Follow(m)
+			}
+		}
 	}
 }
 

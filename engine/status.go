@@ -100,9 +100,13 @@ type RoomInfo struct {
 	Settings     *SettingsInfo     `json:"settings,omitempty"`  // of a conference
 }
 
+// MixerDirect is the mode of a conference of a few, whose participants hear each other directly.
+const MixerDirect = "direct"
+
 // MixerInfo says which peers mix a conference.
 type MixerInfo struct {
-	Peer    string `json:"peer"`
+	Mode    string `json:"mode,omitempty"`    // MixerDirect where no peer mixes for others
+	Peer    string `json:"peer"`              // "" then
 	Standby string `json:"standby,omitempty"` // the peer that takes over
 	// Readable says that these peers hear what is said: they have to, in order to mix it.
 	Readable bool `json:"readable"`

@@ -29,6 +29,9 @@ type Config struct {
 	MaxGain float64
 	// Music is what listeners on hold hear. Default: the package's own, see Pad.
 	Music Music
+	// Plain: while only one input is heard by anybody but himself, as between two participants, his packets are passed on whenever they
+	// are fit for it, as loud as they are. What nobody else would hear is not wanted.
+	Plain bool
 	// Encoders makes encoders. It must not be nil.
 	Encoders func(Spec) (Encoder, error)
 }

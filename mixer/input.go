@@ -15,6 +15,7 @@ type input struct {
 	pinned bool
 	muted  bool
 	held   bool    // he is on hold
+	alone  bool    // nobody but he himself would hear it, so that nothing of it is wanted but who talks
 	gain   float32 // asked for
 	place  float32 // between left and right
 

@@ -35,6 +35,7 @@ type Mixer struct {
 	onHold   int    // listeners
 
 	pass      passthrough
+	sole      *input // the only one that is heard by others, where Config.Plain says that this matters; else nil
 	load      complexity
 	dominance dominance
 	stats     Stats
@@ -326,6 +327,11 @@ func (m *Mixer) contribute() {
 	}
 	m.sound()
 	m.playMusic()
+	for _, in := range m.inputs {
+		if in.alone && !in.muted && !in.held && in.activity.recent(m.tick, hangover) {
+			m.talkers = append(m.talkers, Talker{ID: in.id, Level: uint8(loudestLevel - in.activity.now)})
+		}
+	}
 	slices.SortFunc(m.talkers, func(a, b Talker) int { return int(a.ID) - int(b.ID) })
 }
 

@@ -80,11 +80,7 @@ func volume(dB float64) uint8 { return uint8(max(0, min(loudestLevel, -dB))) }
 
 // Follow brings a standby to where its primary is: the numbers from now on, and the gains of the inputs.
 func (m *Mixer) Follow(p Map) {
-	if m.tick >= p.Tick {
-		m.number = p.Number + m.tick - p.Tick
-	} else {
-		m.number = p.Number - min(p.Number, p.Tick-m.tick)
-	}
+	m.number = p.Number + m.tick - p.Tick // below 0, and then back, where the primary has just begun and is ahead
 	for _, at := range p.Inputs {
 		if in := m.input(at.ID); in != nil {
 			in.loud.gain = max(-m.cfg.MaxGain, min(m.cfg.MaxGain, at.Gain))

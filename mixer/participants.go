@@ -28,6 +28,7 @@ func (m *Mixer) AddInput(id ID) {
 	in := &input{id: id, gain: 1, loudest: -1, playing: -1, real: -1}
 	in.activity.floor = floorFirst
 	m.inputs = slices.Insert(m.inputs, i, in)
+	m.audiences()
 	m.ranking = slices.Grow(m.ranking[:0], len(m.inputs))
 }
 
@@ -45,6 +46,7 @@ func (m *Mixer) RemoveInput(id ID) {
 	}
 	m.dominance.forget(id)
 	m.inputs = slices.DeleteFunc(m.inputs, func(x *input) bool { return x == in })
+	m.audiences()
 	m.ranking = m.ranking[:0]
 	m.dirty = true
 }
@@ -90,6 +92,7 @@ func (m *Mixer) AddListener(id ID, channels, bitrate int) {
 		i, _ := slices.BinarySearchFunc(m.listeners, id, func(l *listener, id ID) int { return int(l.id) - int(id) })
 		m.listeners = slices.Insert(m.listeners, i, l)
 		m.forwarded = slices.Grow(m.forwarded[:0], len(m.listeners))
+		m.audiences()
 	}
 	l.channels, l.bitrate = max(1, min(2, channels)), bitrate
 	m.dirty = true
@@ -111,7 +114,27 @@ func (m *Mixer) RemoveListener(id ID) {
 		}
 	}
 	m.listeners = slices.DeleteFunc(m.listeners, func(x *listener) bool { return x == l })
+	m.audiences()
 	m.dirty = true
+}
+
+// audiences finds out which inputs somebody would hear, and whether it is one only, where that matters.
+func (m *Mixer) audiences() {
+	m.sole = nil
+	if !m.cfg.Plain {
+		return
+	}
+	heard := 0
+	for _, in := range m.inputs {
+		in.alone = len(m.listeners) == 0 || len(m.listeners) == 1 && m.listeners[0].id == in.id
+		if !in.alone {
+			m.sole = in
+			heard++
+		}
+	}
+	if heard != 1 {
+		m.sole = nil
+	}
 }
 
 // Loss tells what part of the packets to a listener is lost, in percent, as he reports it about once a second (RFC 3550, section 6.4.1).

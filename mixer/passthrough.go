@@ -9,6 +9,9 @@ import "math"
 // on him, no listener has a path with losses, a lower bitrate or wishes of his own. It ends when anything of that changes. As a decoder
 // that hears packets of two encoders in turn needs both to come from the same sound, the lanes are then run for passOutTicks, over his
 // sound only, before their packets are used; his packets go on meanwhile. Whoever begins to talk is heard after that, by 40 ms late.
+//
+// Between two participants (Config.Plain) it is the rule: it begins as soon as one of them talks, whatever his gain would be, and whatever
+// is lost on the way, against which he has his own means.
 type passthrough struct {
 	in      *input  // whose packets are passed on; nil for nobody
 	leaving int     // ticks until lanes are used again; 0 while nothing else is in sight
@@ -20,6 +23,8 @@ type passthrough struct {
 const (
 	passInTicks  = ticksPerSecond
 	passOutTicks = history - 1
+	// passSoleTicks is how long a quiet moment is waited for where only one can be heard: 2 s.
+	passSoleTicks = 2 * ticksPerSecond
 	// passGain is what gain may be at work, in dB.
 	passGain = 0.3
 	// passDrift is how much louder or softer he may become before his gain is looked at again, in dB.
@@ -54,7 +59,7 @@ func (m *Mixer) passes() {
 		m.passStop() // there is nothing to go over from
 	case len(m.ranking) > 1 && !in.activity.recent(m.tick, hangover):
 		m.passStop() // nobody is heard at the moment
-	case len(m.ranking) > 1 || !m.passFits(in) || math.Abs(p.mean-p.began) > passDrift:
+	case len(m.ranking) > 1 || !m.passFits(in) || m.sole != in && math.Abs(p.mean-p.began) > passDrift:
 		p.leaving = passOutTicks
 		m.dirty = true
 	}
@@ -73,7 +78,8 @@ func (m *Mixer) passIn() {
 		return
 	}
 	in := m.ranking[0]
-	if in.slot == nil || in.slot.entering || in.slot.leaving || !in.passable {
+	beginning := in.slot != nil && in.slot.entering
+	if in.slot == nil || beginning && m.sole != in || in.slot.leaving || !in.passable {
 		p.alone = 0
 		return
 	}
@@ -81,6 +87,16 @@ func (m *Mixer) passIn() {
 		p.mean = in.activity.now
 	}
 	p.hear(in)
+	if m.sole == in {
+		// Nothing is lost by waiting but that he is decoded, and where he has just begun to talk there is nothing to wait for.
+		if p.alone++; !m.passFits(in) || !beginning && in.slot.level > lowEnergy && p.alone < passSoleTicks {
+			return
+		}
+		in.loud = loudness{} // what he is brought to, when he is mixed again, begins with what he is
+		p.in, p.began = in, p.mean
+		m.dirty = true
+		return
+	}
 	if p.alone++; p.alone < passInTicks || in.slot.level > lowEnergy || in.activity.now > loudestLevel+lowEnergy || !m.passFits(in) {
 		return
 	}
@@ -97,14 +113,15 @@ func (p *passthrough) hear(in *input) {
 
 // passFits says whether what an input sends is what every listener would get.
 func (m *Mixer) passFits(in *input) bool {
-	if len(m.players) > 0 || len(m.fades) > 0 || in.held || in.gain != 1 || math.Abs(in.loud.gain) > passGain || in.place != 0 {
+	sole := m.sole == in
+	if len(m.players) > 0 || len(m.fades) > 0 || in.held || in.gain != 1 || !sole && math.Abs(in.loud.gain) > passGain || in.place != 0 {
 		return false
 	}
 	for _, l := range m.listeners {
 		if l.id == in.id || l.hold != noHold {
 			continue
 		}
-		if l.class.class > 0 {
+		if l.class.class > 0 && !sole {
 			return false
 		}
 		for i := range l.wishes {

@@ -13,7 +13,7 @@ const pinnedBonus = 1000
 func (m *Mixer) rank() {
 	m.ranking = m.ranking[:0]
 	for _, in := range m.inputs {
-		if in.muted || in.held || !in.activity.recent(m.tick, hangover) && !m.passing(in) {
+		if in.muted || in.held || in.alone || !in.activity.recent(m.tick, hangover) && !m.passing(in) {
 			continue
 		}
 		m.ranking = append(m.ranking, in)

@@ -112,7 +112,11 @@ func roomText(r *engine.RoomInfo) string {
 	}
 	fmt.Fprintf(&b, "  audience  %d\n", r.Audience)
 	if r.Mixer != nil {
-		fmt.Fprintf(&b, "  mixed by  %s\n", short(r.Mixer.Peer))
+		if r.Mixer.Mode == engine.MixerDirect {
+			fmt.Fprintf(&b, "  mixed by  nobody: they hear each other directly\n")
+		} else {
+			fmt.Fprintf(&b, "  mixed by  %s\n", short(r.Mixer.Peer))
+		}
 		if r.Mixer.Standby != "" {
 			fmt.Fprintf(&b, "  standby   %s\n", short(r.Mixer.Standby))
 		}

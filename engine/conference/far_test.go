@@ -320,7 +320,7 @@ func TestMixerGone(t *testing.T) {
 				r1, r2 := enter(t, near, engine.JoinOptions{Wait: 5 * time.Second}), enter(t, other, engine.JoinOptions{Wait: 5 * time.Second})
 				callers := []*caller{takePart(t, rh, "ann", 400), takePart(t, r1, "bob", 700), takePart(t, r2, "eve", 1200)}
 				listeners := []*listener{listen(t, rh), listen(t, r1), listen(t, r2)}
-				time.Sleep(5 * time.Second)
+				time.Sleep(10 * time.Second)
 				check(t, callers...)
 				for i, r := range []*engine.Room{rh, r1, r2} {
 					if m := r.Info().Mixer; m == nil || m.Peer != hub.Self().String() || m.Standby != heir.Self().String() {

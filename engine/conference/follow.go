@@ -31,6 +31,8 @@ type follower struct {
 	aligned bool      // a map has come
 	heard   time.Time // when the last one did
 	led     bool      // buffers play by its maps
+	keeps   bool      // until a map has come, the table goes on as it was
+	offset  int64     // by how many ticks the primary's timeline is above the table's, which is its own where that was so
 	// ahead is by how many ticks the primary's are above those of the Service, as the soonest map of this window and the one before tells.
 	ahead, before float64
 	since         time.Time // the window
@@ -58,7 +60,10 @@ func (t *table) Maps(f func(*engine.PlayoutMap)) { t.service.call(func() { t.map
 func (t *table) Follow(m *engine.PlayoutMap) {
 	now := time.Now()
 	if m == nil {
-		t.service.call(func() { t.follower = follower{on: true} })
+		t.service.call(func() {
+			t.follower = follower{on: true, keeps: t.started}
+			t.above.Store(nil)
+		})
 		return
 	}
 	t.service.post(func() { t.follow(m, now) })
@@ -68,8 +73,17 @@ func (t *table) Follow(m *engine.PlayoutMap) {
 func (t *table) Lead() {
 	t.service.call(func() {
 		t.follower = follower{}
+		t.above.Store(nil)
 		t.unled()
 	})
+}
+
+// Ahead implements engine.Mix.
+func (t *table) Ahead() (uint32, bool) {
+	if above := t.above.Load(); above != nil {
+		return uint32(*above) * mixer.FrameSamples, true
+	}
+	return 0, false
 }
 
 // unled lets the buffers go their own way.
@@ -88,17 +102,26 @@ func (t *table) follow(m *engine.PlayoutMap, now time.Time) {
 	}
 	first := !f.aligned
 	want := f.note(m.Tick, float64(now.Sub(t.service.clock.origin))/float64(tickLength), now)
+	if first {
+		if f.keeps {
+			f.offset = int64(math.Floor(want)) - t.shift
+		}
+		above := f.offset
+		t.above.Store(&above)
+	}
+	tick := uint64(int64(m.Tick) - f.offset) // on the table's own timeline
+	want -= float64(f.offset)
 	// A step back, or ahead, is heard: no chance in when maps come makes one.
 	if off := want - float64(t.shift); first || off < -0.25 || off >= 1.25 {
 		t.shift = int64(math.Floor(want))
 	}
-	if t.started && m.Tick+restartTicks < t.ticked && !t.restart() {
+	if t.started && tick+restartTicks < t.ticked && !t.restart() {
 		return
 	}
 	if !t.started {
 		return // the next map finds it
 	}
-	ids := mixer.Map{Tick: m.Tick, Number: m.Number}
+	ids := mixer.Map{Tick: tick, Number: m.Number}
 	for _, in := range m.Inputs {
 		s := t.find(in.Participant)
 		if s == nil {
@@ -109,12 +132,12 @@ func (t *table) follow(m *engine.PlayoutMap, now time.Time) {
 		}
 		if s.ticked {
 			s.buffer.Follow(jitter.Map{
-				Known: true, Timestamp: in.Timestamp, Output: s.output + int64(m.Tick-t.ticked)*mixer.FrameSamples, // either may be the later one
+				Known: true, Timestamp: in.Timestamp, Output: s.output + int64(tick-t.ticked)*mixer.FrameSamples, // either may be the later one
 			})
 		}
 	}
 	t.mixer.Follow(ids)
-	t.number = m.Number + t.ticked - m.Tick // what its own packets are numbered by goes on
+	t.number = m.Number + t.ticked - tick // what its own packets are numbered by goes on
 }
 
 // restartTicks is how far back a primary may be without being another one, or having slept: a mixer does not go back.
@@ -122,7 +145,7 @@ const restartTicks = 100
 
 // restart begins to mix anew. It reports false where that is not possible.
 func (t *table) restart() bool {
-	m, err := newMixer()
+	m, err := newMixer(t.everything != nil)
 	if err != nil {
 		return false
 	}
@@ -140,7 +163,7 @@ func (t *table) restart() bool {
 const maxTick = 1 << 48
 
 // waits says that no map has come yet.
-func (f *follower) waits() bool { return f.on && !f.aligned }
+func (f *follower) waits() bool { return f.on && !f.aligned && !f.keeps }
 
 // place returns which tick the table runs on one of the Service's. It runs none while it does not know, or was ahead.
 func (t *table) place(n uint64, now time.Time) (uint64, bool) {

@@ -13,7 +13,7 @@ func (t *table) deliver(out *mixer.Output) {
 	if out.Parked {
 		return
 	}
-	t.advance(out.Number)
+	t.advance(out)
 	send := func(payload []byte, level uint8, to []mixer.ID) {
 		p := &engine.MediaPacket{
 			Sequence: t.sent, Timestamp: out.Timestamp, Marker: out.Marker, Payload: payload, Level: level,
@@ -70,11 +70,39 @@ func (t *table) tell(number uint64, out *mixer.Output) {
 }
 
 // advance numbers the packets of a tick as the mixer does. Where a standby was brought to other numbers nothing was lost, and its own go on.
-func (t *table) advance(number uint64) {
-	if step := number - t.number; step >= 1 && step <= 10 {
-		t.sent += int64(step)
-	} else {
-		t.sent++
+func (t *table) advance(out *mixer.Output) {
+	step := int64(out.Number - t.number)
+	t.number = out.Number
+	if step < 1 || step > 10 {
+		step = 1
 	}
-	t.number = number
+	if out.Forward != 0 && len(out.Packets) == 0 {
+		step = t.passed.step(out.Forward, t.seat(out.Forward))
+	} else {
+		t.passed = passed{}
+	}
+	t.sent += step
+}
+
+// passed is whose packets are all that the table sends. They go on being numbered as he numbers them: where he pauses none is missing.
+type passed struct {
+	id       mixer.ID // 0: nobody's
+	sequence int64    // of the last packet
+	some     bool     // there was one
+}
+
+// step returns by how much the number of this tick's packet, if there is one, is above that of the last.
+func (p *passed) step(id mixer.ID, s *seat) int64 {
+	if p.id != id {
+		*p = passed{id: id}
+	}
+	if s == nil || s.forwarded == nil {
+		return 0
+	}
+	step := s.sequence - p.sequence
+	if !p.some || step < 1 || step > 10 {
+		step = 1
+	}
+	p.sequence, p.some = s.sequence, true
+	return step
 }

@@ -26,6 +26,7 @@ type seat struct {
 	buffer    *jitter.Buffer
 	forwarded []byte // his packet of this tick, where it is passed on
 	level     uint8  // of it
+	sequence  int64  // and its number
 	gone      bool
 	output    int64      // of the buffer's timeline at the last tick
 	ticked    bool       // there was one
@@ -94,7 +95,7 @@ func (s *seat) play(w mixer.Want, now time.Time, pcm []float32) {
 		if packet == nil {
 			return
 		}
-		s.forwarded = append([]byte(nil), packet...) // others keep it
+		s.forwarded, s.sequence = append([]byte(nil), packet...), f.Sequence // others keep it
 		if s.level = wire.LevelUnknown; f.Level.Known {
 			s.level = f.Level.Minus
 		}

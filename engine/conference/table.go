@@ -27,10 +27,11 @@ const (
 type table struct {
 	// constant
 	service    *Service
-	everything func(*engine.MediaPacket)
+	everything func(*engine.MediaPacket) // nil: nobody but participants hears it
 	closed     sync.Once
 
-	arrived atomic.Bool // there may be something in the inbox of a seat; anybody's
+	arrived atomic.Bool           // there may be something in the inbox of a seat; anybody's
+	above   atomic.Pointer[int64] // follower.offset once a map has come, of a table that follows
 
 	mixer   *mixer.Mixer
 	seats   []*seat // by id
@@ -51,12 +52,13 @@ type table struct {
 	follower follower
 	maps     func(*engine.PlayoutMap) // nil: nobody wants any
 	charted  uint64                   // tick of the last
+	passed   passed
 }
 
 var _ engine.Mix = (*table)(nil)
 
 func newTable(s *Service, everything func(*engine.MediaPacket)) (*table, error) {
-	m, err := newMixer()
+	m, err := newMixer(everything != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -65,10 +67,17 @@ func newTable(s *Service, everything func(*engine.MediaPacket)) (*table, error) 
 	}, nil
 }
 
-// newMixer makes a mixer that nobody takes part in.
-func newMixer() (*mixer.Mixer, error) {
-	m, err := mixer.New(mixer.Config{Encoders: encoder})
-	if err == nil {
+// fewTalkers is how many are heard at once in a room of a few.
+const fewTalkers = 4
+
+// newMixer makes a mixer that nobody takes part in, for a room with an audience or for a few.
+func newMixer(listened bool) (*mixer.Mixer, error) {
+	c := mixer.Config{Encoders: encoder}
+	if !listened {
+		c.Talkers, c.Plain = fewTalkers, true
+	}
+	m, err := mixer.New(c)
+	if err == nil && listened {
 		m.AddListener(audience, 1, bitrate)
 	}
 	return m, err
@@ -119,7 +128,9 @@ func (t *table) add(c engine.SeatConfig) (*seat, error) {
 func (t *table) enter(s *seat) bool {
 	if !s.config.Announces {
 		t.mixer.AddInput(s.id)
-		t.mixer.AddListener(s.id, channels(s.config.HearsStereo), bitrate)
+		if s.config.Hear != nil {
+			t.mixer.AddListener(s.id, channels(s.config.HearsStereo), bitrate)
+		}
 		t.mixer.Hold(s.id, s.held)
 		return true
 	}

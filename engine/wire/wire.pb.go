@@ -50,6 +50,8 @@ const (
 	Type_SEAT_JOIN        Type = 80 // SeatJoin: request, from a peer by way of which somebody takes part in a conference, to the one that mixes it
 	Type_SEAT_ANSWER      Type = 81 // SeatAnswer: its response
 	Type_SEAT_NEWS        Type = 82 // SeatNews: direct, between these two
+	Type_CALL_PLAN        Type = 83 // CallPlan: direct, from the hub of a conference to the peers by way of which somebody takes part, and to its standby
+	Type_CALL_REPORT      Type = 84 // CallReport: direct, from these to the hub
 	Type_MODERATE         Type = 90 // Moderate: request, to the hub, from a peer whose user, or whose guest, may moderate and cannot sign an Access
 	Type_MODERATE_ANSWER  Type = 91 // ModerateAnswer: its response
 	Type_RECORDING        Type = 95 // Recording: gossip (room), by a peer that records the room, every few seconds; passed on like a Beacon
@@ -81,6 +83,8 @@ var (
 		80: "SEAT_JOIN",
 		81: "SEAT_ANSWER",
 		82: "SEAT_NEWS",
+		83: "CALL_PLAN",
+		84: "CALL_REPORT",
 		90: "MODERATE",
 		91: "MODERATE_ANSWER",
 		95: "RECORDING",
@@ -109,6 +113,8 @@ var (
 		"SEAT_JOIN":        80,
 		"SEAT_ANSWER":      81,
 		"SEAT_NEWS":        82,
+		"CALL_PLAN":        83,
+		"CALL_REPORT":      84,
 		"MODERATE":         90,
 		"MODERATE_ANSWER":  91,
 		"RECORDING":        95,
@@ -240,6 +246,59 @@ func (x Copy) Number() protoreflect.EnumNumber {
 // Deprecated: Use Copy.Descriptor instead.
 func (Copy) EnumDescriptor() ([]byte, []int) {
 	return file_wire_proto_rawDescGZIP(), []int{2}
+}
+
+// CallPhase is how far a conference is on its way between a mixer for all and none. 0, all by the mixer, is what peers take for granted.
+type CallPhase int32
+
+const (
+	CallPhase_CALL_MIXED  CallPhase = 0
+	CallPhase_CALL_BOTH   CallPhase = 1 // everybody sends both ways, and hears the mixer
+	CallPhase_CALL_APART  CallPhase = 2 // everybody sends both ways, and hears the others
+	CallPhase_CALL_DIRECT CallPhase = 3 // nothing goes to the mixer
+)
+
+// Enum value maps for CallPhase.
+var (
+	CallPhase_name = map[int32]string{
+		0: "CALL_MIXED",
+		1: "CALL_BOTH",
+		2: "CALL_APART",
+		3: "CALL_DIRECT",
+	}
+	CallPhase_value = map[string]int32{
+		"CALL_MIXED":  0,
+		"CALL_BOTH":   1,
+		"CALL_APART":  2,
+		"CALL_DIRECT": 3,
+	}
+)
+
+func (x CallPhase) Enum() *CallPhase {
+	p := new(CallPhase)
+	*p = x
+	return p
+}
+
+func (x CallPhase) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CallPhase) Descriptor() protoreflect.EnumDescriptor {
+	return file_wire_proto_enumTypes[3].Descriptor()
+}
+
+func (CallPhase) Type() protoreflect.EnumType {
+	return &file_wire_proto_enumTypes[3]
+}
+
+func (x CallPhase) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CallPhase.Descriptor instead.
+func (CallPhase) EnumDescriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{3}
 }
 
 // Envelope carries every control message. signature is Ed25519 by the sending device's key over
@@ -1391,6 +1450,7 @@ type Beacon struct {
 	AccessHash    []byte                 `protobuf:"bytes,7,opt,name=access_hash,json=accessHash,proto3" json:"access_hash,omitempty"` // first 16 octets of SHA-256 of its envelope
 	Term          uint64                 `protobuf:"varint,60,opt,name=term,proto3" json:"term,omitempty"`                             // grows with each hub of the room: the newer one stays, and since_ms decides within a term
 	Successors    [][]byte               `protobuf:"bytes,61,rep,name=successors,proto3" json:"successors,omitempty"`                  // peer ids, at most 4: who takes the hub's place when it is silent, the first one first
+	Direct        bool                   `protobuf:"varint,80,opt,name=direct,proto3" json:"direct,omitempty"`                         // of a conference: nobody mixes it for others
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1486,6 +1546,13 @@ func (x *Beacon) GetSuccessors() [][]byte {
 		return x.Successors
 	}
 	return nil
+}
+
+func (x *Beacon) GetDirect() bool {
+	if x != nil {
+		return x.Direct
+	}
+	return false
 }
 
 // TreeMessage is a message between tree.Routers.
@@ -3217,6 +3284,7 @@ func (x *SeatJoin) GetTo() string {
 type SeatAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // "not_allowed", "not_hub", "full", "cannot"
+	Plan          *CallPlan              `protobuf:"bytes,80,opt,name=plan,proto3" json:"plan,omitempty"`    // from the hub
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3258,6 +3326,236 @@ func (x *SeatAnswer) GetReason() string {
 	return ""
 }
 
+func (x *SeatAnswer) GetPlan() *CallPlan {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
+// CallPlan says by which way the participants of a conference hear each other.
+type CallPlan struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`     // of the hub
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // grows with each plan of a term
+	Phase         CallPhase              `protobuf:"varint,3,opt,name=phase,proto3,enum=castd.wire.v1.CallPhase" json:"phase,omitempty"`
+	Seats         []*CallSeat            `protobuf:"bytes,4,rep,name=seats,proto3" json:"seats,omitempty"` // of all participants, where they send to each other: at most 4
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallPlan) Reset() {
+	*x = CallPlan{}
+	mi := &file_wire_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallPlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallPlan) ProtoMessage() {}
+
+func (x *CallPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallPlan.ProtoReflect.Descriptor instead.
+func (*CallPlan) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *CallPlan) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *CallPlan) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *CallPlan) GetPhase() CallPhase {
+	if x != nil {
+		return x.Phase
+	}
+	return CallPhase_CALL_MIXED
+}
+
+func (x *CallPlan) GetSeats() []*CallSeat {
+	if x != nil {
+		return x.Seats
+	}
+	return nil
+}
+
+// CallSeat is a participant in a CallPlan.
+type CallSeat struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Participant   string                 `protobuf:"bytes,1,opt,name=participant,proto3" json:"participant,omitempty"`
+	Peer          []byte                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`  // by way of which he takes part
+	User          []byte                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`  // public key of that peer's user
+	Self          bool                   `protobuf:"varint,4,opt,name=self,proto3" json:"self,omitempty"` // he is that user, and no guest of his
+	Red           bool                   `protobuf:"varint,5,opt,name=red,proto3" json:"red,omitempty"`   // as in SeatJoin
+	SendsStereo   bool                   `protobuf:"varint,6,opt,name=sends_stereo,json=sendsStereo,proto3" json:"sends_stereo,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallSeat) Reset() {
+	*x = CallSeat{}
+	mi := &file_wire_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallSeat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallSeat) ProtoMessage() {}
+
+func (x *CallSeat) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallSeat.ProtoReflect.Descriptor instead.
+func (*CallSeat) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *CallSeat) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *CallSeat) GetPeer() []byte {
+	if x != nil {
+		return x.Peer
+	}
+	return nil
+}
+
+func (x *CallSeat) GetUser() []byte {
+	if x != nil {
+		return x.User
+	}
+	return nil
+}
+
+func (x *CallSeat) GetSelf() bool {
+	if x != nil {
+		return x.Self
+	}
+	return false
+}
+
+func (x *CallSeat) GetRed() bool {
+	if x != nil {
+		return x.Red
+	}
+	return false
+}
+
+func (x *CallSeat) GetSendsStereo() bool {
+	if x != nil {
+		return x.SendsStereo
+	}
+	return false
+}
+
+// CallReport says how a peer fares by a CallPlan.
+type CallReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"` // of the plan that it follows
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Ready         bool                   `protobuf:"varint,3,opt,name=ready,proto3" json:"ready,omitempty"`    // its participants can hear all others directly, on the mixer's timeline
+	Missing       [][]byte               `protobuf:"bytes,4,rep,name=missing,proto3" json:"missing,omitempty"` // peers of the plan that it does not reach
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallReport) Reset() {
+	*x = CallReport{}
+	mi := &file_wire_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallReport) ProtoMessage() {}
+
+func (x *CallReport) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallReport.ProtoReflect.Descriptor instead.
+func (*CallReport) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *CallReport) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *CallReport) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *CallReport) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *CallReport) GetMissing() [][]byte {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
 // SeatNews tells of a seat.
 type SeatNews struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3278,7 +3576,7 @@ type SeatNews struct {
 
 func (x *SeatNews) Reset() {
 	*x = SeatNews{}
-	mi := &file_wire_proto_msgTypes[37]
+	mi := &file_wire_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3290,7 +3588,7 @@ func (x *SeatNews) String() string {
 func (*SeatNews) ProtoMessage() {}
 
 func (x *SeatNews) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[37]
+	mi := &file_wire_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3303,7 +3601,7 @@ func (x *SeatNews) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatNews.ProtoReflect.Descriptor instead.
 func (*SeatNews) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{37}
+	return file_wire_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SeatNews) GetParticipant() string {
@@ -3395,7 +3693,7 @@ type SeatHand struct {
 
 func (x *SeatHand) Reset() {
 	*x = SeatHand{}
-	mi := &file_wire_proto_msgTypes[38]
+	mi := &file_wire_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3407,7 +3705,7 @@ func (x *SeatHand) String() string {
 func (*SeatHand) ProtoMessage() {}
 
 func (x *SeatHand) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[38]
+	mi := &file_wire_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3420,7 +3718,7 @@ func (x *SeatHand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatHand.ProtoReflect.Descriptor instead.
 func (*SeatHand) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{38}
+	return file_wire_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SeatHand) GetRaised() bool {
@@ -3458,7 +3756,7 @@ type ChatMessage struct {
 
 func (x *ChatMessage) Reset() {
 	*x = ChatMessage{}
-	mi := &file_wire_proto_msgTypes[39]
+	mi := &file_wire_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3470,7 +3768,7 @@ func (x *ChatMessage) String() string {
 func (*ChatMessage) ProtoMessage() {}
 
 func (x *ChatMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[39]
+	mi := &file_wire_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3483,7 +3781,7 @@ func (x *ChatMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatMessage.ProtoReflect.Descriptor instead.
 func (*ChatMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{39}
+	return file_wire_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ChatMessage) GetNumber() uint64 {
@@ -3540,7 +3838,7 @@ type SeatState struct {
 
 func (x *SeatState) Reset() {
 	*x = SeatState{}
-	mi := &file_wire_proto_msgTypes[40]
+	mi := &file_wire_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3552,7 +3850,7 @@ func (x *SeatState) String() string {
 func (*SeatState) ProtoMessage() {}
 
 func (x *SeatState) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[40]
+	mi := &file_wire_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3565,7 +3863,7 @@ func (x *SeatState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatState.ProtoReflect.Descriptor instead.
 func (*SeatState) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{40}
+	return file_wire_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SeatState) GetParticipants() []*SeatParticipant {
@@ -3653,7 +3951,7 @@ type SeatParticipant struct {
 
 func (x *SeatParticipant) Reset() {
 	*x = SeatParticipant{}
-	mi := &file_wire_proto_msgTypes[41]
+	mi := &file_wire_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3665,7 +3963,7 @@ func (x *SeatParticipant) String() string {
 func (*SeatParticipant) ProtoMessage() {}
 
 func (x *SeatParticipant) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[41]
+	mi := &file_wire_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3678,7 +3976,7 @@ func (x *SeatParticipant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatParticipant.ProtoReflect.Descriptor instead.
 func (*SeatParticipant) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{41}
+	return file_wire_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SeatParticipant) GetParticipant() string {
@@ -3741,7 +4039,7 @@ type SeatWish struct {
 
 func (x *SeatWish) Reset() {
 	*x = SeatWish{}
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3753,7 +4051,7 @@ func (x *SeatWish) String() string {
 func (*SeatWish) ProtoMessage() {}
 
 func (x *SeatWish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3766,7 +4064,7 @@ func (x *SeatWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatWish.ProtoReflect.Descriptor instead.
 func (*SeatWish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{42}
+	return file_wire_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SeatWish) GetParticipant() string {
@@ -3796,7 +4094,7 @@ type PlayoutMap struct {
 
 func (x *PlayoutMap) Reset() {
 	*x = PlayoutMap{}
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3808,7 +4106,7 @@ func (x *PlayoutMap) String() string {
 func (*PlayoutMap) ProtoMessage() {}
 
 func (x *PlayoutMap) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3821,7 +4119,7 @@ func (x *PlayoutMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlayoutMap.ProtoReflect.Descriptor instead.
 func (*PlayoutMap) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{43}
+	return file_wire_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *PlayoutMap) GetTick() uint64 {
@@ -3857,7 +4155,7 @@ type PlayoutPosition struct {
 
 func (x *PlayoutPosition) Reset() {
 	*x = PlayoutPosition{}
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3869,7 +4167,7 @@ func (x *PlayoutPosition) String() string {
 func (*PlayoutPosition) ProtoMessage() {}
 
 func (x *PlayoutPosition) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3882,7 +4180,7 @@ func (x *PlayoutPosition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlayoutPosition.ProtoReflect.Descriptor instead.
 func (*PlayoutPosition) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{44}
+	return file_wire_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *PlayoutPosition) GetParticipant() string {
@@ -3920,7 +4218,7 @@ type HopOffer struct {
 
 func (x *HopOffer) Reset() {
 	*x = HopOffer{}
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3932,7 +4230,7 @@ func (x *HopOffer) String() string {
 func (*HopOffer) ProtoMessage() {}
 
 func (x *HopOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3945,7 +4243,7 @@ func (x *HopOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopOffer.ProtoReflect.Descriptor instead.
 func (*HopOffer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{45}
+	return file_wire_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *HopOffer) GetUfrag() string {
@@ -3998,7 +4296,7 @@ type HopAnswer struct {
 
 func (x *HopAnswer) Reset() {
 	*x = HopAnswer{}
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4010,7 +4308,7 @@ func (x *HopAnswer) String() string {
 func (*HopAnswer) ProtoMessage() {}
 
 func (x *HopAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4023,7 +4321,7 @@ func (x *HopAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopAnswer.ProtoReflect.Descriptor instead.
 func (*HopAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{46}
+	return file_wire_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *HopAnswer) GetUfrag() string {
@@ -4081,7 +4379,7 @@ type HopControl struct {
 
 func (x *HopControl) Reset() {
 	*x = HopControl{}
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4093,7 +4391,7 @@ func (x *HopControl) String() string {
 func (*HopControl) ProtoMessage() {}
 
 func (x *HopControl) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4106,7 +4404,7 @@ func (x *HopControl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopControl.ProtoReflect.Descriptor instead.
 func (*HopControl) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{47}
+	return file_wire_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *HopControl) GetPulse() *Pulse {
@@ -4151,7 +4449,7 @@ type Pulse struct {
 
 func (x *Pulse) Reset() {
 	*x = Pulse{}
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4163,7 +4461,7 @@ func (x *Pulse) String() string {
 func (*Pulse) ProtoMessage() {}
 
 func (x *Pulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4176,7 +4474,7 @@ func (x *Pulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pulse.ProtoReflect.Descriptor instead.
 func (*Pulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{48}
+	return file_wire_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Pulse) GetStamp() uint32 {
@@ -4234,7 +4532,7 @@ type RoomPulse struct {
 
 func (x *RoomPulse) Reset() {
 	*x = RoomPulse{}
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4246,7 +4544,7 @@ func (x *RoomPulse) String() string {
 func (*RoomPulse) ProtoMessage() {}
 
 func (x *RoomPulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4259,7 +4557,7 @@ func (x *RoomPulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomPulse.ProtoReflect.Descriptor instead.
 func (*RoomPulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{49}
+	return file_wire_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RoomPulse) GetRoom() uint64 {
@@ -4350,7 +4648,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4362,7 +4660,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4375,7 +4673,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{50}
+	return file_wire_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Nack) GetStream() uint64 {
@@ -4402,7 +4700,7 @@ type KeyFrameWish struct {
 
 func (x *KeyFrameWish) Reset() {
 	*x = KeyFrameWish{}
-	mi := &file_wire_proto_msgTypes[51]
+	mi := &file_wire_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4414,7 +4712,7 @@ func (x *KeyFrameWish) String() string {
 func (*KeyFrameWish) ProtoMessage() {}
 
 func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[51]
+	mi := &file_wire_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4427,7 +4725,7 @@ func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyFrameWish.ProtoReflect.Descriptor instead.
 func (*KeyFrameWish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{51}
+	return file_wire_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *KeyFrameWish) GetStream() uint64 {
@@ -4448,7 +4746,7 @@ type Doubt struct {
 
 func (x *Doubt) Reset() {
 	*x = Doubt{}
-	mi := &file_wire_proto_msgTypes[52]
+	mi := &file_wire_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4460,7 +4758,7 @@ func (x *Doubt) String() string {
 func (*Doubt) ProtoMessage() {}
 
 func (x *Doubt) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[52]
+	mi := &file_wire_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4473,7 +4771,7 @@ func (x *Doubt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Doubt.ProtoReflect.Descriptor instead.
 func (*Doubt) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{52}
+	return file_wire_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Doubt) GetStream() uint64 {
@@ -4500,7 +4798,7 @@ type Access struct {
 
 func (x *Access) Reset() {
 	*x = Access{}
-	mi := &file_wire_proto_msgTypes[53]
+	mi := &file_wire_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4512,7 +4810,7 @@ func (x *Access) String() string {
 func (*Access) ProtoMessage() {}
 
 func (x *Access) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[53]
+	mi := &file_wire_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4525,7 +4823,7 @@ func (x *Access) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Access.ProtoReflect.Descriptor instead.
 func (*Access) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{53}
+	return file_wire_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Access) GetNumber() uint64 {
@@ -4593,7 +4891,7 @@ type Ruling struct {
 
 func (x *Ruling) Reset() {
 	*x = Ruling{}
-	mi := &file_wire_proto_msgTypes[54]
+	mi := &file_wire_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4605,7 +4903,7 @@ func (x *Ruling) String() string {
 func (*Ruling) ProtoMessage() {}
 
 func (x *Ruling) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[54]
+	mi := &file_wire_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4618,7 +4916,7 @@ func (x *Ruling) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ruling.ProtoReflect.Descriptor instead.
 func (*Ruling) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{54}
+	return file_wire_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Ruling) GetParticipant() string {
@@ -4686,7 +4984,7 @@ type Moderate struct {
 
 func (x *Moderate) Reset() {
 	*x = Moderate{}
-	mi := &file_wire_proto_msgTypes[55]
+	mi := &file_wire_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4698,7 +4996,7 @@ func (x *Moderate) String() string {
 func (*Moderate) ProtoMessage() {}
 
 func (x *Moderate) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[55]
+	mi := &file_wire_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4711,7 +5009,7 @@ func (x *Moderate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moderate.ProtoReflect.Descriptor instead.
 func (*Moderate) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{55}
+	return file_wire_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Moderate) GetVerb() string {
@@ -4773,7 +5071,7 @@ type ModerateAnswer struct {
 
 func (x *ModerateAnswer) Reset() {
 	*x = ModerateAnswer{}
-	mi := &file_wire_proto_msgTypes[56]
+	mi := &file_wire_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4785,7 +5083,7 @@ func (x *ModerateAnswer) String() string {
 func (*ModerateAnswer) ProtoMessage() {}
 
 func (x *ModerateAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[56]
+	mi := &file_wire_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4798,7 +5096,7 @@ func (x *ModerateAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModerateAnswer.ProtoReflect.Descriptor instead.
 func (*ModerateAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{56}
+	return file_wire_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ModerateAnswer) GetCode() string {
@@ -4821,7 +5119,7 @@ type Recording struct {
 
 func (x *Recording) Reset() {
 	*x = Recording{}
-	mi := &file_wire_proto_msgTypes[57]
+	mi := &file_wire_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4833,7 +5131,7 @@ func (x *Recording) String() string {
 func (*Recording) ProtoMessage() {}
 
 func (x *Recording) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[57]
+	mi := &file_wire_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4846,7 +5144,7 @@ func (x *Recording) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recording.ProtoReflect.Descriptor instead.
 func (*Recording) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{57}
+	return file_wire_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Recording) GetOn() bool {
@@ -4891,7 +5189,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_wire_proto_msgTypes[58]
+	mi := &file_wire_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4903,7 +5201,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[58]
+	mi := &file_wire_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4916,7 +5214,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{58}
+	return file_wire_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Revocation) GetInvite() []byte {
@@ -4966,7 +5264,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_wire_proto_msgTypes[59]
+	mi := &file_wire_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4978,7 +5276,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[59]
+	mi := &file_wire_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4991,7 +5289,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{59}
+	return file_wire_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Keys) GetAccess() []byte {
@@ -5026,7 +5324,7 @@ type MediaKey struct {
 
 func (x *MediaKey) Reset() {
 	*x = MediaKey{}
-	mi := &file_wire_proto_msgTypes[60]
+	mi := &file_wire_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5038,7 +5336,7 @@ func (x *MediaKey) String() string {
 func (*MediaKey) ProtoMessage() {}
 
 func (x *MediaKey) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[60]
+	mi := &file_wire_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5051,7 +5349,7 @@ func (x *MediaKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaKey.ProtoReflect.Descriptor instead.
 func (*MediaKey) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{60}
+	return file_wire_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *MediaKey) GetGeneration() uint32 {
@@ -5080,7 +5378,7 @@ type Redeem struct {
 
 func (x *Redeem) Reset() {
 	*x = Redeem{}
-	mi := &file_wire_proto_msgTypes[61]
+	mi := &file_wire_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5092,7 +5390,7 @@ func (x *Redeem) String() string {
 func (*Redeem) ProtoMessage() {}
 
 func (x *Redeem) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[61]
+	mi := &file_wire_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5105,7 +5403,7 @@ func (x *Redeem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redeem.ProtoReflect.Descriptor instead.
 func (*Redeem) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{61}
+	return file_wire_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Redeem) GetChain() *Chain {
@@ -5134,7 +5432,7 @@ type RedeemAnswer struct {
 
 func (x *RedeemAnswer) Reset() {
 	*x = RedeemAnswer{}
-	mi := &file_wire_proto_msgTypes[62]
+	mi := &file_wire_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5146,7 +5444,7 @@ func (x *RedeemAnswer) String() string {
 func (*RedeemAnswer) ProtoMessage() {}
 
 func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[62]
+	mi := &file_wire_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5159,7 +5457,7 @@ func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemAnswer.ProtoReflect.Descriptor instead.
 func (*RedeemAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{62}
+	return file_wire_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *RedeemAnswer) GetDenied() string {
@@ -5196,7 +5494,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_wire_proto_msgTypes[63]
+	mi := &file_wire_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5208,7 +5506,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[63]
+	mi := &file_wire_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5221,7 +5519,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{63}
+	return file_wire_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Lease) GetTerm() uint64 {
@@ -5270,7 +5568,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_wire_proto_msgTypes[64]
+	mi := &file_wire_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5282,7 +5580,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[64]
+	mi := &file_wire_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5295,7 +5593,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{64}
+	return file_wire_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Offer) GetSlots() uint32 {
@@ -5365,7 +5663,7 @@ type Bid struct {
 
 func (x *Bid) Reset() {
 	*x = Bid{}
-	mi := &file_wire_proto_msgTypes[65]
+	mi := &file_wire_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5377,7 +5675,7 @@ func (x *Bid) String() string {
 func (*Bid) ProtoMessage() {}
 
 func (x *Bid) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[65]
+	mi := &file_wire_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5390,7 +5688,7 @@ func (x *Bid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bid.ProtoReflect.Descriptor instead.
 func (*Bid) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{65}
+	return file_wire_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Bid) GetOffer() *Offer {
@@ -5417,7 +5715,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_wire_proto_msgTypes[66]
+	mi := &file_wire_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5429,7 +5727,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[66]
+	mi := &file_wire_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5442,7 +5740,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{66}
+	return file_wire_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Handover) GetTerm() uint64 {
@@ -5462,7 +5760,7 @@ type HandoverAnswer struct {
 
 func (x *HandoverAnswer) Reset() {
 	*x = HandoverAnswer{}
-	mi := &file_wire_proto_msgTypes[67]
+	mi := &file_wire_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5474,7 +5772,7 @@ func (x *HandoverAnswer) String() string {
 func (*HandoverAnswer) ProtoMessage() {}
 
 func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[67]
+	mi := &file_wire_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5487,7 +5785,7 @@ func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandoverAnswer.ProtoReflect.Descriptor instead.
 func (*HandoverAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{67}
+	return file_wire_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *HandoverAnswer) GetReason() string {
@@ -5600,7 +5898,7 @@ const file_wire_proto_rawDesc = "" +
 	"\bdelay_ms\x18\t \x01(\rR\adelayMs\x12\x1c\n" +
 	"\trepairing\x18\n" +
 	" \x01(\bR\trepairing\x12\x12\n" +
-	"\x04gone\x18\v \x01(\bR\x04gone\"\x85\x02\n" +
+	"\x04gone\x18\v \x01(\bR\x04gone\"\x9d\x02\n" +
 	"\x06Beacon\x12\x10\n" +
 	"\x03hub\x18\x01 \x01(\fR\x03hub\x12\x14\n" +
 	"\x05addrs\x18\x02 \x03(\fR\x05addrs\x12/\n" +
@@ -5613,7 +5911,8 @@ const file_wire_proto_rawDesc = "" +
 	"\x04term\x18< \x01(\x04R\x04term\x12\x1e\n" +
 	"\n" +
 	"successors\x18= \x03(\fR\n" +
-	"successors\"\x83\x04\n" +
+	"successors\x12\x16\n" +
+	"\x06direct\x18P \x01(\bR\x06direct\"\x83\x04\n" +
 	"\vTreeMessage\x12,\n" +
 	"\x05probe\x18\x01 \x01(\v2\x14.castd.wire.v1.ProbeH\x00R\x05probe\x12<\n" +
 	"\vprobe_reply\x18\x02 \x01(\v2\x19.castd.wire.v1.ProbeReplyH\x00R\n" +
@@ -5765,10 +6064,29 @@ const file_wire_proto_rawDesc = "" +
 	"\x04self\x18( \x01(\bR\x04self\x12\x18\n" +
 	"\awaiting\x18) \x01(\bR\awaiting\x12\x1c\n" +
 	"\tannounces\x18* \x01(\bR\tannounces\x12\x0e\n" +
-	"\x02to\x18+ \x01(\tR\x02to\"$\n" +
+	"\x02to\x18+ \x01(\tR\x02to\"Q\n" +
 	"\n" +
 	"SeatAnswer\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xa5\x03\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12+\n" +
+	"\x04plan\x18P \x01(\v2\x17.castd.wire.v1.CallPlanR\x04plan\"\x95\x01\n" +
+	"\bCallPlan\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12.\n" +
+	"\x05phase\x18\x03 \x01(\x0e2\x18.castd.wire.v1.CallPhaseR\x05phase\x12-\n" +
+	"\x05seats\x18\x04 \x03(\v2\x17.castd.wire.v1.CallSeatR\x05seats\"\x9d\x01\n" +
+	"\bCallSeat\x12 \n" +
+	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
+	"\x04peer\x18\x02 \x01(\fR\x04peer\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\fR\x04user\x12\x12\n" +
+	"\x04self\x18\x04 \x01(\bR\x04self\x12\x10\n" +
+	"\x03red\x18\x05 \x01(\bR\x03red\x12!\n" +
+	"\fsends_stereo\x18\x06 \x01(\bR\vsendsStereo\"h\n" +
+	"\n" +
+	"CallReport\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05ready\x18\x03 \x01(\bR\x05ready\x12\x18\n" +
+	"\amissing\x18\x04 \x03(\fR\amissing\"\xa5\x03\n" +
 	"\bSeatNews\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04gone\x18\x02 \x01(\bR\x04gone\x12.\n" +
@@ -5960,7 +6278,7 @@ const file_wire_proto_rawDesc = "" +
 	"\bHandover\x12\x12\n" +
 	"\x04term\x18< \x01(\x04R\x04term\"(\n" +
 	"\x0eHandoverAnswer\x12\x16\n" +
-	"\x06reason\x18< \x01(\tR\x06reason*\x8c\x03\n" +
+	"\x06reason\x18< \x01(\tR\x06reason*\xac\x03\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROOM_RECORD\x10\x01\x12\x0e\n" +
@@ -5992,7 +6310,9 @@ const file_wire_proto_rawDesc = "" +
 	"\x0fHANDOVER_ANSWER\x10?\x12\r\n" +
 	"\tSEAT_JOIN\x10P\x12\x0f\n" +
 	"\vSEAT_ANSWER\x10Q\x12\r\n" +
-	"\tSEAT_NEWS\x10R\x12\f\n" +
+	"\tSEAT_NEWS\x10R\x12\r\n" +
+	"\tCALL_PLAN\x10S\x12\x0f\n" +
+	"\vCALL_REPORT\x10T\x12\f\n" +
 	"\bMODERATE\x10Z\x12\x13\n" +
 	"\x0fMODERATE_ANSWER\x10[\x12\r\n" +
 	"\tRECORDING\x10_*1\n" +
@@ -6006,7 +6326,14 @@ const file_wire_proto_rawDesc = "" +
 	"\tCOPY_NONE\x10\x00\x12\x0e\n" +
 	"\n" +
 	"COPY_AUDIO\x10\x01\x12\f\n" +
-	"\bCOPY_ALL\x10\x02B$Z\"github.com/castd/castd/engine/wireb\x06proto3"
+	"\bCOPY_ALL\x10\x02*K\n" +
+	"\tCallPhase\x12\x0e\n" +
+	"\n" +
+	"CALL_MIXED\x10\x00\x12\r\n" +
+	"\tCALL_BOTH\x10\x01\x12\x0e\n" +
+	"\n" +
+	"CALL_APART\x10\x02\x12\x0f\n" +
+	"\vCALL_DIRECT\x10\x03B$Z\"github.com/castd/castd/engine/wireb\x06proto3"
 
 var (
 	file_wire_proto_rawDescOnce sync.Once
@@ -6020,150 +6347,157 @@ func file_wire_proto_rawDescGZIP() []byte {
 	return file_wire_proto_rawDescData
 }
 
-var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 68)
+var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
 var file_wire_proto_goTypes = []any{
 	(Type)(0),                 // 0: castd.wire.v1.Type
 	(ChildKind)(0),            // 1: castd.wire.v1.ChildKind
 	(Copy)(0),                 // 2: castd.wire.v1.Copy
-	(*Envelope)(nil),          // 3: castd.wire.v1.Envelope
-	(*Signed)(nil),            // 4: castd.wire.v1.Signed
-	(*DeviceCertificate)(nil), // 5: castd.wire.v1.DeviceCertificate
-	(*RoomRecord)(nil),        // 6: castd.wire.v1.RoomRecord
-	(*Link)(nil),              // 7: castd.wire.v1.Link
-	(*Chain)(nil),             // 8: castd.wire.v1.Chain
-	(*Invite)(nil),            // 9: castd.wire.v1.Invite
-	(*RoomQuery)(nil),         // 10: castd.wire.v1.RoomQuery
-	(*RoomAnswer)(nil),        // 11: castd.wire.v1.RoomAnswer
-	(*RoomFound)(nil),         // 12: castd.wire.v1.RoomFound
-	(*Candidate)(nil),         // 13: castd.wire.v1.Candidate
-	(*Advert)(nil),            // 14: castd.wire.v1.Advert
-	(*Census)(nil),            // 15: castd.wire.v1.Census
-	(*Hearing)(nil),           // 16: castd.wire.v1.Hearing
-	(*Seat)(nil),              // 17: castd.wire.v1.Seat
-	(*Beacon)(nil),            // 18: castd.wire.v1.Beacon
-	(*TreeMessage)(nil),       // 19: castd.wire.v1.TreeMessage
-	(*Probe)(nil),             // 20: castd.wire.v1.Probe
-	(*ProbeReply)(nil),        // 21: castd.wire.v1.ProbeReply
-	(*Join)(nil),              // 22: castd.wire.v1.Join
-	(*Accept)(nil),            // 23: castd.wire.v1.Accept
-	(*Refuse)(nil),            // 24: castd.wire.v1.Refuse
-	(*Confirm)(nil),           // 25: castd.wire.v1.Confirm
-	(*Leave)(nil),             // 26: castd.wire.v1.Leave
-	(*Path)(nil),              // 27: castd.wire.v1.Path
-	(*StreamMark)(nil),        // 28: castd.wire.v1.StreamMark
-	(*StreamInfo)(nil),        // 29: castd.wire.v1.StreamInfo
-	(*Rekey)(nil),             // 30: castd.wire.v1.Rekey
-	(*Announce)(nil),          // 31: castd.wire.v1.Announce
-	(*Manifest)(nil),          // 32: castd.wire.v1.Manifest
-	(*Run)(nil),               // 33: castd.wire.v1.Run
-	(*Skip)(nil),              // 34: castd.wire.v1.Skip
-	(*Clock)(nil),             // 35: castd.wire.v1.Clock
-	(*StageJoin)(nil),         // 36: castd.wire.v1.StageJoin
-	(*StageAnswer)(nil),       // 37: castd.wire.v1.StageAnswer
-	(*SeatJoin)(nil),          // 38: castd.wire.v1.SeatJoin
-	(*SeatAnswer)(nil),        // 39: castd.wire.v1.SeatAnswer
-	(*SeatNews)(nil),          // 40: castd.wire.v1.SeatNews
-	(*SeatHand)(nil),          // 41: castd.wire.v1.SeatHand
-	(*ChatMessage)(nil),       // 42: castd.wire.v1.ChatMessage
-	(*SeatState)(nil),         // 43: castd.wire.v1.SeatState
-	(*SeatParticipant)(nil),   // 44: castd.wire.v1.SeatParticipant
-	(*SeatWish)(nil),          // 45: castd.wire.v1.SeatWish
-	(*PlayoutMap)(nil),        // 46: castd.wire.v1.PlayoutMap
-	(*PlayoutPosition)(nil),   // 47: castd.wire.v1.PlayoutPosition
-	(*HopOffer)(nil),          // 48: castd.wire.v1.HopOffer
-	(*HopAnswer)(nil),         // 49: castd.wire.v1.HopAnswer
-	(*HopControl)(nil),        // 50: castd.wire.v1.HopControl
-	(*Pulse)(nil),             // 51: castd.wire.v1.Pulse
-	(*RoomPulse)(nil),         // 52: castd.wire.v1.RoomPulse
-	(*Nack)(nil),              // 53: castd.wire.v1.Nack
-	(*KeyFrameWish)(nil),      // 54: castd.wire.v1.KeyFrameWish
-	(*Doubt)(nil),             // 55: castd.wire.v1.Doubt
-	(*Access)(nil),            // 56: castd.wire.v1.Access
-	(*Ruling)(nil),            // 57: castd.wire.v1.Ruling
-	(*Moderate)(nil),          // 58: castd.wire.v1.Moderate
-	(*ModerateAnswer)(nil),    // 59: castd.wire.v1.ModerateAnswer
-	(*Recording)(nil),         // 60: castd.wire.v1.Recording
-	(*Revocation)(nil),        // 61: castd.wire.v1.Revocation
-	(*Keys)(nil),              // 62: castd.wire.v1.Keys
-	(*MediaKey)(nil),          // 63: castd.wire.v1.MediaKey
-	(*Redeem)(nil),            // 64: castd.wire.v1.Redeem
-	(*RedeemAnswer)(nil),      // 65: castd.wire.v1.RedeemAnswer
-	(*Lease)(nil),             // 66: castd.wire.v1.Lease
-	(*Offer)(nil),             // 67: castd.wire.v1.Offer
-	(*Bid)(nil),               // 68: castd.wire.v1.Bid
-	(*Handover)(nil),          // 69: castd.wire.v1.Handover
-	(*HandoverAnswer)(nil),    // 70: castd.wire.v1.HandoverAnswer
+	(CallPhase)(0),            // 3: castd.wire.v1.CallPhase
+	(*Envelope)(nil),          // 4: castd.wire.v1.Envelope
+	(*Signed)(nil),            // 5: castd.wire.v1.Signed
+	(*DeviceCertificate)(nil), // 6: castd.wire.v1.DeviceCertificate
+	(*RoomRecord)(nil),        // 7: castd.wire.v1.RoomRecord
+	(*Link)(nil),              // 8: castd.wire.v1.Link
+	(*Chain)(nil),             // 9: castd.wire.v1.Chain
+	(*Invite)(nil),            // 10: castd.wire.v1.Invite
+	(*RoomQuery)(nil),         // 11: castd.wire.v1.RoomQuery
+	(*RoomAnswer)(nil),        // 12: castd.wire.v1.RoomAnswer
+	(*RoomFound)(nil),         // 13: castd.wire.v1.RoomFound
+	(*Candidate)(nil),         // 14: castd.wire.v1.Candidate
+	(*Advert)(nil),            // 15: castd.wire.v1.Advert
+	(*Census)(nil),            // 16: castd.wire.v1.Census
+	(*Hearing)(nil),           // 17: castd.wire.v1.Hearing
+	(*Seat)(nil),              // 18: castd.wire.v1.Seat
+	(*Beacon)(nil),            // 19: castd.wire.v1.Beacon
+	(*TreeMessage)(nil),       // 20: castd.wire.v1.TreeMessage
+	(*Probe)(nil),             // 21: castd.wire.v1.Probe
+	(*ProbeReply)(nil),        // 22: castd.wire.v1.ProbeReply
+	(*Join)(nil),              // 23: castd.wire.v1.Join
+	(*Accept)(nil),            // 24: castd.wire.v1.Accept
+	(*Refuse)(nil),            // 25: castd.wire.v1.Refuse
+	(*Confirm)(nil),           // 26: castd.wire.v1.Confirm
+	(*Leave)(nil),             // 27: castd.wire.v1.Leave
+	(*Path)(nil),              // 28: castd.wire.v1.Path
+	(*StreamMark)(nil),        // 29: castd.wire.v1.StreamMark
+	(*StreamInfo)(nil),        // 30: castd.wire.v1.StreamInfo
+	(*Rekey)(nil),             // 31: castd.wire.v1.Rekey
+	(*Announce)(nil),          // 32: castd.wire.v1.Announce
+	(*Manifest)(nil),          // 33: castd.wire.v1.Manifest
+	(*Run)(nil),               // 34: castd.wire.v1.Run
+	(*Skip)(nil),              // 35: castd.wire.v1.Skip
+	(*Clock)(nil),             // 36: castd.wire.v1.Clock
+	(*StageJoin)(nil),         // 37: castd.wire.v1.StageJoin
+	(*StageAnswer)(nil),       // 38: castd.wire.v1.StageAnswer
+	(*SeatJoin)(nil),          // 39: castd.wire.v1.SeatJoin
+	(*SeatAnswer)(nil),        // 40: castd.wire.v1.SeatAnswer
+	(*CallPlan)(nil),          // 41: castd.wire.v1.CallPlan
+	(*CallSeat)(nil),          // 42: castd.wire.v1.CallSeat
+	(*CallReport)(nil),        // 43: castd.wire.v1.CallReport
+	(*SeatNews)(nil),          // 44: castd.wire.v1.SeatNews
+	(*SeatHand)(nil),          // 45: castd.wire.v1.SeatHand
+	(*ChatMessage)(nil),       // 46: castd.wire.v1.ChatMessage
+	(*SeatState)(nil),         // 47: castd.wire.v1.SeatState
+	(*SeatParticipant)(nil),   // 48: castd.wire.v1.SeatParticipant
+	(*SeatWish)(nil),          // 49: castd.wire.v1.SeatWish
+	(*PlayoutMap)(nil),        // 50: castd.wire.v1.PlayoutMap
+	(*PlayoutPosition)(nil),   // 51: castd.wire.v1.PlayoutPosition
+	(*HopOffer)(nil),          // 52: castd.wire.v1.HopOffer
+	(*HopAnswer)(nil),         // 53: castd.wire.v1.HopAnswer
+	(*HopControl)(nil),        // 54: castd.wire.v1.HopControl
+	(*Pulse)(nil),             // 55: castd.wire.v1.Pulse
+	(*RoomPulse)(nil),         // 56: castd.wire.v1.RoomPulse
+	(*Nack)(nil),              // 57: castd.wire.v1.Nack
+	(*KeyFrameWish)(nil),      // 58: castd.wire.v1.KeyFrameWish
+	(*Doubt)(nil),             // 59: castd.wire.v1.Doubt
+	(*Access)(nil),            // 60: castd.wire.v1.Access
+	(*Ruling)(nil),            // 61: castd.wire.v1.Ruling
+	(*Moderate)(nil),          // 62: castd.wire.v1.Moderate
+	(*ModerateAnswer)(nil),    // 63: castd.wire.v1.ModerateAnswer
+	(*Recording)(nil),         // 64: castd.wire.v1.Recording
+	(*Revocation)(nil),        // 65: castd.wire.v1.Revocation
+	(*Keys)(nil),              // 66: castd.wire.v1.Keys
+	(*MediaKey)(nil),          // 67: castd.wire.v1.MediaKey
+	(*Redeem)(nil),            // 68: castd.wire.v1.Redeem
+	(*RedeemAnswer)(nil),      // 69: castd.wire.v1.RedeemAnswer
+	(*Lease)(nil),             // 70: castd.wire.v1.Lease
+	(*Offer)(nil),             // 71: castd.wire.v1.Offer
+	(*Bid)(nil),               // 72: castd.wire.v1.Bid
+	(*Handover)(nil),          // 73: castd.wire.v1.Handover
+	(*HandoverAnswer)(nil),    // 74: castd.wire.v1.HandoverAnswer
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: castd.wire.v1.Signed.type:type_name -> castd.wire.v1.Type
-	7,  // 1: castd.wire.v1.Chain.links:type_name -> castd.wire.v1.Link
-	8,  // 2: castd.wire.v1.Invite.chain:type_name -> castd.wire.v1.Chain
-	8,  // 3: castd.wire.v1.RoomQuery.chain:type_name -> castd.wire.v1.Chain
-	12, // 4: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
-	13, // 5: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
-	62, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
-	13, // 7: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
-	67, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
-	17, // 9: castd.wire.v1.Census.seats:type_name -> castd.wire.v1.Seat
+	8,  // 1: castd.wire.v1.Chain.links:type_name -> castd.wire.v1.Link
+	9,  // 2: castd.wire.v1.Invite.chain:type_name -> castd.wire.v1.Chain
+	9,  // 3: castd.wire.v1.RoomQuery.chain:type_name -> castd.wire.v1.Chain
+	13, // 4: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
+	14, // 5: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
+	66, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
+	14, // 7: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
+	71, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
+	18, // 9: castd.wire.v1.Census.seats:type_name -> castd.wire.v1.Seat
 	1,  // 10: castd.wire.v1.Seat.kind:type_name -> castd.wire.v1.ChildKind
-	28, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
-	20, // 12: castd.wire.v1.TreeMessage.probe:type_name -> castd.wire.v1.Probe
-	21, // 13: castd.wire.v1.TreeMessage.probe_reply:type_name -> castd.wire.v1.ProbeReply
-	22, // 14: castd.wire.v1.TreeMessage.join:type_name -> castd.wire.v1.Join
-	23, // 15: castd.wire.v1.TreeMessage.accept:type_name -> castd.wire.v1.Accept
-	24, // 16: castd.wire.v1.TreeMessage.refuse:type_name -> castd.wire.v1.Refuse
-	25, // 17: castd.wire.v1.TreeMessage.confirm:type_name -> castd.wire.v1.Confirm
-	26, // 18: castd.wire.v1.TreeMessage.leave:type_name -> castd.wire.v1.Leave
-	27, // 19: castd.wire.v1.TreeMessage.path:type_name -> castd.wire.v1.Path
-	15, // 20: castd.wire.v1.TreeMessage.census:type_name -> castd.wire.v1.Census
-	16, // 21: castd.wire.v1.TreeMessage.hearing:type_name -> castd.wire.v1.Hearing
-	8,  // 22: castd.wire.v1.Probe.chain:type_name -> castd.wire.v1.Chain
-	13, // 23: castd.wire.v1.ProbeReply.candidates:type_name -> castd.wire.v1.Candidate
+	29, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
+	21, // 12: castd.wire.v1.TreeMessage.probe:type_name -> castd.wire.v1.Probe
+	22, // 13: castd.wire.v1.TreeMessage.probe_reply:type_name -> castd.wire.v1.ProbeReply
+	23, // 14: castd.wire.v1.TreeMessage.join:type_name -> castd.wire.v1.Join
+	24, // 15: castd.wire.v1.TreeMessage.accept:type_name -> castd.wire.v1.Accept
+	25, // 16: castd.wire.v1.TreeMessage.refuse:type_name -> castd.wire.v1.Refuse
+	26, // 17: castd.wire.v1.TreeMessage.confirm:type_name -> castd.wire.v1.Confirm
+	27, // 18: castd.wire.v1.TreeMessage.leave:type_name -> castd.wire.v1.Leave
+	28, // 19: castd.wire.v1.TreeMessage.path:type_name -> castd.wire.v1.Path
+	16, // 20: castd.wire.v1.TreeMessage.census:type_name -> castd.wire.v1.Census
+	17, // 21: castd.wire.v1.TreeMessage.hearing:type_name -> castd.wire.v1.Hearing
+	9,  // 22: castd.wire.v1.Probe.chain:type_name -> castd.wire.v1.Chain
+	14, // 23: castd.wire.v1.ProbeReply.candidates:type_name -> castd.wire.v1.Candidate
 	1,  // 24: castd.wire.v1.Join.kind:type_name -> castd.wire.v1.ChildKind
-	28, // 25: castd.wire.v1.Join.have:type_name -> castd.wire.v1.StreamMark
-	8,  // 26: castd.wire.v1.Join.chain:type_name -> castd.wire.v1.Chain
+	29, // 25: castd.wire.v1.Join.have:type_name -> castd.wire.v1.StreamMark
+	9,  // 26: castd.wire.v1.Join.chain:type_name -> castd.wire.v1.Chain
 	1,  // 27: castd.wire.v1.Accept.kind:type_name -> castd.wire.v1.ChildKind
-	13, // 28: castd.wire.v1.Accept.candidates:type_name -> castd.wire.v1.Candidate
-	28, // 29: castd.wire.v1.Accept.marks:type_name -> castd.wire.v1.StreamMark
-	8,  // 30: castd.wire.v1.Accept.chain:type_name -> castd.wire.v1.Chain
+	14, // 28: castd.wire.v1.Accept.candidates:type_name -> castd.wire.v1.Candidate
+	29, // 29: castd.wire.v1.Accept.marks:type_name -> castd.wire.v1.StreamMark
+	9,  // 30: castd.wire.v1.Accept.chain:type_name -> castd.wire.v1.Chain
 	2,  // 31: castd.wire.v1.Accept.copy:type_name -> castd.wire.v1.Copy
-	13, // 32: castd.wire.v1.Refuse.candidates:type_name -> castd.wire.v1.Candidate
-	13, // 33: castd.wire.v1.Leave.candidates:type_name -> castd.wire.v1.Candidate
-	13, // 34: castd.wire.v1.Path.candidates:type_name -> castd.wire.v1.Candidate
-	30, // 35: castd.wire.v1.StreamInfo.rekeys:type_name -> castd.wire.v1.Rekey
-	29, // 36: castd.wire.v1.Announce.streams:type_name -> castd.wire.v1.StreamInfo
-	8,  // 37: castd.wire.v1.Announce.chain:type_name -> castd.wire.v1.Chain
-	33, // 38: castd.wire.v1.Manifest.runs:type_name -> castd.wire.v1.Run
-	34, // 39: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
-	35, // 40: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
-	13, // 41: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
-	28, // 42: castd.wire.v1.StageAnswer.have:type_name -> castd.wire.v1.StreamMark
-	8,  // 43: castd.wire.v1.SeatJoin.chain:type_name -> castd.wire.v1.Chain
-	43, // 44: castd.wire.v1.SeatNews.state:type_name -> castd.wire.v1.SeatState
-	45, // 45: castd.wire.v1.SeatNews.wishes:type_name -> castd.wire.v1.SeatWish
-	41, // 46: castd.wire.v1.SeatNews.hand:type_name -> castd.wire.v1.SeatHand
-	42, // 47: castd.wire.v1.SeatNews.chat:type_name -> castd.wire.v1.ChatMessage
-	44, // 48: castd.wire.v1.SeatState.participants:type_name -> castd.wire.v1.SeatParticipant
-	47, // 49: castd.wire.v1.PlayoutMap.inputs:type_name -> castd.wire.v1.PlayoutPosition
-	51, // 50: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
-	53, // 51: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
-	54, // 52: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
-	55, // 53: castd.wire.v1.HopControl.doubts:type_name -> castd.wire.v1.Doubt
-	52, // 54: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
-	28, // 55: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	61, // 56: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
-	57, // 57: castd.wire.v1.Access.rulings:type_name -> castd.wire.v1.Ruling
-	8,  // 58: castd.wire.v1.Moderate.chain:type_name -> castd.wire.v1.Chain
-	63, // 59: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
-	8,  // 60: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
-	8,  // 61: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
-	67, // 62: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	14, // 32: castd.wire.v1.Refuse.candidates:type_name -> castd.wire.v1.Candidate
+	14, // 33: castd.wire.v1.Leave.candidates:type_name -> castd.wire.v1.Candidate
+	14, // 34: castd.wire.v1.Path.candidates:type_name -> castd.wire.v1.Candidate
+	31, // 35: castd.wire.v1.StreamInfo.rekeys:type_name -> castd.wire.v1.Rekey
+	30, // 36: castd.wire.v1.Announce.streams:type_name -> castd.wire.v1.StreamInfo
+	9,  // 37: castd.wire.v1.Announce.chain:type_name -> castd.wire.v1.Chain
+	34, // 38: castd.wire.v1.Manifest.runs:type_name -> castd.wire.v1.Run
+	35, // 39: castd.wire.v1.Manifest.skips:type_name -> castd.wire.v1.Skip
+	36, // 40: castd.wire.v1.Manifest.clocks:type_name -> castd.wire.v1.Clock
+	14, // 41: castd.wire.v1.StageAnswer.hub:type_name -> castd.wire.v1.Candidate
+	29, // 42: castd.wire.v1.StageAnswer.have:type_name -> castd.wire.v1.StreamMark
+	9,  // 43: castd.wire.v1.SeatJoin.chain:type_name -> castd.wire.v1.Chain
+	41, // 44: castd.wire.v1.SeatAnswer.plan:type_name -> castd.wire.v1.CallPlan
+	3,  // 45: castd.wire.v1.CallPlan.phase:type_name -> castd.wire.v1.CallPhase
+	42, // 46: castd.wire.v1.CallPlan.seats:type_name -> castd.wire.v1.CallSeat
+	47, // 47: castd.wire.v1.SeatNews.state:type_name -> castd.wire.v1.SeatState
+	49, // 48: castd.wire.v1.SeatNews.wishes:type_name -> castd.wire.v1.SeatWish
+	45, // 49: castd.wire.v1.SeatNews.hand:type_name -> castd.wire.v1.SeatHand
+	46, // 50: castd.wire.v1.SeatNews.chat:type_name -> castd.wire.v1.ChatMessage
+	48, // 51: castd.wire.v1.SeatState.participants:type_name -> castd.wire.v1.SeatParticipant
+	51, // 52: castd.wire.v1.PlayoutMap.inputs:type_name -> castd.wire.v1.PlayoutPosition
+	55, // 53: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
+	57, // 54: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
+	58, // 55: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
+	59, // 56: castd.wire.v1.HopControl.doubts:type_name -> castd.wire.v1.Doubt
+	56, // 57: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
+	29, // 58: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
+	65, // 59: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
+	61, // 60: castd.wire.v1.Access.rulings:type_name -> castd.wire.v1.Ruling
+	9,  // 61: castd.wire.v1.Moderate.chain:type_name -> castd.wire.v1.Chain
+	67, // 62: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
+	9,  // 63: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
+	9,  // 64: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
+	71, // 65: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
+	66, // [66:66] is the sub-list for method output_type
+	66, // [66:66] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -6183,14 +6517,14 @@ func file_wire_proto_init() {
 		(*TreeMessage_Census)(nil),
 		(*TreeMessage_Hearing)(nil),
 	}
-	file_wire_proto_msgTypes[37].OneofWrappers = []any{}
+	file_wire_proto_msgTypes[40].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   68,
+			NumEnums:      4,
+			NumMessages:   71,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

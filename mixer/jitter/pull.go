@@ -26,6 +26,8 @@ type Frame struct {
 	Kind  Kind
 	Level Level // of the packet that is played; unknown while there is none
 	Map   Map   // of the first sample
+	// Sequence is the extended sequence number of the packet that Forward returns.
+	Sequence int64
 }
 
 // Pull fills pcm with the next samples: 10 or 20 ms, or any other time up to 120 ms, channels interleaved. It has to be called as

@@ -20,12 +20,20 @@ func (b *Buffer) Skip(now time.Time, n int) Frame {
 	return f
 }
 
+// quiet is the level, in -dBov, from which on nobody hears that a packet is missing.
+const quiet = 60
+
 // Forward does what Skip does, for a participant whose packets are sent on as they are. It returns the packet that begins in these
 // samples: nil where there is none, or only an in-band copy of it. It is valid until the next call. Unlike with Skip it is heard
-// when the playout delay moves, as a packet too few or too many, so that it moves only where it is off by far.
+// when the playout delay moves, as a packet too few or too many, so that it moves only where it is off by far, and while somebody talks
+// shortens only where it is off by very far: he pauses soon.
 func (b *Buffer) Forward(now time.Time, n int) (Frame, []byte) {
 	b.primer.fresh = false
-	f := b.passOver(now, n, 2*tolerance, 2*slack)
+	high := int64(2 * slack)
+	if b.level.Known && b.level.Minus < quiet {
+		high = 8 * slack
+	}
+	f := b.passOver(now, n, 2*tolerance, high)
 	if b.state == idle || !b.primer.fresh {
 		if f.Kind == Skipped {
 			f.Kind = Silence
@@ -33,7 +41,7 @@ func (b *Buffer) Forward(now time.Time, n int) (Frame, []byte) {
 		return f, nil
 	}
 	b.stats.ForwardedSamples += uint64(n)
-	f.Kind = Sound
+	f.Kind, f.Sequence = Sound, b.seq
 	return f, b.primer.payload
 }
 
