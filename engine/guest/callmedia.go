@@ -18,7 +18,7 @@ import (
 // Where there are several, another counts once the one before is silent.
 func (c *caller) wanted(pt uint8, ssrc uint32) bool {
 	if c.camera != nil && c.camera.owns(pt) {
-		return c.camera.wanted(ssrc)
+		return c.camera.wanted(pt, ssrc)
 	}
 	if ssrc == c.said.ssrc {
 		return true

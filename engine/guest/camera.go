@@ -42,8 +42,9 @@ type camera struct {
 	caller  *caller
 	section *section
 	nack    bool
-	offered []uint32      // SSRCs, where he told
-	wake    chan struct{} // capacity 1: there is something for run to do
+	offered []uint32          // SSRCs, where he told
+	repairs map[uint32]uint32 // those of retransmissions, to what they repair, where he told
+	wake    chan struct{}     // capacity 1: there is something for run to do
 
 	// Atomic.
 	pub    atomic.Pointer[engine.Publication]
@@ -73,13 +74,14 @@ type encoding struct {
 	key       atomic.Bool   // a key frame is wanted
 
 	// Owned by the socket's goroutine.
-	track sourceTrack
-	at    time.Time // of the last packet
+	track  sourceTrack
+	at     time.Time // of the last packet
+	repair uint32    // SSRC of its retransmissions; 0 while none has come
 }
 
 // newCamera returns the part of a call that takes his video.
 func newCamera(c *caller, s *section) *camera {
-	v := &camera{caller: c, section: s, offered: s.announced(), wake: make(chan struct{}, 1)}
+	v := &camera{caller: c, section: s, offered: s.announced(), repairs: s.repairs(), wake: make(chan struct{}, 1)}
 	v.nack = slices.Contains(s.codecs[0].feedback, feedbackNACK)
 	if s.ext[uriTransportCC] != 0 {
 		v.recorder = twcc.NewRecorder(c.track.ssrc)
@@ -100,13 +102,26 @@ func newCamera(c *caller, s *section) *camera {
 	return v
 }
 
-// owns reports whether a payload type is that of the video.
-func (v *camera) owns(pt uint8) bool { return pt == v.section.codecs[0].pt }
+// owns reports whether a payload type is that of the video, or of its retransmissions.
+func (v *camera) owns(pt uint8) bool { return pt == v.section.codecs[0].pt || v.resent(pt) }
+
+// resent reports whether a payload type is that of retransmissions (RFC 4588).
+func (v *camera) resent(pt uint8) bool {
+	rtx := v.section.codecs[0].rtx
+	return rtx != 0 && pt == rtx
+}
 
 // wanted reports whether packets of an SSRC are of use, on a socket's goroutine.
-func (v *camera) wanted(ssrc uint32) bool {
+func (v *camera) wanted(pt uint8, ssrc uint32) bool {
 	free := false
 	for _, e := range v.encodings {
+		if v.resent(pt) {
+			if e.repair == ssrc {
+				return true
+			}
+			free = true
+			continue
+		}
 		if e.track.ssrc == ssrc {
 			return true
 		}
@@ -119,11 +134,16 @@ func (v *camera) wanted(ssrc uint32) bool {
 func (v *camera) media(b []byte, now time.Time) {
 	ssrc := binary.BigEndian.Uint32(b[8:])
 	count := &v.caller.session.service.count
-	if _, err := v.header.Unmarshal(b); err != nil {
+	n, err := v.header.Unmarshal(b)
+	if err != nil {
 		count.refused.Add(1)
 		return
 	}
 	v.arrived(ssrc, now)
+	if v.resent(v.header.PayloadType) {
+		v.repaired(b, n, ssrc)
+		return
+	}
 	e := v.encodingOf(ssrc, now)
 	if e == nil {
 		count.refused.Add(1)
@@ -139,6 +159,12 @@ func (v *camera) media(b []byte, now time.Time) {
 		return // padding, mostly
 	}
 	v.cameAt.Store(now.UnixNano())
+	v.write(e)
+}
+
+// write gives the room what was read.
+func (v *camera) write(e *encoding) {
+	count := &v.caller.session.service.count
 	pub := v.pub.Load()
 	if pub == nil {
 		v.rouse()
@@ -149,6 +175,51 @@ func (v *camera) media(b []byte, now time.Time) {
 		return
 	}
 	count.in.Add(1)
+}
+
+// repaired takes a packet that was sent again (RFC 4588 section 4): the number that it had stands before its payload. Those that a browser
+// sends to fill the line, with nothing in them or what has come already, are of no use. Its header has n octets.
+func (v *camera) repaired(b []byte, n int, ssrc uint32) {
+	e := v.repairOf(ssrc)
+	if e == nil || e.track.ssrc == 0 || !e.track.number.started {
+		return
+	}
+	if v.header.Padding && len(b) > n {
+		if pad := int(b[len(b)-1]); pad <= len(b)-n {
+			b = b[:len(b)-pad]
+		}
+	}
+	if len(b) <= n+2 || v.off.Load() {
+		return
+	}
+	number := e.track.number.extend(binary.BigEndian.Uint16(b[n:]))
+	if !e.reception.repaired(number) {
+		return
+	}
+	v.packet = engine.MediaPacket{
+		Sequence: number, Timestamp: v.header.Timestamp, Marker: v.header.Marker, Payload: b[n+2:], Level: wire.LevelUnknown,
+		Orientation: e.track.extension(&v.header, uriOrientation), Dependency: e.track.extension(&v.header, uriDependency),
+	}
+	v.write(e)
+}
+
+// repairOf returns the encoding whose retransmissions have an SSRC, or nil.
+func (v *camera) repairOf(ssrc uint32) *encoding {
+	rid := ""
+	if id := v.section.ext[uriRepairedRID]; id != 0 {
+		rid = string(v.header.GetExtension(id))
+	}
+	for _, e := range v.encodings {
+		switch {
+		case e.repair == ssrc:
+			return e
+		case rid != "" && e.rid == rid, rid == "" && len(v.encodings) == 1, v.repairs[ssrc] != 0 && v.repairs[ssrc] == e.track.ssrc:
+			v.sources++
+			e.repair = ssrc
+			return e
+		}
+	}
+	return nil
 }
 
 // encodingOf returns the encoding that a packet, whose header was read, belongs to; nil where that cannot be told.

@@ -18,6 +18,7 @@ import (
 func FuzzCameraPacket(f *testing.F) {
 	f.Add([]byte{0x90, 96, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0xBE, 0xDE, 0, 2, 0x10, 'h', 0x21, 0, 7, 0, 0, 0, 'p', 'a', 'y'})
 	f.Add([]byte{0xB0, 96, 0, 9, 0, 0, 0, 2, 0, 0, 0, 4, 0xBE, 0xDE, 0, 1, 0x10, 'l', 0, 0, 0, 0, 0, 4})
+	f.Add([]byte{0x90, 97, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0xBE, 0xDE, 0, 1, 0x50, 'h', 0, 0, 0, 1, 'p', 'a', 'y'})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) < rtpHeaderSize {
 			return
@@ -26,8 +27,8 @@ func FuzzCameraPacket(f *testing.F) {
 		c := &caller{session: s, writer: newWriter(s.service), track: &viewerTrack{ssrc: 1}}
 		v := newCamera(c, &section{
 			source: &sdp.MediaDescription{},
-			codecs: []codec{{name: codecVP8, pt: 96, clockRate: 90000, feedback: []webrtc.RTCPFeedback{feedbackNACK}}}, encodings: []string{"h", "m", "l"},
-			ext: map[string]uint8{uriRID: 1, uriTransportCC: 2, uriOrientation: 3, uriDependency: 4},
+			codecs: []codec{{name: codecVP8, pt: 96, rtx: 97, clockRate: 90000, feedback: []webrtc.RTCPFeedback{feedbackNACK}}}, encodings: []string{"h", "m", "l"},
+			ext: map[string]uint8{uriRID: 1, uriRepairedRID: 5, uriTransportCC: 2, uriOrientation: 3, uriDependency: 4},
 		})
 		if v.recorder == nil {
 			v.recorder = twcc.NewRecorder(1)
@@ -36,7 +37,7 @@ func FuzzCameraPacket(f *testing.F) {
 		for i := range 40 {
 			b[8], b[3] = byte(i%7), b[3]+byte(i)
 			now = now.Add(arrivalsEvery / 3)
-			if ssrc := uint32(b[8])<<24 | uint32(b[9])<<16 | uint32(b[10])<<8 | uint32(b[11]); v.wanted(ssrc) {
+			if ssrc := uint32(b[8])<<24 | uint32(b[9])<<16 | uint32(b[10])<<8 | uint32(b[11]); v.wanted(b[1]&0x7F, ssrc) {
 				v.media(b, now)
 			}
 		}

@@ -86,6 +86,20 @@ func (r *reception) note(ssrc uint32, number int64, timestamp uint32, now time.T
 	return len(r.missing) > 0
 }
 
+// repaired takes the number of a packet that was sent again, and reports whether it was missing.
+func (r *reception) repaired(number int64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.missing {
+		if r.missing[i].number == number {
+			r.missing = append(r.missing[:i], r.missing[i+1:]...)
+			r.received++
+			return true
+		}
+	}
+	return false
+}
+
 // wanted returns what is to be asked for now.
 func (r *reception) wanted(now time.Time) (pairs []rtcp.NackPair) {
 	r.mu.Lock()

@@ -27,7 +27,7 @@ func extensionsOf(p purpose, kind string) []string {
 	case p == calling:
 		return []string{uriLevel}
 	case p == filming:
-		return []string{uriMID, uriRID, uriOrientation, uriDependency, uriTransportCC}
+		return []string{uriMID, uriRID, uriRepairedRID, uriOrientation, uriDependency, uriTransportCC}
 	case p.receives() && kind == kindAudio:
 		return []string{uriLevel, uriMID, uriTransportCC, uriSendTime}
 	case p.receives():
@@ -135,7 +135,7 @@ func (s *section) readCodecs(p purpose) error {
 	for i := range found {
 		c := &found[i]
 		c.feedback = s.feedback(c.pt, p)
-		if p == publishing && s.kind == kindVideo {
+		if (p == publishing || p == filming) && s.kind == kindVideo {
 			c.rtx = rtx[c.pt]
 		}
 	}
@@ -202,4 +202,33 @@ func (s *section) readExtensions(p purpose) {
 			s.ext[fields[1]] = uint8(id)
 		}
 	}
+	if p == filming && s.codecs[0].rtx == 0 {
+		// Without a stream for retransmissions a browser that looks for bandwidth pads the stream of its pictures, whose numbers then have
+		// holes for all who wait for them.
+		delete(s.ext, uriTransportCC)
+		c := &s.codecs[0]
+		c.feedback = slices.DeleteFunc(c.feedback, func(f webrtc.RTCPFeedback) bool { return f.Type == "transport-cc" })
+	}
+}
+
+// repairs returns which SSRC the retransmissions of another one have (RFC 5888, FID groups), by that of the retransmissions.
+func (s *section) repairs() map[uint32]uint32 {
+	found := map[uint32]uint32{}
+	n := 0
+	for _, a := range s.source.Attributes {
+		if a.Key != "ssrc-group" || n == maxSSRCLines {
+			continue
+		}
+		n++
+		f := strings.Fields(a.Value)
+		if len(f) != 3 || f[0] != "FID" {
+			continue
+		}
+		media, err := strconv.ParseUint(f[1], 10, 32)
+		repair, err2 := strconv.ParseUint(f[2], 10, 32)
+		if err == nil && err2 == nil {
+			found[uint32(repair)] = uint32(media)
+		}
+	}
+	return found
 }

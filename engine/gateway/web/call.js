@@ -13,10 +13,11 @@ const layers = [
 // sections is in how many places others can be seen; nothing is sent for those that are empty.
 const sections = () => (matchMedia('(max-width: 40rem)').matches ? 4 : 8);
 
-// pictureCodecs are those that rooms carry: without the others an offer with many sections stays small.
-function pictureCodecs() {
+// prefer offers the codecs that fit, which are those that rooms carry: without the others an offer with many sections stays small.
+function prefer(transceiver, fits) {
   const all = globalThis.RTCRtpReceiver?.getCapabilities?.('video')?.codecs || [];
-  return all.filter((c) => /^video\/(vp8|vp9|h264|av1)$/i.test(c.mimeType) && !/packetization-mode=0|profile-id=[13]/.test(c.sdpFmtpLine || ''));
+  const codecs = all.filter((c) => fits.test(c.mimeType) && !/packetization-mode=0|profile-id=[13]/.test(c.sdpFmtpLine || ''));
+  if (codecs.length > 0) transceiver.setCodecPreferences?.(codecs);
 }
 
 // Call sends what a microphone hears, and has an <audio> play what the others say. told(message) gives what the data channel `castd`
@@ -72,10 +73,8 @@ export class Call extends Keeper {
     const [track] = media.getAudioTracks();
     x.senders = { audio: x.pc.addTransceiver(track, { direction: 'sendrecv', streams: [media] }).sender };
     const camera = x.pc.addTransceiver('video', { direction: 'sendonly', sendEncodings: layers });
-    const codecs = pictureCodecs();
-    for (const t of [camera, ...Array.from({ length: sections() }, () => x.pc.addTransceiver('video', { direction: 'recvonly' }))]) {
-      if (codecs.length > 0) t.setCodecPreferences?.(codecs);
-    }
+    prefer(camera, /^video\/(vp8|vp9|h264|av1|rtx)$/i);
+    for (let n = sections(); n > 0; n--) prefer(x.pc.addTransceiver('video', { direction: 'recvonly' }), /^video\/(vp8|vp9|h264|av1)$/i);
     x.camera = camera.sender;
     await camera.sender.replaceTrack(this.picture);
     x.pc.addEventListener('track', (e) => (e.track.kind === 'audio' ? this.play(e.track) : this.seen(e.transceiver.mid, e.track)));

@@ -98,9 +98,11 @@ export class Pictures {
   // show puts names where the state says who is, and makes large who is pinned or speaks. null: there is no call.
   show(state) {
     this.state = state;
-    if (!state) {
-      for (const { part } of this.tiles.values()) part.remove();
-      this.tiles.clear();
+    if (!state) { // the pictures of a connection come before its first state: they stay in their tiles
+      for (const tile of this.tiles.values()) {
+        tile.carries = '';
+        tile.part.hidden = true;
+      }
       this.pinned = this.wanted = '';
       this.part.hidden = this.mine.hidden;
       return;

@@ -1,7 +1,7 @@
 // Runs in a page after talk.js and before its own scripts: gives it, instead of a camera, a picture of one colour (settings.colour, three
 // numbers) with a bar that moves, and tells what the page shows in its tiles.
 (() => {
-  const [width, height] = window.settings.size || [640, 360];
+  const [width, height] = [640, 360];
   const film = window.film = { offers: 0 };
   const sound = navigator.mediaDevices.getUserMedia;
   navigator.mediaDevices.getUserMedia = async (wanted) => {
