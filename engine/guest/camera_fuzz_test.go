@@ -63,7 +63,7 @@ func FuzzGauge(f *testing.F) {
 		for i := range 3 {
 			g.WritePacket(&engine.Packet{Stream: st, Payload: payload, Header: wire.Header{KeyFrame: true, FrameStart: i == 0, Marker: i == 2, Timestamp: 1}})
 		}
-		if l := g.layer(st, time.Now()); l.height < 0 || l.height > maxHeight || !l.flows {
+		if l := g.layers([]*engine.StreamState{st}, time.Now())[0]; l.height < 0 || l.height > maxHeight || !l.flows {
 			t.Fatalf("%+v", l)
 		}
 	})

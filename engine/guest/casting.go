@@ -167,9 +167,7 @@ func (c *caller) arrange(now time.Time) {
 		}
 		shows[i] = &film[at]
 		demands[i] = demand{now: c.screens[i].layerOf(shows[i]), height: p.height}
-		for _, st := range shows[i].layers {
-			demands[i].layers = append(demands[i].layers, c.screens[i].hall.gauges.layer(st, now))
-		}
+		demands[i].layers = c.screens[i].hall.gauges.layers(shows[i].layers, now)
 	}
 	c.casting.bps.Store(c.casting.sent.rate(c.octets(), now))
 	for i, l := range allot(demands, c.casting.line.limit()) {

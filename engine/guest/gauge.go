@@ -13,8 +13,9 @@ import (
 const (
 	// gaugeEvery is how long what comes of a stream is summed up for its rate.
 	gaugeEvery = time.Second
-	// flowsFor is how long after its last packet a layer counts as one that comes.
-	flowsFor = 2 * time.Second
+	// flowsFor is how long after its last packet a layer counts as one that comes, and pausedAfter how long after that of another one.
+	flowsFor    = 2 * time.Second
+	pausedAfter = 700 * time.Millisecond
 )
 
 // gauges measure the video of a room for all who may have to choose among layers. It is a sink of its own, once for a room.
@@ -98,13 +99,24 @@ func (s *gauge) look(p *engine.Packet) {
 	s.frames = nil
 }
 
-// layer returns what is known of a stream.
-func (g *gauges) layer(st *engine.StreamState, now time.Time) layer {
+// layers returns what is known of the encodings of one picture. One of which nothing comes while something of another does is paused by its
+// source.
+func (g *gauges) layers(streams []*engine.StreamState, now time.Time) []layer {
+	list := make([]layer, len(streams))
 	all := g.all.Load()
-	if all == nil || (*all)[st.ID] == nil {
-		return layer{}
+	if all == nil {
+		return list
 	}
-	s := (*all)[st.ID]
-	at := s.at.Load()
-	return layer{height: int(s.height.Load()), bps: s.bps.Load(), flows: at != 0 && now.Sub(time.Unix(0, at)) < flowsFor}
+	newest := now.Add(-flowsFor).UnixNano()
+	for _, st := range streams {
+		if s := (*all)[st.ID]; s != nil {
+			newest = max(newest, s.at.Load())
+		}
+	}
+	for i, st := range streams {
+		if s := (*all)[st.ID]; s != nil {
+			list[i] = layer{height: int(s.height.Load()), bps: s.bps.Load(), flows: newest-s.at.Load() < int64(pausedAfter)}
+		}
+	}
+	return list
 }

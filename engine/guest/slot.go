@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/castd/castd/engine"
@@ -107,18 +108,15 @@ func chooseConference(all []*engine.StreamState, want wish, now *programme, fits
 	return seen
 }
 
-// largestFlowing returns the first by label of the encodings of a picture's slot of which something comes, or the picture where that is none.
-func largestFlowing(all []*engine.StreamState, picture *engine.StreamState, flows func(*engine.StreamState) bool) *engine.StreamState {
-	var best *engine.StreamState
+// encodings returns the live streams of a picture's slot that fit, by label: the largest first where their source keeps to what is usual.
+func encodings(all []*engine.StreamState, picture *engine.StreamState, fits func(*engine.StreamState) bool) (list []*engine.StreamState) {
 	for _, st := range all {
-		if st.Live && st.Kind == wire.KindVideo && keyOf(st) == keyOf(picture) && (best == nil || st.Label < best.Label) && flows(st) {
-			best = st
+		if st.Live && st.Kind == wire.KindVideo && keyOf(st) == keyOf(picture) && fits(st) {
+			list = append(list, st)
 		}
 	}
-	if best == nil {
-		return picture
-	}
-	return best
+	slices.SortFunc(list, func(a, b *engine.StreamState) int { return strings.Compare(a.Label, b.Label) })
+	return list
 }
 
 // mixSlot is the slot of what is heard of a conference.

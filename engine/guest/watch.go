@@ -134,7 +134,13 @@ func (w *watcher) choose() {
 	var playing *programme
 	if w.conference() {
 		if playing = chooseConference(*streams, w.want, w.playing.Load(), w.fits); playing != nil && playing.video != nil {
-			playing.video = largestFlowing(*streams, playing.video, w.flows)
+			list := encodings(*streams, playing.video, w.fits)
+			for i, l := range w.hall.gauges.layers(list, time.Now()) {
+				if l.flows {
+					playing.video = list[i]
+					break
+				}
+			}
 		}
 	} else {
 		playing = choosePlaying(*streams, w.want, w.playing.Load(), w.fits)
@@ -144,11 +150,6 @@ func (w *watcher) choose() {
 		w.session.end(engine.NewUserError(engine.CodeNoCommonCodec,
 			"Nothing that this room sends is in a codec that was offered; offer Opus, and VP8, VP9, H264 and AV1."))
 	}
-}
-
-// flows reports whether something comes of a stream.
-func (w *watcher) flows(st *engine.StreamState) bool {
-	return w.hall.gauges.layer(st, time.Now()).flows && w.fits(st)
 }
 
 func (w *watcher) fits(st *engine.StreamState) bool {
