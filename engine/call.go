@@ -285,6 +285,9 @@ func (k *call) tried(t callTry) {
 		for participant, gain := range k.wants {
 			t.seat.Wish(participant, gain)
 		}
+		if k.waits {
+			t.wait(true) // he was told after the seat was asked for
+		}
 		if !k.hand.IsZero() {
 			t.raise(true, time.Since(k.hand))
 		}

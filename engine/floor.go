@@ -464,7 +464,7 @@ func (k *call) Moderate(ctx context.Context, m Moderation) error {
 func (k *call) told(s *CallState) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if waits := s.Waiting == WaitingAdmission; waits != k.waits {
+	if waits := s.Waiting == WaitingAdmission; waits || waits != k.waits { // again and again, as it may get lost
 		k.waits = waits
 		for _, s := range *k.seats.Load() {
 			s.wait(waits)

@@ -235,7 +235,9 @@ func (r *Room) waitLoop(s *roomSeat, on bool) {
 	if r.mixing == nil || r.mixing.follows == "" || !r.mixing.seats[s] || s.inside == !on {
 		return
 	}
-	s.inside = !on
+	if s.inside = !on; on {
+		delete(r.sat, s.info.Participant)
+	}
 	r.reseatLoop()
 }
 

@@ -379,3 +379,43 @@ func TestAudienceWaits(t *testing.T) {
 		k.ann, k.bob, k.eve = takePart(t, k.room, annID, 400), takePart(t, k.r1, bobID, 700), takePart(t, k.r2, eveID, 1200)
 	})
 }
+
+// TestWaitingLasts: who waits to be let in still does when another peer mixes, hears music without a pause, and is let in there.
+func TestWaitingLasts(t *testing.T) {
+	onTalk(t, 37, func(t *testing.T, k *gathering) {
+		heir := addPeer(t, k.net, "ann/desktop")
+		next := enter(t, heir, engine.JoinOptions{Create: true})
+		time.Sleep(10 * time.Second)
+		if m := k.room.Info().Mixer; m == nil || m.Standby != heir.Self().String() {
+			t.Fatalf("mixed by %+v", m)
+		}
+		k.do(room.Knock, "")
+		time.Sleep(time.Second)
+		zoe := takePart(t, k.r1, "dddddddddddddddd", 2000)
+		time.Sleep(5 * time.Second)
+		k.ann.leave()
+		k.net.Cut(k.hub, true)
+		for range 8 {
+			zoe.ear.Forget()
+			time.Sleep(2 * time.Second)
+			if s := k.told(zoe); s.Waiting != engine.WaitingAdmission {
+				t.Fatalf("she is told %+v", s)
+			}
+			if level := zoe.ear.Level(700); level > -60 {
+				t.Errorf("she hears Bob at %.1f dB", level)
+			}
+			if level := music(zoe); level < -50 {
+				t.Errorf("she hears music at %.1f dB", level)
+			}
+		}
+		k.heard(k.eve, zoe, false)
+		if err := next.Moderate(t.Context(), engine.Moderation{Verb: room.Admit, Who: zoe.name}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		k.heard(k.eve, zoe, true)
+		k.heard(zoe, k.bob, true)
+		zoe.leave()
+		k.ann = takePart(t, next, annID, 400)
+	})
+}

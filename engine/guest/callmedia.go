@@ -139,7 +139,9 @@ func (c *caller) feedback(packets []rtcp.Packet) {
 //	to the guest:  {"type":"state","you":ID,"sections":[{"mid":"0","kind":"audio","carries":"mix"},{"mid":"2","kind":"video","carries":ID}],
 //	                "participants":[{"participant":ID,"name":"Ann","talking":true,"muted":true,"roles":["moderator","listener"]}],
 //	                "dominant":ID,"hands":[ID],"locked":true,"knock":true,"muted_all":true,"title":"...","waiting":"host",
-//	                "settings":{"tones":true,"wait":false,"music":false}}      waiting: what he waits for, "host" or "admission"
+//	                "settings":{"tones":true,"wait":false,"music":false},"mixer":{"peer":PEER,"standby":PEER,"readable":true},
+//	                "recording":[{"peer":PEER,"participant":ID,"name":"Ann","since":"..."}]}
+//	               waiting is what he waits for, "host" or "admission"; mixer and recording tell who hears what is said besides
 //	               {"type":"chat","messages":[{"id":7,"participant":ID,"name":"Ann","text":"...","time":"..."}]}
 //	               {"type":"notice","code":"muted","message":"..."}     something about himself
 //	from him:      {"type":"wish","participant":ID,"gain":0.5}          how loud he wants to hear somebody, 0 to 16
