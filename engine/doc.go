@@ -20,6 +20,12 @@
 // sealed payload, which stay the same on every hop. stream.ingest takes it from a hop (or from the publication), puts it into the stream's relay.Store,
 // and gives a reference to the room's feeder, which sends it to each child that the fan-out snapshot lists, a picture at once. If the room has sinks, its leaf opens what manifests have confirmed and delivers it in order.
 //
+// # Conferences
+//
+// The hub mixes a conference for all, another peer stands by (standby.go), and participants sit at both by lines (call.go, line.go,
+// farseat.go). A few without listeners send to each other directly, and each peer mixes for its own participants (direct.go, plan.go).
+// splice.go makes one flow of what comes by all these ways.
+//
 // # Concurrency
 //
 // One goroutine per room (Room.loop) owns the tree.Router, the roster and the lists of children and publications. It never

@@ -14,6 +14,12 @@
 //
 // Where nobody has said anything for two seconds, and no packets come, a table rests; where all of them do there are no ticks.
 //
+// # Following
+//
+// A table may follow another peer's by maps of what that one plays (follow.go): a standby's, which makes the same packets on the same ticks;
+// and that of a peer whose participants are about to go over from hearing each other directly to a mixer, or back. The latter keeps its own
+// timeline, on which it is heard already, and Ahead tells how far the other's is above it.
+//
 // # Concurrency
 //
 // One goroutine, Service.run, owns all tables, mixers and buffers. Others reach them by calls that it makes for them, and by the inboxes,

@@ -50,7 +50,7 @@ func roomOf(t *testing.T, g *guest, room string) (info struct {
 	Mode         string
 	Streams      []struct{ Slot, Codec, State string }
 	Participants []partOfRoom
-	Mixer        struct{ Peer, Standby string }
+	Mixer        struct{ Mode, Peer, Standby string }
 },
 ) {
 	t.Helper()
