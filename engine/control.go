@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -398,6 +399,9 @@ func (r *Room) recordLoop(rec *room.Record) {
 		}
 		r.enforceLoop(now, func(*grant) bool { return true })
 		r.ruledLoop(now)
+		for l := range maps.Clone(r.lines) {
+			l.retell(func(s *CallState) { s.Title = rec.Title })
+		}
 		r.selfLoop(now)
 	}
 }

@@ -183,7 +183,7 @@ func (r *Room) tellRecordingsLoop(id peer.ID) {
 		r.reseatLoop()
 	}
 	for l := range maps.Clone(r.lines) {
-		l.retell(all)
+		l.retell(func(s *CallState) { s.Recording = all })
 	}
 }
 
@@ -195,13 +195,13 @@ func (r *Room) recordingNow() []RecordingInfo {
 	return nil
 }
 
-// retell tells a participant again what his conference is like, where it is only another who records.
-func (l *line) retell(all []RecordingInfo) {
+// retell tells a participant again what his conference is like, where that has changed by what did not come from who mixes.
+func (l *line) retell(change func(*CallState)) {
 	if l.told == nil || l.config.Tell == nil {
 		return
 	}
 	s := *l.told
-	s.Recording = all
+	change(&s)
 	l.told = &s
 	l.config.Tell(&s)
 }

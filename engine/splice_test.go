@@ -189,3 +189,34 @@ func FuzzPlayoutMap(f *testing.F) {
 		}
 	})
 }
+
+// TestSpliceRelated: two flows have timelines of their own, of which it is known how far they are apart, be it by hours or by two ticks. Each
+// sound is passed on once, in both directions, by whatever amount.
+func TestSpliceRelated(t *testing.T) {
+	for _, ahead := range []int{0, 2, -3, 1 << 20} {
+		r := newSpliceRun(t)
+		lead := peer.ID("direct")
+		for tick := 1; tick < 900; tick++ {
+			r.now = r.now.Add(20 * time.Millisecond)
+			switch tick {
+			case 300:
+				lead = "mixer"
+			case 600:
+				lead = "direct"
+			}
+			if tick >= 200 && tick < 800 {
+				for _, from := range []peer.ID{"mixer", "standby"} {
+					r.s.relate(from, "direct", uint32(ahead*960))
+					r.packet(from, lead, int64(7000+tick), tick+ahead, tick)
+				}
+			}
+			r.packet("direct", lead, int64(10+tick), tick-2, tick-2)
+		}
+		r.whole()
+		for i := 1; i < len(r.marks); i++ {
+			if r.marks[i] != r.marks[i-1]+1 {
+				t.Fatalf("%d ticks apart: sound of tick %d after %d", ahead, r.marks[i], r.marks[i-1])
+			}
+		}
+	}
+}

@@ -170,3 +170,37 @@ func TestPassthroughDrift(t *testing.T) {
 		t.Error("still passed on")
 	}
 }
+
+// In a room of a few packets are passed on as soon as one talks whom alone the others hear, whatever his loudness, and nobody's own voice is
+// decoded for nothing. Where a third comes, who talks is mixed.
+func TestPlain(t *testing.T) {
+	r := newRoom(t, Config{Plain: true})
+	r.m.AddInput(1)
+	r.m.AddListener(1, 1, 32000)
+	r.m.AddInput(2) // takes part elsewhere
+	r.passable = true
+	r.sources[1], r.sources[2] = tone(450, 0.1), during(50, 10000, tone(600, 0.004))
+	r.run(49)
+	if r.decoded != 0 {
+		t.Error("who hears nobody else is decoded")
+	}
+	if len(r.out.Talkers) != 1 || r.out.Talkers[0].ID != 1 {
+		t.Errorf("talkers %+v", r.out.Talkers)
+	}
+	r.run(10)
+	if r.out.Forward != 2 || len(r.out.Forwarded) != 1 || len(r.out.Packets) != 0 || r.decoded != 0 {
+		t.Errorf("passed on: %d to %v, beside %d packets and %d decodes", r.out.Forward, r.out.Forwarded, len(r.out.Packets), r.decoded)
+	}
+	r.m.AddInput(3)
+	r.sources[3] = tone(900, 0.1)
+	r.run(20)
+	if r.out.Forward != 0 || len(r.out.Packets) != 1 {
+		t.Errorf("with a third: passed on %d, %d packets", r.out.Forward, len(r.out.Packets))
+	}
+	r.m.RemoveInput(3)
+	delete(r.sources, 3)
+	r.run(passSoleTicks + 50)
+	if r.out.Forward != 2 {
+		t.Error("not passed on again")
+	}
+}

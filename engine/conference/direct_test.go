@@ -502,6 +502,17 @@ func TestDirectTalking(t *testing.T) {
 				t.Errorf("%s was told %+v", c.name, s)
 			}
 		}
+		if err := k.hubs[0].Moderate(t.Context(), engine.Moderation{Verb: room.Title, Title: "Tea at five"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		for _, c := range k.callers {
+			c.mu.Lock()
+			if c.state.Title != "Tea at five" {
+				t.Errorf("%s was told of the title %q", c.name, c.state.Title)
+			}
+			c.mu.Unlock()
+		}
 		_ = quiet.Close()
 		k.leave()
 	})
