@@ -21,8 +21,9 @@ start: deps
 	@$(MAKE) --no-print-directory build
 	./castd start --room $(ROOM)
 
+# Without a page of its own for traces, which nobody can open here, gRPC takes 6 MB less.
 build:
-	$(GO) build -tags $(TAGS) -o castd ./cmd/castd
+	$(GO) build -tags $(TAGS),grpcnotrace -o castd ./cmd/castd
 
 test: test-deps
 	@$(MAKE) --no-print-directory test-all
