@@ -68,6 +68,8 @@ func parseLock(text []byte) ([]Installed, error) {
 			return nil, fmt.Errorf("it has the plugin %s twice", p.Name)
 		case !sumPattern.MatchString(p.SHA256):
 			return nil, fmt.Errorf("the plugin %s has no SHA-256 of 64 digits", p.Name)
+		case len(p.Protocols) == 0:
+			return nil, fmt.Errorf("the plugin %s speaks no version of the protocol", p.Name)
 		}
 		for _, g := range p.Granted {
 			if !slices.Contains(p.Permissions, g) {
