@@ -11,6 +11,9 @@ import (
 // Player plays what is sent to somebody as a browser does: by an adaptive jitter buffer. Time is that of the packets. It belongs to one
 // goroutine.
 type Player struct {
+	// Heard, where set, gets each frame of 10 ms that is played. It must not keep it.
+	Heard func(pcm []float32)
+
 	decoder   *opus.Decoder
 	buffer    *jitter.Buffer
 	pcm       []float32
@@ -40,6 +43,9 @@ func (p *Player) Hear(at time.Time, sequence uint16, timestamp uint32, payload [
 		p.all += playerTick
 		if f := p.buffer.Pull(p.next, p.pcm); f.Kind == jitter.Concealed {
 			p.made += playerTick
+		}
+		if p.Heard != nil {
+			p.Heard(p.pcm)
 		}
 		p.heard = append(p.heard, p.pcm...)
 		if over := len(p.heard) - maxHeard; over > 0 {
