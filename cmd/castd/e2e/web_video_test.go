@@ -134,7 +134,9 @@ func TestPageVideo(t *testing.T) {
 	}
 }
 
-// TestPageLayers: a page gets as many lines as it wants, and the picture does not stand still for that.
+// TestPageLayers: a page gets as many lines as it wants, and of three changes at least one in each direction does not stop the picture for
+// more than half a second. That is less than is wanted: of the changes to a larger size about one in three stops it for three seconds, the
+// time between two requests for key frames.
 func TestPageLayers(t *testing.T) {
 	b := startBrowsers(t)
 	hub := launch(t, "hub", "start", "--room", "talk", "--mode", "conference", "--http", "127.0.0.1:0")
@@ -170,7 +172,6 @@ func TestPageLayers(t *testing.T) {
 		}
 	}
 	t.Logf("the picture stood still for %.0f ms at most at each of the changes", stills)
-	// A machine that is busy may stop a picture by itself now and then; what stops it at every change is the change.
 	for direction := range 2 {
 		if least := min(stills[direction], stills[direction+2], stills[direction+4]); least > 500 {
 			t.Errorf("at each change in one direction the picture stood still, %.0f ms at least", least)
