@@ -28,6 +28,7 @@ type few struct {
 	peers   []*enginetest.Peer
 	rooms   []*engine.Room // theirs
 	callers []*caller
+	deaf    atomic.Pointer[enginetest.Peer] // hears of no access list
 
 	mu    sync.Mutex
 	media map[[2]peer.ID]int // packets of sound on hops, by their ends
@@ -38,6 +39,8 @@ func newFew(t *testing.T, seed uint64, devices, peers int) *few {
 	t.Helper()
 	k := &few{t: t, net: enginetest.NewNetwork(seed), media: make(map[[2]peer.ID]int)}
 	k.net.Delay = 20 * time.Millisecond
+	k.net.Unheard = k.misses
+	k.net.Swallow = func(_, to peer.ID, msg []byte) bool { return k.misses(to, msg) }
 	k.net.Tamper = func(from, to peer.ID, pkt []byte) []byte {
 		if h, _, err := wire.ParseHeader(pkt); err == nil && h.Kind == wire.KindAudio {
 			k.mu.Lock()
@@ -61,6 +64,16 @@ func newFew(t *testing.T, seed uint64, devices, peers int) *few {
 	}
 	time.Sleep(2 * time.Second)
 	return k
+}
+
+// misses reports whether a message is one that a peer is kept from hearing.
+func (k *few) misses(to peer.ID, msg []byte) bool {
+	p := k.deaf.Load()
+	if p == nil || p.Self() != to {
+		return false
+	}
+	m, err := wire.ReadEnvelope(msg)
+	return err != nil || m.Type == wire.Type_ACCESS || m.Type == wire.Type_BEACON || m.Type == wire.Type_KEYS || m.Type == wire.Type_LEASE
 }
 
 func (k *few) add(name string) *enginetest.Peer {
@@ -425,20 +438,15 @@ func TestDirectModeration(t *testing.T) {
 		t.Run(fmt.Sprint(liar), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := newFew(t, 19, 1, 3)
-				var deaf atomic.Bool
-				misses := func(to peer.ID, msg []byte) bool {
-					m, err := wire.ReadEnvelope(msg)
-					return deaf.Load() && to == k.peers[1].Self() && (err != nil || m.Type == wire.Type_ACCESS || m.Type == wire.Type_BEACON || m.Type == wire.Type_KEYS || m.Type == wire.Type_LEASE)
-				}
-				k.net.Unheard = misses
-				k.net.Swallow = func(_, to peer.ID, msg []byte) bool { return misses(to, msg) }
 				for i, id := range []string{annID, bobID, eveID} {
 					k.callers = append(k.callers, takePart(t, k.rooms[i], id, tones[i]))
 				}
 				ann, bob, eve := k.callers[0], k.callers[1], k.callers[2]
 				time.Sleep(5 * time.Second)
 				k.mode(engine.MixerDirect)
-				deaf.Store(liar)
+				if liar {
+					k.deaf.Store(k.peers[1])
+				}
 				do := func(verb, who string) {
 					t.Helper()
 					if err := k.hubs[0].Moderate(t.Context(), engine.Moderation{Verb: verb, Who: who}); err != nil {
