@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"time"
 
 	"github.com/castd/castd/engine"
@@ -62,6 +63,9 @@ func open(ctx context.Context, p peer, out *printer, stats time.Duration, specs 
 		out.ready(line)
 	}
 	all := !p.Remote() // this process's own peer is only in rooms that it was asked for
+	if all {
+		time.AfterFunc(trimAfter, debug.FreeOSMemory)
+	}
 	go func() {
 		defer close(s.ended)
 		for ev := range events {
@@ -78,6 +82,10 @@ func open(ctx context.Context, p peer, out *printer, stats time.Duration, specs 
 	}()
 	return s, rooms, nil
 }
+
+// trimAfter is when the memory that starting took is given back: the runtime would do so over minutes, in which a peer that idles looks
+// larger than it is.
+const trimAfter = 3 * time.Second
 
 // fail prints an error as an event.
 func (s *session) fail(room, code, message string) {
