@@ -55,7 +55,12 @@ func (d *Document) validate(schema, v any, mentioned map[string]bool) error {
 	if err != nil {
 		return err
 	}
-	for key, rule := range s {
+	keys := slices.Sorted(maps.Keys(s))
+	if i := slices.Index(keys, "type"); i > 0 { // first: of what is something else, the other rules say less
+		keys = slices.Insert(slices.Delete(keys, i, i+1), 0, "type")
+	}
+	for _, key := range keys {
+		rule := s[key]
 		switch key {
 		case "type":
 			err = checkType(rule, v)
