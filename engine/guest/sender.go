@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"strings"
 	"time"
 
 	"github.com/pion/rtp"
@@ -32,9 +33,11 @@ type viewerTrack struct {
 
 	// Owned by the writer.
 	line     timeline
+	numbers  continuity
 	stream   *engine.StreamState // that choice is for
 	choice   choice
 	fits     bool
+	vp8      bool         // stream is
 	needKey  bool         // video waits for a key frame
 	sent     []sentPacket // history, by number; made when the first packet is sent
 	packets  uint32
@@ -42,6 +45,7 @@ type viewerTrack struct {
 	reported time.Time
 	header   rtp.Header // what SRTP reads of a packet
 	level    [1]byte
+	depends  [255]byte // a dependency descriptor that is being written
 }
 
 // sentPacket is a packet of the history. It is sent again exactly as it was: the same number must never encrypt another content.
@@ -51,6 +55,7 @@ type sentPacket struct {
 	time    uint32
 	seq     uint16
 	choice  choice
+	numbers renumbering
 	resends uint8
 }
 
@@ -72,6 +77,7 @@ func (t *viewerTrack) ready(p *packet) bool {
 	if p.stream != t.stream {
 		t.stream = p.stream
 		t.choice, t.fits = choose(t.codecs, p.stream)
+		t.vp8 = strings.EqualFold(p.stream.Codec, codecVP8)
 	}
 	h := &p.header
 	src := source{stream: h.Stream, incarnation: h.Incarnation}
@@ -104,6 +110,9 @@ func (t *viewerTrack) send(p *packet, since time.Duration, out *outlet) (placed,
 	}
 	s := &t.sent[int(at.seq)&(len(t.sent)-1)]
 	*s = sentPacket{packet: p, at: since, time: at.time, seq: at.seq, choice: t.choice}
+	if t.kind == wire.KindVideo {
+		s.numbers = t.numbers.next(at.cut, t.vp8, payload, dependencyOf(h))
+	}
 	t.packets++
 	t.octets += uint32(len(payload))
 	t.write(s, payload, out)
@@ -119,7 +128,7 @@ func (c choice) of(p *packet) ([]byte, bool) {
 }
 
 // extensions returns the header extensions that survive a room: audio level, video orientation, dependency descriptor.
-func (t *viewerTrack) extensions(h *wire.Header) (list [2]extension) {
+func (t *viewerTrack) extensions(h *wire.Header, numbers *renumbering) (list [2]extension) {
 	if t.kind == wire.KindAudio {
 		if id := t.ext[uriLevel]; id != 0 {
 			if level, ok := levelExtension(h); ok {
@@ -131,7 +140,10 @@ func (t *viewerTrack) extensions(h *wire.Header) (list [2]extension) {
 	}
 	if len(h.Ext) > 0 {
 		list[0] = extension{t.ext[uriOrientation], h.Extension(wire.ExtOrientation)}
-		list[1] = extension{t.ext[uriDependency], h.Extension(wire.ExtDependencyDescriptor)}
+		if d := dependencyOf(h); len(d) <= len(t.depends) {
+			list[1] = extension{t.ext[uriDependency], t.depends[:copy(t.depends[:], d)]}
+			numbers.dependency(list[1].data)
+		}
 	}
 	return list
 }
@@ -160,8 +172,9 @@ func (t *viewerTrack) resend(missing []uint16, since time.Duration, out *outlet)
 func (t *viewerTrack) write(s *sentPacket, payload []byte, out *outlet) {
 	space := out.batch.Space(rtpHeaderSize + maxExtensions + len(payload) + maxSRTP)
 	h := &s.packet.header
-	b := appendHeader(space, h.Marker, s.choice.pt, s.seq, s.time, t.ssrc, t.mixed, t.extensions(h))
+	b := appendHeader(space, h.Marker, s.choice.pt, s.seq, s.time, t.ssrc, t.mixed, t.extensions(h, &s.numbers))
 	b = append(b, payload...)
+	s.numbers.payload(b[len(b)-len(payload):])
 	b, err := out.srtp.EncryptRTP(space, b, &t.header)
 	if err != nil {
 		out.failed++

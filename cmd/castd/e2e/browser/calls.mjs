@@ -39,12 +39,14 @@ export const callCommands = (browser, pages) => ({
     };
   },
 
-  // still tells how long the picture of a section stood still at most, in so many milliseconds, in which the page says something.
+  // still tells how long the picture of a section stood still at most, in so many milliseconds, in which the page says something, and how long
+  // at most one of the pages got no time.
   async still({ as, mid, ms, message }) {
     const page = pages.get(as);
     const longest = page.evaluate(([m, t]) => film.freezes(m, t), [mid, ms]);
+    const starved = Promise.all([...pages.values()].map((p) => p.evaluate((t) => window.film?.starved(t) ?? 0, ms)));
     if (message) await page.evaluate((m) => film.say(m), message);
-    return { longest: await longest };
+    return { longest: await longest, starved: Math.max(...await starved) };
   },
 
   async forget({ as }) {

@@ -50,6 +50,20 @@
 
   film.say = (message) => film.channel.send(JSON.stringify(message));
 
+  // starved notes for so long how long at most the page got no time, in milliseconds.
+  film.starved = (ms) => new Promise((resolve) => {
+    const begin = performance.now();
+    let last = begin, longest = 0;
+    const timer = setInterval(() => {
+      const now = performance.now();
+      longest = Math.max(longest, now - last);
+      last = now;
+      if (now - begin < ms) return;
+      clearInterval(timer);
+      resolve(longest);
+    }, 20);
+  });
+
   // freezes notes for so long how long at most a section's picture stood still, in milliseconds.
   film.freezes = async (mid, ms) => {
     const video = document.querySelector(`#call-pictures button[data-mid="${mid}"] video`);
