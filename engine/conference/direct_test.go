@@ -3,6 +3,7 @@ package conference_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,8 @@ type few struct {
 	rooms   []*engine.Room // theirs
 	callers []*caller
 	deaf    atomic.Pointer[enginetest.Peer] // hears of no access list
+
+	judges []*judge // of the callers that judged was called for
 
 	mu    sync.Mutex
 	media map[[2]peer.ID]int // packets of sound on hops, by their ends
@@ -125,6 +128,12 @@ func (k *few) forget() {
 		c.mu.Unlock()
 		c.ear.Forget()
 	}
+	for _, j := range k.judges {
+		j.by.mu.Lock()
+		_, j.made = j.by.player.Played()
+		clear(j.worst)
+		j.by.mu.Unlock()
+	}
 }
 
 // felt fails where somebody missed sound or heard some twice since forget, or heard nothing for longer than that.
@@ -143,6 +152,74 @@ func (k *few) felt(most time.Duration) {
 			}
 		}
 		c.mu.Unlock()
+	}
+}
+
+// judge tells what becomes of steady tones at somebody's ear, as a browser plays them. The mutex of its caller guards all of it.
+type judge struct {
+	by    *caller
+	of    []*caller
+	pcm   []float32 // what was heard last, of judgeLook at most
+	low   []time.Duration
+	worst []time.Duration // by tone: the longest time in which it was below half its level
+	made  time.Duration   // that had been made up when it began
+}
+
+// judgeLook is how much of a tone is looked at at once. Less would not tell those of the callers apart.
+const judgeLook = 2 * 480
+
+// judged has each caller of now hear by a jitter buffer, and looks at how he hears the others of now.
+func (k *few) judged() {
+	k.t.Helper()
+	for _, c := range k.callers {
+		j := &judge{by: c, low: make([]time.Duration, 3), worst: make([]time.Duration, 3)}
+		for _, o := range k.callers[:3] { // the others have to be silent: a mixer lets three be heard at once
+			if o != c {
+				j.of = append(j.of, o)
+			}
+		}
+		player, err := tonetest.NewPlayer()
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		k.t.Cleanup(player.Close)
+		player.Heard = j.hear
+		c.mu.Lock()
+		c.player = player
+		c.mu.Unlock()
+		k.judges = append(k.judges, j)
+	}
+}
+
+// hear looks at the next 10 ms.
+func (j *judge) hear(pcm []float32) {
+	j.pcm = append(j.pcm, pcm...)
+	if len(j.pcm) < judgeLook {
+		return
+	}
+	for i, o := range j.of {
+		if tonetest.Amplitude(j.pcm, o.frequency) >= callerAmplitude/2 {
+			j.low[i] = 0
+			continue
+		}
+		j.low[i] += 10 * time.Millisecond
+		j.worst[i] = max(j.worst[i], j.low[i])
+	}
+	j.pcm = append(j.pcm[:0], j.pcm[480:]...)
+}
+
+// judge fails where more than mostMade was made up at an ear since forget, or a tone was below half its level for longer than mostLow.
+func (k *few) judge(what string) {
+	k.t.Helper()
+	for _, j := range k.judges {
+		j.by.mu.Lock()
+		_, made := j.by.player.Played()
+		made -= j.made
+		k.t.Logf("%s: %s had %v made up, and heard others at less than half their level for %v", what, j.by.name, made, j.worst)
+		if made > mostMade || slices.Max(j.worst) > mostLow {
+			k.t.Errorf("%s: want at most %v and %v", what, mostMade, mostLow)
+		}
+		j.by.mu.Unlock()
 	}
 }
 
@@ -240,12 +317,19 @@ func TestDirectUntouched(t *testing.T) {
 	})
 }
 
+// mostMade is how much may be made up at an ear where all go over to a mixer, or back, and mostLow how long a tone may be low there: a
+// decoder that goes on with another encoder's packets takes a moment.
+const (
+	mostMade = 40 * time.Millisecond
+	mostLow  = 100 * time.Millisecond
+)
+
 // TestDirectGrows: a fifth takes part, or somebody listens. Everybody goes over to a mixer, and back when he has gone, and nobody misses
 // anything or hears it twice.
 func TestDirectGrows(t *testing.T) {
 	for name, grow := range map[string]func(*few) (shrink func()){
 		"fifth": func(k *few) func() {
-			k.call(4)
+			k.call(4).silent.Store(true)
 			return func() {
 				k.callers[4].leave()
 				k.callers = k.callers[:4]
@@ -266,6 +350,8 @@ func TestDirectGrows(t *testing.T) {
 				for i := range 4 {
 					k.call(i)
 				}
+				k.judged()
+				k.callers[3].silent.Store(true)
 				time.Sleep(6 * time.Second)
 				k.mode(engine.MixerDirect)
 				k.forget()
@@ -273,11 +359,14 @@ func TestDirectGrows(t *testing.T) {
 				time.Sleep(8 * time.Second)
 				k.mode("")
 				k.felt(100 * time.Millisecond)
+				k.judge("to the mixer")
 				k.forget()
 				shrink()
 				time.Sleep(16 * time.Second)
 				k.mode(engine.MixerDirect)
 				k.felt(100 * time.Millisecond)
+				k.judge("and back")
+				k.callers[3].silent.Store(false)
 				k.passed(k.devices[0])
 				k.forget()
 				time.Sleep(4 * time.Second)

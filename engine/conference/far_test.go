@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ type caller struct {
 	frequency float64
 	call      engine.Call
 	ear       *tonetest.Ear
+	silent    atomic.Bool // he pauses
 	stop      chan struct{}
 	done      sync.WaitGroup
 
@@ -82,6 +84,9 @@ func (c *caller) tell(s *engine.CallState) {
 	c.state = s
 }
 
+// callerAmplitude is how loud a caller's tone is, and is heard.
+const callerAmplitude = 0.1
+
 // takePart begins to send a tone.
 func takePart(t *testing.T, r *engine.Room, name string, frequency float64) *caller {
 	t.Helper()
@@ -93,7 +98,7 @@ func takePart(t *testing.T, r *engine.Room, name string, frequency float64) *cal
 	if c.call, err = r.Call(t.Context(), engine.SeatConfig{Participant: name, Name: name, Hear: c.hear, Tell: c.tell, News: c.news}); err != nil {
 		t.Fatal(err)
 	}
-	voice, err := tonetest.NewVoice(frequency, 0.1)
+	voice, err := tonetest.NewVoice(frequency, callerAmplitude)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +106,8 @@ func takePart(t *testing.T, r *engine.Room, name string, frequency float64) *cal
 		defer voice.Close()
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()
-		for n := int64(1 << 16); ; n++ {
+		number := int64(1 << 16)
+		for n := number; ; n++ {
 			select {
 			case <-c.stop:
 				return
@@ -112,7 +118,11 @@ func takePart(t *testing.T, r *engine.Room, name string, frequency float64) *cal
 				t.Error(err)
 				return
 			}
-			c.call.Write(&engine.MediaPacket{Sequence: n, Timestamp: uint32(n) * 960, Payload: payload, Level: level})
+			if c.silent.Load() {
+				continue
+			}
+			c.call.Write(&engine.MediaPacket{Sequence: number, Timestamp: uint32(n) * 960, Payload: payload, Level: level})
+			number++
 		}
 	})
 	return c

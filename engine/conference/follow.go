@@ -131,9 +131,14 @@ func (t *table) follow(m *engine.PlayoutMap, now time.Time) {
 			ids.Inputs = append(ids.Inputs, mixer.Position{ID: s.id, Timestamp: in.Timestamp, Gain: in.Gain})
 		}
 		if s.ticked {
-			s.buffer.Follow(jitter.Map{
+			at := jitter.Map{
 				Known: true, Timestamp: in.Timestamp, Output: s.output + int64(tick-t.ticked)*mixer.FrameSamples, // either may be the later one
-			})
+			}
+			if f.keeps {
+				s.buffer.Approach(at) // it is heard
+			} else {
+				s.buffer.Follow(at)
+			}
 		}
 	}
 	t.mixer.Follow(ids)

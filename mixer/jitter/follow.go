@@ -5,7 +5,11 @@ type leader struct {
 	on        bool
 	output    int64
 	timestamp uint32
+	until     int64 // until when the buffer stretches its way there, see Approach
 }
+
+// approachTime is how long the way may take. A mixer's packets come for a second before they are heard in place of another's.
+const approachTime = 800 * Rate / 1000
 
 // Follow makes the buffer play a timestamp at a position of the mixer's timeline, as another mixer's buffer does with the same
 // packets, whatever its own target is. It holds for all positions, one sample for one, until the next Follow or Lead. What is
@@ -13,7 +17,54 @@ type leader struct {
 // arrives, is left aside.
 func (b *Buffer) Follow(m Map) {
 	if m.Known {
-		b.leader = leader{true, m.Output, m.Timestamp}
+		b.leader = leader{on: true, output: m.Output, timestamp: m.Timestamp}
+	}
+}
+
+// Approach does what Follow does, of a buffer that is heard already: for 800 ms it goes there by stretching, so that nothing has to be
+// made up. What is left then is jumped over.
+func (b *Buffer) Approach(m Map) {
+	until := b.leader.until
+	if !b.leader.on {
+		until = b.now + approachTime
+	}
+	b.Follow(m)
+	b.leader.until = until
+}
+
+// approaching reports whether the buffer is on its way to where the leader is. Of what is not heard nothing is on a way.
+func (b *Buffer) approaching() bool {
+	return b.leader.on && b.now < b.leader.until && (b.state == playing || b.state == concealed)
+}
+
+// approach stretches what waits on the tape, of which that much is left over for the next frame, towards where the leader is.
+func (b *Buffer) approach(left, step int64) {
+	at, ok := b.wanted(b.output)
+	if !ok {
+		return
+	}
+	off := at - b.position()
+	n := distance(off, 0)
+	if e := b.queue.first(); e != nil && e.at <= b.next {
+		left += step // it can be decoded in this pull
+	}
+	moved := 0
+	if off < 0 {
+		moved = b.join.expand(&b.tape, int(min(n, maxLag)), alikeUrgent)
+		b.stats.InsertedSamplesForDeceleration += uint64(moved)
+	} else {
+		moved = b.join.compress(&b.tape, int(min(n, left)), alikeUrgent)
+		b.stats.RemovedSamplesForAcceleration += uint64(moved)
+	}
+	// What is left at last is less than a period.
+	switch {
+	case moved > 0 || n > maxLag:
+	case off <= 0 && b.tape.len() >= after:
+		b.tape.repeat(int(n))
+		b.leader.until = 0
+	case off > 0 && n <= left && int(n)+after <= b.tape.len():
+		b.tape.skip(int(n))
+		b.leader.until = 0
 	}
 }
 
@@ -48,10 +99,11 @@ func distance(a, b int64) int64 { return max(a-b, b-a) }
 // align moves to where the leader is, and says whether there is one.
 func (b *Buffer) align() bool {
 	at, ok := b.wanted(b.output)
-	if !ok {
+	if !ok || b.approaching() {
 		b.hold = 0
 		return false
 	}
+	b.leader.until = 0
 	if b.state == idle {
 		b.state, b.run = muted, fadeFrom+fadeOver
 		b.next, b.rtp = at, -b.place.offset

@@ -157,7 +157,11 @@ func (b *Buffer) play(e *entry, frame int) {
 	b.made, b.run, b.seam = 0, 0, false
 	b.queue.drop()
 	if left := b.tape.len() - frame; left >= 0 && !seam && !b.led {
-		b.stretch(delay, int64(left%frame), min(int64(frame), length))
+		if step := min(int64(frame), length); b.approaching() {
+			b.approach(int64(left), step)
+		} else {
+			b.stretch(delay, int64(left%frame), step)
+		}
 	}
 }
 
@@ -205,7 +209,7 @@ func (b *Buffer) stretch(delay, left, step int64) {
 		n = b.join.compress(&b.tape, int(most), alikeUrgent)
 		b.stats.RemovedSamplesForAcceleration += uint64(n)
 	case lengthen:
-		n = b.join.expand(&b.tape, alikeEnough)
+		n = b.join.expand(&b.tape, maxLag, alikeEnough)
 		b.stats.InsertedSamplesForDeceleration += uint64(n)
 	}
 	if n > 0 {

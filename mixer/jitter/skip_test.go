@@ -200,3 +200,39 @@ func TestFollow(t *testing.T) {
 		t.Errorf("from %+v to %+v", was, f.Map)
 	}
 }
+
+// TestApproach moves a buffer that is heard to where another mixer plays, earlier or later: by stretches, of which nothing is made up.
+func TestApproach(t *testing.T) {
+	for _, by := range []time.Duration{-150 * ms, -40 * ms, -3 * ms, 0, 3 * ms, 30 * ms} {
+		t.Run(by.String(), func(t *testing.T) {
+			c := DefaultConfig()
+			if by > 0 {
+				c.MinDelay = 80 * ms // there is something to hurry over
+			}
+			b := New(c, &fakeDecoder{wave: voice(120)})
+			pcm := make([]float32, 960)
+			var at Map
+			for n := range 200 {
+				now := epoch.Add(time.Duration(n) * 20 * ms)
+				b.Push(Packet{Arrival: now, Sequence: uint16(n), Timestamp: uint32(n) * 960, Payload: payload(int64(n)*960, 960, false)})
+				f := b.Pull(now.Add(5*ms), pcm)
+				if n > 50 && f.Kind != Sound {
+					t.Fatalf("frame %d is of kind %d", n, f.Kind)
+				}
+				if n == 100 {
+					at = f.Map
+					at.Timestamp += uint32(int32(by / ms * Rate / 1000))
+				}
+				if n >= 100 && n%5 == 0 {
+					b.Approach(at)
+				}
+				if off := int32(at.Timestamp-f.Map.Timestamp) + int32(f.Map.Output-at.Output); n >= 145 && off != 0 {
+					t.Fatalf("frame %d is off by %d", n, off)
+				}
+			}
+			if s := b.Stats(); s.ForcedMoves > 0 || s.ConcealedSamples > 0 {
+				t.Errorf("%d jumps, %d samples made up", s.ForcedMoves, s.ConcealedSamples)
+			}
+		})
+	}
+}

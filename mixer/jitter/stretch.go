@@ -44,12 +44,12 @@ func (s *stretcher) compress(t *tape, most int, alike float64) int {
 	return lag
 }
 
-// expand adds one period at the head of the tape where the sound allows it, and returns how many samples that are.
-func (s *stretcher) expand(t *tape, alike float64) int {
+// expand adds one period of at most most samples at the head of the tape where the sound allows it, and returns how many that are.
+func (s *stretcher) expand(t *tape, most int, alike float64) int {
 	if t.len() < after {
 		return 0
 	}
-	lag := s.period(t, maxLag, alike, false)
+	lag := s.period(t, most, alike, false)
 	if lag > 0 {
 		t.repeat(lag)
 	}

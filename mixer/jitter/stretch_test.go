@@ -76,7 +76,7 @@ func TestStretch(t *testing.T) {
 			if faster {
 				n = s.compress(tape, maxLag, alikeEnough)
 			} else {
-				n = s.expand(tape, alikeEnough)
+				n = s.expand(tape, maxLag, alikeEnough)
 			}
 			if n > 0 != tt.works {
 				t.Fatalf("%s, faster %v: %d samples", tt.name, faster, n)

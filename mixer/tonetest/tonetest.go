@@ -159,6 +159,9 @@ func Level(pcm []float32, frequency float64) float64 {
 	return 10 * math.Log10(sum/float64(n)+1e-20)
 }
 
+// Amplitude returns that of a tone in pcm. It tells tones apart that differ by more than two periods of the time that pcm lasts.
+func Amplitude(pcm []float32, frequency float64) float64 { return math.Sqrt(power(pcm, frequency)) }
+
 // power returns the power of a tone in pcm, 1 for a sine of full scale. A window (Hann) keeps other tones from leaking into it.
 func power(pcm []float32, frequency float64) float64 {
 	w := 2 * math.Pi * frequency / rate
