@@ -213,6 +213,7 @@ func (v *camera) repairOf(ssrc uint32) *encoding {
 		switch {
 		case e.repair == ssrc:
 			return e
+		case v.sources >= maxSources:
 		case rid != "" && e.rid == rid, rid == "" && len(v.encodings) == 1, v.repairs[ssrc] != 0 && v.repairs[ssrc] == e.track.ssrc:
 			v.sources++
 			e.repair = ssrc
