@@ -102,10 +102,7 @@ func (r *Room) Call(ctx context.Context, c SeatConfig) (Call, error) {
 	if !r.maySpeak(SlotConfig{}) {
 		return nil, NewUserError(CodeNotAllowed, fmt.Sprintf("you may not speak in room %q: ask its owner for an invite made with `castd invite %s --speak`", r.Name(), r.Name()))
 	}
-	k := &call{
-		room: r, config: c, done: make(chan struct{}), wants: make(map[string]float32), needless: make(map[peer.ID]time.Time),
-		heard: splice[MediaPacket]{copy: func(to, from *MediaPacket) { *to = *from }}, // payloads may be kept
-	}
+	k := newCall(r, c)
 	if r.policy().PutOut(k.who(), time.Now()) {
 		return nil, denied(room.DeniedPutOut, r.Name())
 	}
@@ -120,6 +117,16 @@ func (r *Room) Call(ctx context.Context, c SeatConfig) (Call, error) {
 	k.ctx, k.cancel = context.WithCancel(r.ctx)
 	r.done.Go(k.run)
 	return k, nil
+}
+
+// newCall returns a call without seats, which may be told the state of the conference before it knows that it has one.
+func newCall(r *Room, c SeatConfig) *call {
+	k := &call{
+		room: r, config: c, done: make(chan struct{}), wants: make(map[string]float32), needless: make(map[peer.ID]time.Time),
+		heard: splice[MediaPacket]{copy: func(to, from *MediaPacket) { *to = *from }}, // payloads may be kept
+	}
+	k.seats.Store(&[]callSeat{})
+	return k
 }
 
 // takeSeat sits somebody down where the room is mixed, which may change meanwhile.

@@ -32,3 +32,16 @@ func TestSeatsAreKeptForAWhile(t *testing.T) {
 		}
 	}
 }
+
+// A call may be told the state of the conference before its first seat is known: the mixer runs on.
+func TestToldBeforeSeated(t *testing.T) {
+	k := newCall(&Room{}, SeatConfig{Participant: "ann"})
+	k.told(&CallState{Waiting: WaitingAdmission, Hands: []string{"ann"}})
+	if !k.waits {
+		t.Error("the call does not know that it waits")
+	}
+	k.Raise(true)
+	k.Write(&MediaPacket{})
+	k.Wish("bob", 1)
+	k.told(&CallState{})
+}
