@@ -108,14 +108,14 @@ func (e *Ear) Level(frequency float64) float64 {
 	return Level(e.heard[len(e.heard)-rate:], frequency)
 }
 
-// Residue returns how loud a tone is that should not be there: the least of all seconds that are kept, in steps of half of one. What leaks from
+// Residue returns how loud a tone is that should not be there: the least of all seconds that are kept, in steps of a tenth. What leaks from
 // somebody who sends all the time is in each of them, while a seam in the tones of others, which is made where packets are late, spreads
 // over all frequencies, but only in its second.
 func (e *Ear) Residue(frequency float64) float64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	least := math.Inf(1)
-	for end := len(e.heard); end >= rate; end -= rate / 2 {
+	for end := len(e.heard); end >= rate; end -= rate / 10 {
 		least = min(least, 10*math.Log10(power(e.heard[end-rate:end], frequency)+1e-20)) // a long look, as noise of the codec is in a short one
 	}
 	return least
