@@ -135,6 +135,8 @@ func drive(t *testing.T, in []byte, stereo bool, wave func(int64) float64) {
 			} else {
 				b.Follow(Map{Output: output - arg, Timestamp: ts - uint32(op&14)*960, Known: true})
 			}
+		case 15:
+			b.Approach(Map{Output: output - arg, Timestamp: ts - uint32(op&15)*480, Known: true})
 		case 0, 1, 2, 3:
 			n := []int{960, 480, int(arg) + 1, maxFrame}[op&3]
 			frame := pcm[:n*c.Channels]
