@@ -386,6 +386,7 @@ func (r *Room) candidatesLoop(list []tree.Candidate) {
 func (r *Room) recordLoop(rec *room.Record) {
 	if old := r.record.Load(); room.Newer(rec, old) {
 		r.record.Store(rec)
+		r.e.changes.tell()
 		r.roster.SetRecord(rec)
 		r.saveLoop()
 		if rec.Private != r.private {

@@ -277,7 +277,7 @@ func (r *Room) unheardLoop() bool {
 
 // neededLoop reports whether the mix is needed for others than those who take part: for those who listen, or record.
 func (r *Room) neededLoop() bool {
-	return r.audience() > 0 || r.leaf.active.Load() > 0 || len(r.recordingNow()) > 0
+	return r.audience() > 0 || r.leaf.active.Load() > 0 || r.taps.needed.Load() || len(r.recordingNow()) > 0
 }
 
 // directLoopNow brings what this peer has of the direct way to what the plan says.
@@ -294,6 +294,7 @@ func (r *Room) directLoopNow(now time.Time) {
 			r.e.log.Warn("cannot mix for the participants of this peer", "room", r.id, "err", err)
 			return // the hub finds that it does not answer
 		}
+		mix.Talks(r.talksLoop(talkDirect))
 		d = &direct{room: r, mix: mix, since: now, far: make(map[planSeatKey]*farVoice), mates: make(map[peer.ID]*mate)}
 		r.direct = d
 	}

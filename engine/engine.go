@@ -92,6 +92,7 @@ type Engine struct {
 	crashes   []time.Time
 	log       *slog.Logger
 	events    *bus
+	changes   changes
 	repairer  *repairer
 	directory directory
 	listed    chan struct{} // capacity 1: there is a room to tell the directory of
@@ -308,6 +309,7 @@ type metrics struct {
 	lineDropped                              atomic.Uint64 // packets and news of conferences that no hop took
 	lineRepeated                             atomic.Uint64 // packets of conferences that came before, or far too late
 	muted                                    atomic.Uint64 // packets of who is muted
+	talksDropped                             atomic.Uint64 // changes of who talks that the room was too busy for
 	wrongGeneration                          atomic.Uint64 // and those whose media key is not held, or unknown
 	withheld                                 atomic.Uint64 // parents left because they did not send what they had
 	refused, expelled                        atomic.Uint64 // peers without a right
@@ -330,6 +332,7 @@ func (e *Engine) Counters() map[string]uint64 {
 		"call_dropped_total":              m.lineDropped.Load(),
 		"call_packets_repeated_total":     m.lineRepeated.Load(),
 		"packets_muted_total":             m.muted.Load(),
+		"talks_dropped_total":             m.talksDropped.Load(),
 		"packets_forged_total":            m.forged.Load(),
 		"packets_wrong_generation_total":  m.wrongGeneration.Load(),
 		"parents_withholding_total":       m.withheld.Load(),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -252,8 +253,12 @@ func (r *Room) toldLoop(l *line, n *wire.SeatState) {
 		}
 	}
 	if r.mixing == nil && (state.Waiting != WaitingAdmission || len(r.lines) == 1) { // who waits outside is not told who is inside
-		r.seated.Store(seated)
+		old := r.seated.Swap(seated)
+		if !reflect.DeepEqual(old.participants, seated.participants) {
+			r.e.changes.tell()
+		}
 	}
+	r.toldTalkingLoop(l.hub == r.mixer(), state, time.Now())
 	l.told = state
 	if l.config.Tell != nil {
 		l.config.Tell(state)
@@ -267,6 +272,7 @@ const maxTakingPart = 4096
 func (r *Room) watchSeatsLoop(now time.Time) {
 	if len(r.lines) == 0 && r.mixing == nil && len(r.seated.Load().participants) > 0 {
 		r.seated.Store(&seated{}) // nobody tells of it any more
+		r.e.changes.tell()
 	}
 	r.entertainLoop(now)
 	if r.mixing == nil {

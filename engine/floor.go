@@ -77,17 +77,19 @@ func (f *floor) queue() []string {
 	return all
 }
 
-// remember takes messages, of which some may be known. What another peer tells comes in any order.
-func (f *floor) remember(list []ChatMessage) {
+// remember takes messages, of which some may be known, and returns those that were not. What another peer tells comes in any order.
+func (f *floor) remember(list []ChatMessage) (fresh []ChatMessage) {
 	for _, m := range list {
 		i, known := slices.BinarySearchFunc(f.chat, m.Number, func(o ChatMessage, n uint64) int { return cmp.Compare(o.Number, n) })
 		if !known {
 			f.chat = slices.Insert(f.chat, i, m)
+			fresh = append(fresh, m)
 		}
 	}
 	if n := len(f.chat) - maxChat; n > 0 {
 		f.chat = slices.Clone(f.chat[n:])
 	}
+	return fresh
 }
 
 // say makes a message of what somebody has written.
@@ -231,7 +233,7 @@ func (r *Room) heardSeatLoop(s *roomSeat, n *wire.SeatNews, now time.Time) {
 func (r *Room) heardNewsLoop(l *line, n *wire.SeatNews) {
 	chat := chatFromWire(n.Chat)
 	if r.mixing == nil || r.mixing.follows != "" {
-		r.floor.remember(chat)
+		r.wroteLoop(r.floor.remember(chat))
 	}
 	if l.config.News != nil && (len(chat) > 0 || n.Notice == CodeTooMany) {
 		l.config.News(&CallNews{Code: n.Notice, Chat: chat})
@@ -264,6 +266,7 @@ func (r *Room) sayLoop(s *roomSeat, text string, now time.Time) {
 		return
 	}
 	n := &CallNews{Chat: []ChatMessage{r.floor.say(s.info.Participant, s.info.Name, text, now)}}
+	r.wroteLoop(n.Chat)
 	for o := range r.mixing.seats {
 		if o.news != nil && o.inside {
 			o.news(n)

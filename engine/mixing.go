@@ -1,5 +1,7 @@
 package engine
 
+import "time"
+
 // Mixing mixes the conferences of this peer. engine/conference implements it. All methods are safe for concurrent use.
 type Mixing interface {
 	// Open begins to mix a room. everything gets each packet of what those hear who do not take part. It is called on a goroutine of
@@ -18,6 +20,9 @@ type Mix interface {
 	// Maps has f called, on a goroutine of Mixing's, with what a standby needs to mix the same: about ten times a second while somebody
 	// talks, and at once when something has moved. f must not block. Nothing is told while the mix follows another.
 	Maps(f func(*PlayoutMap))
+	// Talks has f called, on a goroutine of Mixing's, when somebody begins to be heard and when he is heard no longer, with when the tick
+	// began in which that was so. f must not block. That somebody leaves who is heard ends it; that the mix is closed does not.
+	Talks(f func(participant string, on bool, at time.Time))
 	// Follow makes the mix a standby's: it plays what its primary played, on the same ticks and timestamps, a little later. With nil
 	// it only becomes one, and nobody hears anything of it until there has been a map; one that has been heard already goes on, and on its
 	// own timeline. Maps may get lost.

@@ -130,6 +130,7 @@ type Room struct {
 	fetches    int
 	recorded   time.Time // when the hub told the room its record last
 	topicless  topicless
+	taps       taps
 	mixing     *mixing                   // nil while this peer mixes nothing
 	sat        map[string]bool           // participants who have had a seat, as far as this peer knows
 	floor      floor                     // hands and messages, where this peer mixes
@@ -191,6 +192,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 		pubs: make(map[string]*publication), sat: make(map[string]bool), recorders: make(recordings), lines: make(map[*line]bool), census: newCensus(e.self), grants: make(map[peer.ID]*grant),
 		acquainted: make(map[peer.ID]*acquaintance), unneeded: make(map[peer.ID]bool), parting: make(map[peer.ID]time.Time), passTo: make(map[peer.ID]*wire.Hearing), elector: elect.New(elect.HubConfig(elect.ID(e.self), string(rec.ID)+" hub")),
 	}
+	r.taps.init()
 	r.electTimer = time.NewTimer(time.Hour)
 	r.record.Store(rec)
 	access, ring := restore(kept, rec, time.Now())
@@ -218,6 +220,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 	r.done.Go(r.loop) // before Close can see the room
 	r.done.Go(func() { r.leaf.run(ctx) })
 	e.mu.Unlock()
+	e.changes.tell()
 
 	if err := e.control.Join(r.topic); err != nil {
 		e.log.Warn("cannot join room topic", "err", err)
@@ -270,12 +273,15 @@ func (r *Room) loop() {
 		case <-timer.C:
 			r.aliveLoop(time.Now())
 			r.step(tree.Tick{})
+		case c := <-r.taps.queue:
+			r.talkedLoop(c)
 		case <-r.electTimer.C:
 			r.standLoop()
 			r.electLoop(elect.Tick{})
 		case now := <-look.C:
 			r.lookDuesLoop(now)
 			r.retellLoop(now)
+			r.tapsLoop(now)
 			if looked++; looked%looks == 0 {
 				r.secondLoop(now)
 			}
@@ -442,6 +448,7 @@ func (r *Room) leave(ctx context.Context) {
 		delete(r.e.rooms, r.id)
 	}
 	r.e.mu.Unlock()
+	r.e.changes.tell()
 	r.cancel()
 }
 

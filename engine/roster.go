@@ -169,6 +169,7 @@ func (r *Room) restreamLoop() {
 	r.all.Store(&all)
 	r.media.Store(&media)
 	r.states.Store(&states)
+	r.e.changes.tell()
 	r.leaf.restream()
 	r.paceLoop(time.Now())
 }

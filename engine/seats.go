@@ -33,7 +33,8 @@ type roomSeat struct {
 	chain     *wire.Chain // right of the user of his peer
 	tell      *teller
 	news      func(*CallNews)
-	announces bool // he is no participant
+	announces bool   // he is no participant
+	voice     *Voice // nil of an announcement
 	config    SeatConfig
 
 	silent atomic.Bool // he is muted, or waits
@@ -54,6 +55,7 @@ func (s *roomSeat) Write(p *MediaPacket) {
 		return
 	}
 	s.MixSeat.Write(p)
+	s.room.heardVoice(s.voice, p)
 }
 
 // Close implements Seat.
@@ -77,6 +79,9 @@ func (r *Room) seatLoop(c SeatConfig, who room.Standing, chain *wire.Chain, by p
 	seat := &roomSeat{
 		room: r, who: who, by: by, chain: chain, config: c, tell: &teller{room: r, to: c.Tell, self: c.Participant}, news: c.News,
 		announces: c.Announces, info: ParticipantInfo{Participant: c.Participant, Name: c.Name, Peer: by.String()},
+	}
+	if !c.Announces {
+		seat.voice = &Voice{Participant: c.Participant, Name: c.Name, RED: c.RED, Stereo: c.SendsStereo, Started: time.Now()}
 	}
 	c.Tell = seat.tell.mixed
 	hear := c.Hear
@@ -145,6 +150,7 @@ func (r *Room) mixLoop() error {
 	}
 	r.mixing = &mixing{mix: mix, pub: pub, seats: make(map[*roomSeat]bool)}
 	mix.Maps(r.sendMaps())
+	mix.Talks(r.talksLoop(talkMixed))
 	if !r.mixesLoop() {
 		r.standByLoop()
 	}
@@ -194,6 +200,8 @@ func (r *Room) reseatLoop() {
 	}
 	slices.SortFunc(seated.participants, func(a, b ParticipantInfo) int { return cmp.Compare(a.Participant, b.Participant) })
 	r.seated.Store(seated)
+	r.e.changes.tell()
+	r.tapsLoop(now)
 	r.untold = true
 	r.retellLoop(now)
 	r.planLoop(now)

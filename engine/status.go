@@ -197,6 +197,11 @@ type Event struct {
 	Code        string `json:"code,omitempty"`
 	Message     string `json:"message,omitempty"`
 
+	// what taps get, see Tap
+	Name   string  `json:"name,omitempty"` // of the participant
+	Title  string  `json:"title,omitempty"`
+	Number *uint64 `json:"number,omitempty"`
+
 	// stats
 	Packets    *uint64 `json:"packets,omitempty"`
 	Bytes      *uint64 `json:"bytes,omitempty"`
@@ -301,6 +306,8 @@ type Service interface {
 	// Events delivers events until ctx ends, statistics every so often where stats is positive. A reader that is too slow
 	// loses events.
 	Events(ctx context.Context, stats time.Duration) <-chan Event
+	// Changed gets a value when what Rooms says of rooms, their streams and participants may be different, until ctx ends.
+	Changed(ctx context.Context) <-chan struct{}
 }
 
 // Inviter is what a Service can do with the invites that it made.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,7 @@ type counters struct {
 	received, refused                                                atomic.Uint64 // packets of the plugin's
 }
 
-// attendance is a plugin's part in a room. Packets come on the room's goroutine, and go on a goroutine of the attendance's.
+// attendance is a plugin's part in a room. Packets come on goroutines of the room's, and go on a goroutine of the attendance's.
 type attendance struct {
 	// constant
 	media    engine.Media
@@ -44,12 +45,15 @@ type attendance struct {
 
 	acked atomic.Uint64
 
-	mu     sync.Mutex // guards what follows; held for the time of a copy, by the room's goroutine and the sender's
+	mu     sync.Mutex // guards what follows; held for the time of a copy, by goroutines of the room's and the sender
 	out    outbox
 	tracks map[wire.StreamID]*heard
+	voices []*engine.Voice // of whom packets come
+	spoken map[*engine.Voice]*heard
 	last   uint32 // track
 	audio  protocol.Payload
 	video  protocol.Payload
+	voice  protocol.Payload
 	known  []byte // participants as they were told last
 	relist bool   // streams are to be told again
 
@@ -60,8 +64,8 @@ type attendance struct {
 
 // want is what a plugin wants of a room.
 type want struct {
-	audio, video protocol.Payload
-	backlog      bool
+	audio, video, voices   protocol.Payload
+	backlog, talking, chat bool
 }
 
 // heard is a stream as it comes.
@@ -71,12 +75,16 @@ type heard struct {
 	frames *codec.Depacketizer // of sound, where Opus packets are wanted
 }
 
-var _ engine.Sink = (*attendance)(nil)
+var (
+	_ engine.Sink = (*attendance)(nil)
+	_ engine.Tap  = (*attendance)(nil)
+)
 
 func newAttendance(m engine.Media, info engine.RoomInfo, s *hostService, c *counters, log *slog.Logger, pool *buffers) *attendance {
 	return &attendance{
 		media: m, info: info, granted: s.granted, service: s, counters: c, refused: s.refused, log: log, pool: pool,
 		wake: make(chan struct{}, 1), wanted: make(chan want, 1), tracks: make(map[wire.StreamID]*heard),
+		spoken: make(map[*engine.Voice]*heard),
 	}
 }
 
@@ -131,8 +139,84 @@ func (a *attendance) streamsLocked(all []*engine.StreamState) {
 			changed = true
 		}
 	}
-	if changed {
+	if a.voicesLocked(list) || changed {
 		a.out.streams = list
+	}
+}
+
+// voicesLocked lists those who take part, and reports whether that has changed.
+func (a *attendance) voicesLocked(list *protocol.StreamList) (changed bool) {
+	for _, v := range a.voices {
+		h := a.spoken[v]
+		codecName := "opus"
+		if v.RED {
+			codecName = "red"
+		}
+		if h == nil {
+			a.last++
+			h = &heard{track: track{id: a.last}}
+			h.frames, _ = codec.NewDepacketizer(codecName) // both are known
+			a.spoken[v] = h
+			changed = true
+		}
+		channels := uint32(1)
+		if v.Stereo {
+			channels = 2
+		}
+		list.Streams = append(list.Streams, &protocol.Stream{
+			Track: h.id, Slot: "voice", Label: "audio", Kind: "audio", Codec: codecName, ClockRate: 48000, Channels: channels,
+			Participant: valid(v.Participant), ParticipantName: valid(v.Name), StartedMs: v.Started.UnixMilli(), Live: true, Voice: true,
+		})
+	}
+	for v := range a.spoken {
+		if !slices.Contains(a.voices, v) {
+			delete(a.spoken, v)
+			changed = true
+		}
+	}
+	return changed
+}
+
+// Voices implements engine.Tap.
+func (a *attendance) Voices(all []*engine.Voice) {
+	a.mu.Lock()
+	a.voices = all
+	a.streamsLocked(a.media.Streams())
+	a.mu.Unlock()
+	a.wakeUp()
+}
+
+// WriteVoice implements engine.Tap. It copies the packet into a batch, and never waits for the plugin.
+func (a *attendance) WriteVoice(v *engine.Voice, p *engine.MediaPacket) {
+	now := time.Now()
+	m := protocol.Media{
+		Number: uint64(p.Sequence) & (1<<48 - 1), Timestamp: p.Timestamp, ArrivedUs: now.UnixMicro(), Marker: p.Marker, Voice: p.Voice, Payload: p.Payload,
+	}
+	if p.Level <= 127 {
+		m.Level = p.Level + 1
+	}
+	a.mu.Lock()
+	h := a.spoken[v]
+	ok := h != nil && a.voice != protocol.Payload_PAYLOAD_NONE
+	if ok && a.voice == protocol.Payload_PAYLOAD_OPUS {
+		m.Payload, _, ok = h.frames.Push(p.Payload, p.Timestamp, p.Marker, false)
+	}
+	if !ok {
+		a.mu.Unlock()
+		return
+	}
+	m.Track = h.id
+	wake := a.out.add(now, &h.track, &m, a.pool)
+	a.mu.Unlock()
+	if wake {
+		a.wakeUp()
+	}
+}
+
+// Happened implements engine.Tap.
+func (a *attendance) Happened(ev *engine.Event) {
+	if text, err := json.Marshal(ev); err == nil {
+		a.tell(&protocol.Event{Time: ev.Time, Event: ev.Event, Json: text})
 	}
 }
 
@@ -233,15 +317,9 @@ func (a *attendance) run(ctx, end context.Context, conn grpc.ClientConnInterface
 	received := make(chan error, 1)
 	go func() { received <- a.receive(stream) }()
 
-	var sub engine.Subscription
-	unsubscribe := func() {
-		if sub != nil {
-			sub.Close()
-			sub = nil
-		}
-	}
+	var in ears
 	defer func() {
-		unsubscribe()
+		in.close()
 		if a.pcm != nil {
 			a.pcm.close()
 		}
@@ -257,7 +335,7 @@ func (a *attendance) run(ctx, end context.Context, conn grpc.ClientConnInterface
 		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
-			unsubscribe()
+			in.close()
 			// What was wanted is sent, then comes the end.
 			if _, err := a.send(stream); err == nil && stream.CloseSend() == nil {
 				select {
@@ -272,8 +350,7 @@ func (a *attendance) run(ctx, end context.Context, conn grpc.ClientConnInterface
 		case err := <-received:
 			return ended(err)
 		case w := <-a.wanted:
-			unsubscribe()
-			if sub, err = a.subscribe(w); err != nil {
+			if err := a.listen(&in, w); err != nil {
 				cancel()
 				<-received
 				return err
@@ -389,7 +466,7 @@ func (a *attendance) receive(stream grpc.ClientStream) error {
 			case <-a.wanted:
 			default:
 			}
-			a.wanted <- want{w.Audio, w.Video, w.Backlog}
+			a.wanted <- want{audio: w.Audio, video: w.Video, voices: w.Voices, backlog: w.Backlog, talking: w.Talking, chat: w.Chat}
 		}
 	}
 }
@@ -409,29 +486,86 @@ func (a *attendance) take(media []protocol.Media) {
 	a.counters.refused.Add(a.service.dropped.Load() - before)
 }
 
-// subscribe begins to listen to what is wanted, as far as it was granted.
-func (a *attendance) subscribe(w want) (engine.Subscription, error) {
-	audio, video := w.audio, w.video
-	if audio != protocol.Payload_PAYLOAD_NONE && !a.granted[permissionAudio] {
-		a.refused(permissionAudio)
-		audio = protocol.Payload_PAYLOAD_NONE
+// ears is by what an attendance listens to a room.
+type ears struct {
+	media   engine.Subscription // nil: nothing is wanted
+	tap     engine.Tapping      // nil: the room is no conference, or nothing was wanted yet
+	options engine.TapOptions   // of the tap
+}
+
+func (e *ears) close() {
+	if e.media != nil {
+		e.media.Close()
 	}
-	if video != protocol.Payload_PAYLOAD_NONE && !a.granted[permissionVideo] {
-		a.refused(permissionVideo)
-		video = protocol.Payload_PAYLOAD_NONE
+	if e.tap != nil {
+		e.tap.Close()
+	}
+	*e = ears{}
+}
+
+// listen begins to listen to what is wanted in place of what was, as far as it was granted.
+func (a *attendance) listen(in *ears, w want) error {
+	if in.media != nil {
+		in.media.Close()
+		in.media = nil
+	}
+	need := func(p *protocol.Payload, permission string) {
+		if *p != protocol.Payload_PAYLOAD_NONE && !a.granted[permission] {
+			a.refused(permission)
+			*p = protocol.Payload_PAYLOAD_NONE
+		}
+	}
+	need(&w.audio, permissionAudio)
+	need(&w.video, permissionVideo)
+	need(&w.voices, permissionAudio)
+	if w.chat && !a.granted[permissionChat] {
+		a.refused(permissionChat)
+		w.chat = false
+	}
+	if w.voices == protocol.Payload_PAYLOAD_PCM {
+		return errors.New("it wants voices as samples: there are OPUS and RTP")
+	}
+	if err := a.tapIn(in, w); err != nil {
+		return err
 	}
 	a.mu.Lock()
-	a.audio, a.video, a.relist = audio, video, true // who decodes begins with the streams
+	a.audio, a.video, a.voice, a.relist = w.audio, w.video, w.voices, true // who decodes begins with the streams
 	a.streamsLocked(a.media.Streams())
 	a.mu.Unlock()
-	if audio == protocol.Payload_PAYLOAD_NONE && video == protocol.Payload_PAYLOAD_NONE {
-		return nil, nil
+	if w.audio == protocol.Payload_PAYLOAD_NONE && w.video == protocol.Payload_PAYLOAD_NONE {
+		return nil
 	}
 	sub, err := a.media.Subscribe(a, engine.SinkOptions{Backlog: w.backlog, Select: func(s *engine.StreamState) bool {
-		return s.Kind == wire.KindAudio && audio != protocol.Payload_PAYLOAD_NONE || s.Kind == wire.KindVideo && video != protocol.Payload_PAYLOAD_NONE
+		return s.Kind == wire.KindAudio && w.audio != protocol.Payload_PAYLOAD_NONE || s.Kind == wire.KindVideo && w.video != protocol.Payload_PAYLOAD_NONE
 	}})
 	if err != nil {
-		return nil, fmt.Errorf("listen to the room: %w", err)
+		return fmt.Errorf("listen to the room: %w", err)
 	}
-	return sub, nil
+	in.media = sub
+	return nil
+}
+
+// tapIn listens in to a conference.
+func (a *attendance) tapIn(in *ears, w want) error {
+	room, ok := a.media.(engine.Tapper)
+	if !ok || a.media.Mode() != "conference" {
+		return nil
+	}
+	options := engine.TapOptions{Voices: w.voices != protocol.Payload_PAYLOAD_NONE, Talking: w.talking, Chat: w.chat}
+	if in.tap != nil && options == in.options {
+		return nil
+	}
+	if in.tap != nil {
+		in.tap.Close()
+		in.tap = nil
+		a.mu.Lock()
+		a.voices = nil
+		a.mu.Unlock()
+	}
+	tap, err := room.Tap(a, options)
+	if err != nil {
+		return fmt.Errorf("listen in to the conference: %w", err)
+	}
+	in.tap, in.options = tap, options
+	return nil
 }

@@ -33,6 +33,7 @@ const (
 	permissionRooms   = sdk.PermissionRooms
 	permissionAudio   = sdk.PermissionAudio
 	permissionVideo   = sdk.PermissionVideo
+	permissionChat    = sdk.PermissionChat
 	permissionSend    = sdk.PermissionSend
 	permissionNotify  = sdk.PermissionNotify
 	permissionNetwork = sdk.PermissionNetwork

@@ -3,6 +3,7 @@
 package plugins
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -97,7 +98,7 @@ func (p *testPlugin) Describe() sdk.Description {
 	name := p.name
 	return sdk.Description{
 		Name: name, Version: "1.2.3", Summary: "Does what tests want",
-		Permissions: []string{sdk.PermissionRooms, sdk.PermissionAudio, sdk.PermissionVideo, sdk.PermissionSend, sdk.PermissionNotify, sdk.PermissionNetwork, sdk.PermissionFiles},
+		Permissions: []string{sdk.PermissionRooms, sdk.PermissionAudio, sdk.PermissionVideo, sdk.PermissionChat, sdk.PermissionSend, sdk.PermissionNotify, sdk.PermissionNetwork, sdk.PermissionFiles},
 		Config: map[string]sdk.Setting{
 			"do": {Type: "string", Default: ""}, "delay": {Type: "duration", Default: "0s"}, "count": {Type: "number"}, "deep": {Type: "bool"},
 		},
@@ -208,8 +209,11 @@ func (p *testPlugin) Attend(ctx context.Context, r *sdk.Room) error {
 	p.say("attend %s %s", r.Name, r.Mode)
 	if p.config.Do != "quiet" {
 		want := sdk.Want{Audio: sdk.Opus, Video: sdk.RTP}
-		if p.config.Do == "samples" {
+		switch p.config.Do {
+		case "samples":
 			want = sdk.Want{Audio: sdk.PCM}
+		case "conference":
+			want = sdk.Want{Audio: sdk.PCM, Voices: sdk.Opus, Talking: true, Chat: true}
 		}
 		if err := r.Want(want); err != nil {
 			return err
@@ -231,13 +235,21 @@ func (p *testPlugin) Attend(ctx context.Context, r *sdk.Room) error {
 			continue
 		}
 		for _, s := range b.Streams {
+			if s.Voice {
+				p.say("voice %d %s of %s %s", s.Track, s.Codec, s.Participant, s.Name)
+				continue
+			}
 			p.say("stream %d %s %s live %v", s.Track, s.Kind, s.Codec, s.Live)
 		}
 		for _, g := range b.Gaps {
 			p.say("gap %d %d", g.First, g.Last)
 		}
 		for _, e := range b.Events {
-			p.say("event %s", e.Name)
+			var ev sdk.ParticipantEvent
+			if err := e.Decode(&ev); err != nil || e.At().IsZero() && e.Name != "peer" {
+				p.say("event %s cannot be read: %v", e.Name, err)
+			}
+			p.say("event %s", strings.Join(strings.Fields(fmt.Sprint(e.Name, " ", ev.Participant, " ", ev.State, " ", ev.Message)), " "))
 		}
 		for _, m := range b.Packets {
 			if m.Number%50 == 0 || p.config.Do == "each" {
@@ -277,17 +289,18 @@ type testService struct {
 	engine.Service
 	media *testMedia
 
-	mu     sync.Mutex
-	gone   bool
-	events chan engine.Event
+	mu      sync.Mutex
+	gone    bool
+	events  chan engine.Event
+	changed chan struct{}
 }
 
 func newTestService() *testService {
-	return &testService{media: &testMedia{written: make(chan engine.MediaPacket, 100)}, events: make(chan engine.Event, 16)}
+	return &testService{media: &testMedia{written: make(chan engine.MediaPacket, 100), taps: make(chan testTapping, 10)}, events: make(chan engine.Event, 16), changed: make(chan struct{}, 1)}
 }
 
 func (s *testService) info() engine.RoomInfo {
-	return engine.RoomInfo{Room: string(s.media.ID()), Name: "lobby", Mode: "broadcast", Participants: []engine.ParticipantInfo{{Participant: "p", Name: "Ann\xff"}}}
+	return engine.RoomInfo{Room: string(s.media.ID()), Name: "lobby", Mode: s.media.Mode(), Participants: []engine.ParticipantInfo{{Participant: "p", Name: "Ann\xff"}}}
 }
 
 func (s *testService) Rooms() []engine.RoomInfo {
@@ -305,6 +318,7 @@ func (s *testService) RoomInfo(id wire.RoomID) (engine.RoomInfo, error) {
 	}
 	return s.info(), nil
 }
+func (s *testService) Changed(context.Context) <-chan struct{}                   { return s.changed }
 func (s *testService) Find(string) (engine.Media, error)                         { return s.media, nil }
 func (s *testService) Events(context.Context, time.Duration) <-chan engine.Event { return s.events }
 
@@ -313,11 +327,28 @@ type testMedia struct {
 	mu      sync.Mutex
 	sinks   []*testSubscription
 	late    atomic.Int64 // the longest that a sink took, in nanoseconds
+	mode    string       // "": broadcast
+	taps    chan testTapping
 	written chan engine.MediaPacket
 }
 
 func (m *testMedia) ID() wire.RoomID { return "roomroomroomroomroomroomro" }
-func (m *testMedia) Mode() string    { return "broadcast" }
+func (m *testMedia) Mode() string    { return cmp.Or(m.mode, "broadcast") }
+
+// testTapping is a tap that somebody has opened.
+type testTapping struct {
+	tap     engine.Tap
+	options engine.TapOptions
+	closed  chan struct{}
+}
+
+func (t testTapping) Close() { close(t.closed) }
+
+func (m *testMedia) Tap(t engine.Tap, o engine.TapOptions) (engine.Tapping, error) {
+	p := testTapping{t, o, make(chan struct{})}
+	m.taps <- p
+	return p, nil
+}
 func (m *testMedia) Streams() []*engine.StreamState {
 	return []*engine.StreamState{
 		{ID: 1, Slot: "main", Label: "audio", Kind: wire.KindAudio, Codec: "opus", ClockRate: 48000, Channels: 2, Live: true},

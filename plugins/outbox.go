@@ -98,7 +98,8 @@ func (o *outbox) add(now time.Time, t *track, m *protocol.Media, pool *buffers) 
 	b.bytes = protocol.AppendToPlugin(b.bytes, m)
 	b.packets++
 	if t.serial == b.serial {
-		b.spans[t.span].last = m.Number
+		s := &b.spans[t.span]
+		s.first, s.last = min(s.first, m.Number), max(s.last, m.Number) // voices may come out of order
 	} else {
 		t.serial, t.span = b.serial, len(b.spans)
 		b.spans = append(b.spans, span{t, m.Number, m.Number})
@@ -139,10 +140,10 @@ func (o *outbox) pop() batch {
 func (o *outbox) lost(s span) {
 	t := s.track
 	if !t.gap {
-		t.gap, t.gapFirst = true, s.first
+		t.gap, t.gapFirst, t.gapLast = true, s.first, s.last
 		o.gapped = append(o.gapped, t)
 	}
-	t.gapLast = s.last
+	t.gapFirst, t.gapLast = min(t.gapFirst, s.first), max(t.gapLast, s.last)
 }
 
 // event adds what happened.

@@ -7,7 +7,7 @@ import (
 
 // pcm decodes the sound of a room for a plugin that wants samples. It is of the attendance's sender: the room does not wait for a decoder.
 type pcm struct {
-	decoders map[uint32]*opus.Decoder // by track; of sound only
+	decoders map[uint32]*opus.Decoder // by track; of sound, but of no voices
 	message  protocol.ToPluginMessage
 	samples  []float32
 	payload  []byte
@@ -28,7 +28,7 @@ func (d *pcm) streams(list *protocol.StreamList) error {
 	}
 	there := make(map[uint32]bool)
 	for _, s := range list.Streams {
-		if s.Kind != "audio" {
+		if s.Kind != "audio" || s.Voice { // voices are never wanted as samples
 			continue
 		}
 		there[s.Track] = true

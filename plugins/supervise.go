@@ -23,7 +23,7 @@ import (
 const (
 	healthEvery = 250 * time.Millisecond
 	healthLimit = 1200 * time.Millisecond // an answer that takes longer is none
-	lookEvery   = 500 * time.Millisecond  // at the rooms
+	lookGap     = 50 * time.Millisecond   // between two looks at the rooms, of which each is for a change
 	stopTime    = 10 * time.Second        // to finish, when the operator ends a plugin
 	attendRetry = 5 * time.Second         // after an error of a plugin's in a room
 )
@@ -318,8 +318,9 @@ func (s *supervisor) attendRooms(ctx, finish context.Context, p *process, unwell
 	type attended struct {
 		a      *attendance
 		cancel context.CancelFunc
+		gone   bool // the room is
 		over   bool
-		again  time.Time
+		again  time.Time // when to try again what has failed; zero: not
 	}
 	rooms := make(map[string]*attended)
 	ends := make(chan result)
@@ -334,8 +335,9 @@ func (s *supervisor) attendRooms(ctx, finish context.Context, p *process, unwell
 	}()
 	events := s.host.events.listen()
 	defer s.host.events.leave(events)
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
+	changed := s.host.engine.Changed(ctx)
+	again := time.NewTimer(time.Hour) // when a room is to be tried again
+	defer again.Stop()
 	for {
 		now := time.Now()
 		there := make(map[string]bool)
@@ -365,16 +367,30 @@ func (s *supervisor) attendRooms(ctx, finish context.Context, p *process, unwell
 		}
 		for id, r := range rooms {
 			if !there[id] {
+				r.gone = true
 				if r.cancel(); r.over {
 					delete(rooms, id)
 				}
 			}
 		}
+		pause := time.After(lookGap)
+		retry := time.Hour
+		for _, r := range rooms {
+			if r.over && !r.again.IsZero() {
+				retry = min(retry, max(time.Until(r.again), lookGap))
+			}
+		}
+		again.Reset(retry)
+		var look <-chan struct{} // after the pause
 		for wait := true; wait; {
 			select {
 			case <-ctx.Done():
 				return
-			case <-tick.C:
+			case <-pause:
+				look = changed
+			case <-look:
+				wait = false
+			case <-again.C:
 				wait = false
 			case ev := <-events:
 				if r := rooms[ev.room]; r != nil && !r.over {
@@ -386,11 +402,15 @@ func (s *supervisor) attendRooms(ctx, finish context.Context, p *process, unwell
 				r.cancel()
 				r.over = true
 				switch {
+				case r.gone: // and may be there again
+					delete(rooms, e.room)
+					wait = false
 				case errors.Is(e.err, errStuck):
 					unwell <- badPlugin("the plugin %s was ended: %v", s.plugin.Name, e.err)
 					return
 				case e.err != nil && ctx.Err() == nil:
-					r.again = now.Add(attendRetry)
+					r.again = time.Now().Add(attendRetry)
+					again.Reset(attendRetry)
 					s.log.Warn("a plugin left a room by an error", "room", e.room, "err", callError(e.err))
 				}
 			}

@@ -59,6 +59,8 @@ func (n *fakeNode) Invite(wire.RoomID, engine.InviteSpec) (string, error) {
 	return "", engine.ErrNoRoom
 }
 
+func (n *fakeNode) Changed(context.Context) <-chan struct{} { return nil }
+
 func (n *fakeNode) Events(ctx context.Context, _ time.Duration) <-chan engine.Event {
 	events := make(chan engine.Event, 1)
 	events <- engine.Event{Event: "error", Time: "2026-01-02T03:04:05.678Z", Room: fakeRoom, Code: "x", Message: "a & b"}

@@ -3,6 +3,7 @@ package conference
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/mixer"
@@ -67,6 +68,44 @@ func (t *table) tell(number uint64, out *mixer.Output) {
 			s.config.Tell(state)
 		}
 	}
+}
+
+// heard is somebody who is heard.
+type heard struct {
+	id          mixer.ID
+	participant string
+	still       bool
+}
+
+// Talks implements engine.Mix.
+func (t *table) Talks(f func(participant string, on bool, at time.Time)) {
+	t.service.call(func() { t.talks = f })
+}
+
+// talk says who begins to be heard and who is heard no longer. It allocates nothing.
+func (t *table) talk(out *mixer.Output) {
+	if t.talks == nil {
+		return
+	}
+	for i := range t.heard {
+		t.heard[i].still = false
+	}
+	for _, o := range out.Talkers {
+		if i := slices.IndexFunc(t.heard, func(h heard) bool { return h.id == o.ID }); i >= 0 {
+			t.heard[i].still = true
+			continue
+		}
+		if s := t.seat(o.ID); s != nil {
+			t.heard = append(t.heard, heard{o.ID, s.config.Participant, true})
+			t.talks(s.config.Participant, true, t.now)
+		}
+	}
+	t.heard = slices.DeleteFunc(t.heard, func(h heard) bool {
+		if !h.still {
+			t.talks(h.participant, false, t.now)
+		}
+		return !h.still
+	})
 }
 
 // advance numbers the packets of a tick as the mixer does. Where a standby was brought to other numbers nothing was lost, and its own go on.

@@ -37,10 +37,12 @@ type table struct {
 	seats   []*seat // by id
 	last    mixer.ID
 	pcm     []float32
-	state   *engine.CallState // that was told last
-	talkers []mixer.ID        // in it
-	changed bool              // it is out of date
-	told    uint64            // tick
+	state   *engine.CallState                               // that was told last
+	talkers []mixer.ID                                      // in it
+	heard   []heard                                         // who was heard in the last tick, by id
+	talks   func(participant string, on bool, at time.Time) // nil: nobody wants to know
+	changed bool                                            // it is out of date
+	told    uint64                                          // tick
 
 	held     bool      // who only listen are on hold
 	shift    int64     // of its ticks against the Service's
@@ -266,5 +268,6 @@ func (t *table) tick(n uint64, now time.Time) {
 	out := t.mixer.Mix()
 	t.chart(&out)
 	t.deliver(&out)
+	t.talk(&out)
 	t.tell(number, &out)
 }

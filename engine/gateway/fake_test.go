@@ -177,6 +177,8 @@ func (s *fakeService) RoomToken(_ wire.RoomID, speak bool, valid time.Duration) 
 	return fmt.Sprint("token-", speak), nil
 }
 
+func (s *fakeService) Changed(context.Context) <-chan struct{} { return nil }
+
 func (s *fakeService) Events(ctx context.Context, stats time.Duration) <-chan engine.Event {
 	s.mu.Lock()
 	s.stats = stats

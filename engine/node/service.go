@@ -217,6 +217,8 @@ func (s service) OpenGuest(token [32]byte) (ended <-chan struct{}, done func(), 
 	return s.n.tokens.open(token, time.Now())
 }
 
+func (s service) Changed(ctx context.Context) <-chan struct{} { return s.n.engine.Changed(ctx) }
+
 func (s service) Events(ctx context.Context, stats time.Duration) <-chan engine.Event {
 	return s.n.engine.Events(ctx, stats)
 }

@@ -23,6 +23,8 @@ const (
 	// PermissionAudio and PermissionVideo get the sound and the pictures of rooms.
 	PermissionAudio = "audio"
 	PermissionVideo = "video"
+	// PermissionChat reads what participants of a conference write.
+	PermissionChat = "chat"
 	// PermissionSend sends media into rooms.
 	PermissionSend = "send"
 	// PermissionNotify shows messages to the operator.
@@ -39,7 +41,7 @@ func Capabilities() []string { return []string{CapabilitySink, CapabilitySource}
 // Permissions lists all permissions.
 func Permissions() []string {
 	return []string{
-		PermissionRooms, PermissionAudio, PermissionVideo, PermissionSend, PermissionNotify, PermissionNetwork, PermissionFiles,
+		PermissionRooms, PermissionAudio, PermissionVideo, PermissionChat, PermissionSend, PermissionNotify, PermissionNetwork, PermissionFiles,
 	}
 }
 

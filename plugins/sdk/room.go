@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"encoding/json"
 	"io"
 	"sync"
 	"time"
@@ -33,6 +34,15 @@ type Want struct {
 	Video Payload // None or RTP
 	// Backlog begins with the pictures since the last key frame.
 	Backlog bool
+
+	// What follows is of conferences. Voices is what each participant says, besides the mix, as streams of their own: None, Opus or RTP. Only the
+	// peer that mixes the room, and its standby, know it; elsewhere there are no such streams. Packets come as they have come there,
+	// before any jitter buffer: late, twice or not at all. Needs PermissionAudio.
+	Voices Payload
+	// Talking is for events that tell who talks. A peer that does not mix and by way of which nobody takes part has none.
+	Talking bool
+	// Chat is for events that tell what is written, where they are known as Talking's are. Needs PermissionChat.
+	Chat bool
 }
 
 // Packet is a packet of a stream. Payload is valid until the next call of Room.Next.
@@ -60,13 +70,33 @@ type Stream struct {
 	Started     time.Time
 	Live        bool
 	Incarnation uint32
+	Voice       bool // what a participant of a conference says, see Want.Voices
 }
 
 // Event is something that happened in a room.
 type Event struct {
 	Time string // RFC 3339 with milliseconds
-	Name string // "stream", "gap", "peer", "left", "participants", and others
+	Name string // "stream", "gap", "peer", "left", "participants", "talking", "hand", "chat", "title", and others
 	JSON []byte // the event as castd's API has it
+}
+
+// ParticipantEvent is what the events of a conference say: talking, hand, chat and title, and peer and left.
+type ParticipantEvent struct {
+	Participant string `json:"participant"`
+	Name        string `json:"name"`
+	State       string `json:"state"`   // of talking and hand: "live", or "ended"
+	Message     string `json:"message"` // of chat
+	Number      uint64 `json:"number"`  // of chat: grows with each message of the room
+	Title       string `json:"title"`   // of title
+}
+
+// Decode sets v, a pointer to a struct with json tags like ParticipantEvent, from the event.
+func (e *Event) Decode(v any) error { return json.Unmarshal(e.JSON, v) }
+
+// At returns when it happened; the zero time where that cannot be read.
+func (e *Event) At() time.Time {
+	at, _ := time.Parse(time.RFC3339, e.Time)
+	return at
 }
 
 // Batch is what came of a room in about 20 ms. It is valid until the next call of Room.Next.
@@ -140,7 +170,9 @@ func (r *Room) receive() error {
 
 // Want says what of the room's media the plugin wants from now on. Without the permission nothing comes.
 func (r *Room) Want(w Want) error {
-	return r.send(&protocol.FromPlugin{Want: &protocol.Want{Audio: w.Audio, Video: w.Video, Backlog: w.Backlog}}, nil)
+	return r.send(&protocol.FromPlugin{Want: &protocol.Want{
+		Audio: w.Audio, Video: w.Video, Backlog: w.Backlog, Voices: w.Voices, Talking: w.Talking, Chat: w.Chat,
+	}}, nil)
 }
 
 // Send sends packets into the room, of tracks that Host.Publish gave. Payloads are not kept. What castd cannot take is dropped.
@@ -188,7 +220,7 @@ func (r *Room) Next() (*Batch, error) {
 			b.Streams = append(b.Streams, Stream{
 				Track: s.Track, ID: s.Id, Slot: s.Slot, Label: s.Label, Kind: s.Kind, Codec: s.Codec, ClockRate: s.ClockRate,
 				Channels: s.Channels, Fmtp: s.Fmtp, Participant: s.Participant, Name: s.ParticipantName,
-				Started: time.UnixMilli(s.StartedMs), Live: s.Live, Incarnation: s.Incarnation,
+				Started: time.UnixMilli(s.StartedMs), Live: s.Live, Incarnation: s.Incarnation, Voice: s.Voice,
 			})
 		}
 	}

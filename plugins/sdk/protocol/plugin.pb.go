@@ -1035,7 +1035,9 @@ type Stream struct {
 	StartedMs int64 `protobuf:"varint,12,opt,name=started_ms,json=startedMs,proto3" json:"started_ms,omitempty"`
 	Live      bool  `protobuf:"varint,13,opt,name=live,proto3" json:"live,omitempty"`
 	// Grows when the publisher came back with numbers and timestamps that do not go on.
-	Incarnation   uint32 `protobuf:"varint,14,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Incarnation uint32 `protobuf:"varint,14,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	// This is what a participant of a conference says, as it comes to this peer, and not a stream of the room; see Want.voices.
+	Voice         bool `protobuf:"varint,15,opt,name=voice,proto3" json:"voice,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1168,13 +1170,30 @@ func (x *Stream) GetIncarnation() uint32 {
 	return 0
 }
 
+func (x *Stream) GetVoice() bool {
+	if x != nil {
+		return x.Voice
+	}
+	return false
+}
+
 type Want struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Audio Payload                `protobuf:"varint,1,opt,name=audio,proto3,enum=castd.plugin.v1.Payload" json:"audio,omitempty"`
 	// PAYLOAD_NONE or PAYLOAD_RTP.
 	Video Payload `protobuf:"varint,2,opt,name=video,proto3,enum=castd.plugin.v1.Payload" json:"video,omitempty"`
 	// Begin with the pictures since the last key frame.
-	Backlog       bool `protobuf:"varint,3,opt,name=backlog,proto3" json:"backlog,omitempty"`
+	Backlog bool `protobuf:"varint,3,opt,name=backlog,proto3" json:"backlog,omitempty"`
+	// Of a conference: what each participant says, besides the mix, as streams of their own. PAYLOAD_NONE, PAYLOAD_OPUS or PAYLOAD_RTP. It needs
+	// the permission "audio". It is known only to the peer that mixes the room and to its standby: elsewhere no such streams are listed.
+	// Packets come as they have come to that peer, before any jitter buffer: late, twice or not at all. While a plugin wants them at
+	// the peer that mixes it does mix, also where few take part, who would hear each other directly.
+	Voices Payload `protobuf:"varint,4,opt,name=voices,proto3,enum=castd.plugin.v1.Payload" json:"voices,omitempty"`
+	// Of a conference: the event "talking" when somebody begins to be heard and when he is heard no longer. Where nobody takes part by way of
+	// this peer, and it does not mix, it does not know. As with voices, the peer that mixes does mix.
+	Talking bool `protobuf:"varint,5,opt,name=talking,proto3" json:"talking,omitempty"`
+	// Of a conference: the event "chat" for each message that is written. It needs the permission "chat". As with talking, not every peer knows.
+	Chat          bool `protobuf:"varint,6,opt,name=chat,proto3" json:"chat,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1226,6 +1245,27 @@ func (x *Want) GetVideo() Payload {
 func (x *Want) GetBacklog() bool {
 	if x != nil {
 		return x.Backlog
+	}
+	return false
+}
+
+func (x *Want) GetVoices() Payload {
+	if x != nil {
+		return x.Voices
+	}
+	return Payload_PAYLOAD_NONE
+}
+
+func (x *Want) GetTalking() bool {
+	if x != nil {
+		return x.Talking
+	}
+	return false
+}
+
+func (x *Want) GetChat() bool {
+	if x != nil {
+		return x.Chat
 	}
 	return false
 }
@@ -1416,7 +1456,12 @@ type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// RFC 3339 with milliseconds.
 	Time string `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	// "stream", "gap", "peer", "left", "participants", and others.
+	// "stream", "gap", "peer", "left", "participants", and others; in a conference also
+	//
+	//	"talking"  participant, name, and state: "live", or "ended", which is 0.4 s after his last sound;
+	//	"hand"     likewise: "live" while his hand is up;
+	//	"chat"     participant, name, message, number, which grows;
+	//	"title"    title.
 	Event string `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
 	// The event as JSON, as GET /api/v1/events has it.
 	Json          []byte `protobuf:"bytes,3,opt,name=json,proto3" json:"json,omitempty"`
@@ -2420,7 +2465,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\x05muted\x18\x04 \x01(\bR\x05muted\"?\n" +
 	"\n" +
 	"StreamList\x121\n" +
-	"\astreams\x18\x01 \x03(\v2\x17.castd.plugin.v1.StreamR\astreams\"\xf3\x02\n" +
+	"\astreams\x18\x01 \x03(\v2\x17.castd.plugin.v1.StreamR\astreams\"\x89\x03\n" +
 	"\x06Stream\x12\x14\n" +
 	"\x05track\x18\x01 \x01(\rR\x05track\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
@@ -2438,11 +2483,15 @@ const file_plugin_proto_rawDesc = "" +
 	"\n" +
 	"started_ms\x18\f \x01(\x03R\tstartedMs\x12\x12\n" +
 	"\x04live\x18\r \x01(\bR\x04live\x12 \n" +
-	"\vincarnation\x18\x0e \x01(\rR\vincarnation\"\x80\x01\n" +
+	"\vincarnation\x18\x0e \x01(\rR\vincarnation\x12\x14\n" +
+	"\x05voice\x18\x0f \x01(\bR\x05voice\"\xe0\x01\n" +
 	"\x04Want\x12.\n" +
 	"\x05audio\x18\x01 \x01(\x0e2\x18.castd.plugin.v1.PayloadR\x05audio\x12.\n" +
 	"\x05video\x18\x02 \x01(\x0e2\x18.castd.plugin.v1.PayloadR\x05video\x12\x18\n" +
-	"\abacklog\x18\x03 \x01(\bR\abacklog\"\x84\x02\n" +
+	"\abacklog\x18\x03 \x01(\bR\abacklog\x120\n" +
+	"\x06voices\x18\x04 \x01(\x0e2\x18.castd.plugin.v1.PayloadR\x06voices\x12\x18\n" +
+	"\atalking\x18\x05 \x01(\bR\atalking\x12\x12\n" +
+	"\x04chat\x18\x06 \x01(\bR\x04chat\"\x84\x02\n" +
 	"\x06Packet\x12\x14\n" +
 	"\x05track\x18\x01 \x01(\rR\x05track\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x1c\n" +
@@ -2607,43 +2656,44 @@ var file_plugin_proto_depIdxs = []int32{
 	18, // 10: castd.plugin.v1.StreamList.streams:type_name -> castd.plugin.v1.Stream
 	0,  // 11: castd.plugin.v1.Want.audio:type_name -> castd.plugin.v1.Payload
 	0,  // 12: castd.plugin.v1.Want.video:type_name -> castd.plugin.v1.Payload
-	15, // 13: castd.plugin.v1.ListRoomsResponse.rooms:type_name -> castd.plugin.v1.Room
-	26, // 14: castd.plugin.v1.PublishRequest.streams:type_name -> castd.plugin.v1.PublishStream
-	1,  // 15: castd.plugin.v1.Plugin.Describe:input_type -> castd.plugin.v1.DescribeRequest
-	3,  // 16: castd.plugin.v1.Plugin.Configure:input_type -> castd.plugin.v1.ConfigureRequest
-	5,  // 17: castd.plugin.v1.Plugin.Health:input_type -> castd.plugin.v1.HealthRequest
-	7,  // 18: castd.plugin.v1.Plugin.Metrics:input_type -> castd.plugin.v1.MetricsRequest
-	10, // 19: castd.plugin.v1.Plugin.Shutdown:input_type -> castd.plugin.v1.ShutdownRequest
-	12, // 20: castd.plugin.v1.Rooms.Attend:input_type -> castd.plugin.v1.ToPlugin
-	23, // 21: castd.plugin.v1.Host.ListRooms:input_type -> castd.plugin.v1.ListRoomsRequest
-	25, // 22: castd.plugin.v1.Host.Publish:input_type -> castd.plugin.v1.PublishRequest
-	28, // 23: castd.plugin.v1.Host.Unpublish:input_type -> castd.plugin.v1.UnpublishRequest
-	30, // 24: castd.plugin.v1.Host.Notify:input_type -> castd.plugin.v1.NotifyRequest
-	32, // 25: castd.plugin.v1.Host.Log:input_type -> castd.plugin.v1.LogRequest
-	34, // 26: castd.plugin.v1.Host.Get:input_type -> castd.plugin.v1.GetRequest
-	36, // 27: castd.plugin.v1.Host.Put:input_type -> castd.plugin.v1.PutRequest
-	38, // 28: castd.plugin.v1.Host.Delete:input_type -> castd.plugin.v1.DeleteRequest
-	40, // 29: castd.plugin.v1.Host.Keys:input_type -> castd.plugin.v1.KeysRequest
-	2,  // 30: castd.plugin.v1.Plugin.Describe:output_type -> castd.plugin.v1.DescribeResponse
-	4,  // 31: castd.plugin.v1.Plugin.Configure:output_type -> castd.plugin.v1.ConfigureResponse
-	6,  // 32: castd.plugin.v1.Plugin.Health:output_type -> castd.plugin.v1.HealthResponse
-	8,  // 33: castd.plugin.v1.Plugin.Metrics:output_type -> castd.plugin.v1.MetricsResponse
-	11, // 34: castd.plugin.v1.Plugin.Shutdown:output_type -> castd.plugin.v1.ShutdownResponse
-	13, // 35: castd.plugin.v1.Rooms.Attend:output_type -> castd.plugin.v1.FromPlugin
-	24, // 36: castd.plugin.v1.Host.ListRooms:output_type -> castd.plugin.v1.ListRoomsResponse
-	27, // 37: castd.plugin.v1.Host.Publish:output_type -> castd.plugin.v1.PublishResponse
-	29, // 38: castd.plugin.v1.Host.Unpublish:output_type -> castd.plugin.v1.UnpublishResponse
-	31, // 39: castd.plugin.v1.Host.Notify:output_type -> castd.plugin.v1.NotifyResponse
-	33, // 40: castd.plugin.v1.Host.Log:output_type -> castd.plugin.v1.LogResponse
-	35, // 41: castd.plugin.v1.Host.Get:output_type -> castd.plugin.v1.GetResponse
-	37, // 42: castd.plugin.v1.Host.Put:output_type -> castd.plugin.v1.PutResponse
-	39, // 43: castd.plugin.v1.Host.Delete:output_type -> castd.plugin.v1.DeleteResponse
-	41, // 44: castd.plugin.v1.Host.Keys:output_type -> castd.plugin.v1.KeysResponse
-	30, // [30:45] is the sub-list for method output_type
-	15, // [15:30] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	0,  // 13: castd.plugin.v1.Want.voices:type_name -> castd.plugin.v1.Payload
+	15, // 14: castd.plugin.v1.ListRoomsResponse.rooms:type_name -> castd.plugin.v1.Room
+	26, // 15: castd.plugin.v1.PublishRequest.streams:type_name -> castd.plugin.v1.PublishStream
+	1,  // 16: castd.plugin.v1.Plugin.Describe:input_type -> castd.plugin.v1.DescribeRequest
+	3,  // 17: castd.plugin.v1.Plugin.Configure:input_type -> castd.plugin.v1.ConfigureRequest
+	5,  // 18: castd.plugin.v1.Plugin.Health:input_type -> castd.plugin.v1.HealthRequest
+	7,  // 19: castd.plugin.v1.Plugin.Metrics:input_type -> castd.plugin.v1.MetricsRequest
+	10, // 20: castd.plugin.v1.Plugin.Shutdown:input_type -> castd.plugin.v1.ShutdownRequest
+	12, // 21: castd.plugin.v1.Rooms.Attend:input_type -> castd.plugin.v1.ToPlugin
+	23, // 22: castd.plugin.v1.Host.ListRooms:input_type -> castd.plugin.v1.ListRoomsRequest
+	25, // 23: castd.plugin.v1.Host.Publish:input_type -> castd.plugin.v1.PublishRequest
+	28, // 24: castd.plugin.v1.Host.Unpublish:input_type -> castd.plugin.v1.UnpublishRequest
+	30, // 25: castd.plugin.v1.Host.Notify:input_type -> castd.plugin.v1.NotifyRequest
+	32, // 26: castd.plugin.v1.Host.Log:input_type -> castd.plugin.v1.LogRequest
+	34, // 27: castd.plugin.v1.Host.Get:input_type -> castd.plugin.v1.GetRequest
+	36, // 28: castd.plugin.v1.Host.Put:input_type -> castd.plugin.v1.PutRequest
+	38, // 29: castd.plugin.v1.Host.Delete:input_type -> castd.plugin.v1.DeleteRequest
+	40, // 30: castd.plugin.v1.Host.Keys:input_type -> castd.plugin.v1.KeysRequest
+	2,  // 31: castd.plugin.v1.Plugin.Describe:output_type -> castd.plugin.v1.DescribeResponse
+	4,  // 32: castd.plugin.v1.Plugin.Configure:output_type -> castd.plugin.v1.ConfigureResponse
+	6,  // 33: castd.plugin.v1.Plugin.Health:output_type -> castd.plugin.v1.HealthResponse
+	8,  // 34: castd.plugin.v1.Plugin.Metrics:output_type -> castd.plugin.v1.MetricsResponse
+	11, // 35: castd.plugin.v1.Plugin.Shutdown:output_type -> castd.plugin.v1.ShutdownResponse
+	13, // 36: castd.plugin.v1.Rooms.Attend:output_type -> castd.plugin.v1.FromPlugin
+	24, // 37: castd.plugin.v1.Host.ListRooms:output_type -> castd.plugin.v1.ListRoomsResponse
+	27, // 38: castd.plugin.v1.Host.Publish:output_type -> castd.plugin.v1.PublishResponse
+	29, // 39: castd.plugin.v1.Host.Unpublish:output_type -> castd.plugin.v1.UnpublishResponse
+	31, // 40: castd.plugin.v1.Host.Notify:output_type -> castd.plugin.v1.NotifyResponse
+	33, // 41: castd.plugin.v1.Host.Log:output_type -> castd.plugin.v1.LogResponse
+	35, // 42: castd.plugin.v1.Host.Get:output_type -> castd.plugin.v1.GetResponse
+	37, // 43: castd.plugin.v1.Host.Put:output_type -> castd.plugin.v1.PutResponse
+	39, // 44: castd.plugin.v1.Host.Delete:output_type -> castd.plugin.v1.DeleteResponse
+	41, // 45: castd.plugin.v1.Host.Keys:output_type -> castd.plugin.v1.KeysResponse
+	31, // [31:46] is the sub-list for method output_type
+	16, // [16:31] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
