@@ -3,7 +3,8 @@
 //	go build -o castd-plugin-who ./examples/plugin-go
 //	castd plugin install ./castd-plugin-who --grant rooms,audio
 //
-// The files are in its own folder, plugins/state/who/files of castd's data folder.
+// In a conference it is told who talks, and needs no more than the permission rooms. In a broadcast nobody says so: it looks at how loud the
+// packets are, for which it needs audio. The files are in its own folder, plugins/state/who/files of castd's data folder.
 package main
 
 import (
@@ -66,7 +67,11 @@ func (p *plugin) Metrics(context.Context) []sdk.Metric {
 
 // Attend implements sdk.Sink.
 func (p *plugin) Attend(_ context.Context, room *sdk.Room) error {
-	if err := room.Want(sdk.Want{Audio: sdk.Opus}); err != nil {
+	want := sdk.Want{Audio: sdk.Opus}
+	if room.Mode == "conference" {
+		want = sdk.Want{Talking: true}
+	}
+	if err := room.Want(want); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -95,13 +100,16 @@ func (p *plugin) Attend(_ context.Context, room *sdk.Room) error {
 	for {
 		batch, err := room.Next()
 		if err != nil { // castd has left the room
-			return write(t.end())
+			return write(t.end(time.Now()))
 		}
 		if batch.Streams != nil {
 			t.streams(batch.Streams)
 		}
 		for i := range batch.Packets {
 			t.packet(&batch.Packets[i])
+		}
+		for i := range batch.Events {
+			t.event(&batch.Events[i])
 		}
 		if err := write(t.look(batch.Time)); err != nil {
 			return err

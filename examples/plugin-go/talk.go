@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,12 +17,14 @@ type talk struct {
 	quiet  uint8
 	pause  time.Duration
 	tracks map[uint32]*speaker
+	people map[string]*speaker // of a conference, by participant
 }
 
-// speaker is a stream of sound.
+// speaker is a stream of sound, or somebody in a conference.
 type speaker struct {
 	name     string
 	from, to time.Time // what he says at the moment; zero: nothing
+	talks    bool      // castd says so, and will say when he does not any more
 }
 
 // cue is one thing that somebody said.
@@ -31,7 +34,7 @@ type cue struct {
 }
 
 func newTalk(began time.Time, quiet uint8, pause time.Duration) *talk {
-	return &talk{began: began, quiet: quiet, pause: pause, tracks: make(map[uint32]*speaker)}
+	return &talk{began: began, quiet: quiet, pause: pause, tracks: make(map[uint32]*speaker), people: make(map[string]*speaker)}
 }
 
 // streams notes who is there.
@@ -71,23 +74,52 @@ func (t *talk) packet(p *sdk.Packet) {
 	s.to = at.Add(packetTime)
 }
 
-// look returns what was said and has ended by now.
-func (t *talk) look(now time.Time) []cue {
-	return t.take(func(s *speaker) bool { return now.Sub(s.to) > t.pause })
+// event takes what castd says of who talks in a conference.
+func (t *talk) event(e *sdk.Event) {
+	var ev sdk.ParticipantEvent
+	if e.Name != "talking" || e.Decode(&ev) != nil {
+		return
+	}
+	s := t.people[ev.Participant]
+	if s == nil {
+		if ev.State != "live" {
+			return
+		}
+		s = new(speaker)
+		t.people[ev.Participant] = s
+	}
+	s.name, s.talks = cmp.Or(ev.Name, s.name, ev.Participant), ev.State == "live"
+	if s.from.IsZero() {
+		s.from = e.At()
+	}
+	s.to = e.At()
 }
 
-// end returns all that is left.
-func (t *talk) end() []cue { return t.take(func(*speaker) bool { return true }) }
+// look returns what was said and has ended by now.
+func (t *talk) look(now time.Time) []cue {
+	return t.take(func(s *speaker) bool { return !s.talks && now.Sub(s.to) > t.pause })
+}
+
+// end returns all that is left, where the room ends now.
+func (t *talk) end(now time.Time) []cue {
+	return t.take(func(s *speaker) bool {
+		if s.talks {
+			s.to = now
+		}
+		return true
+	})
+}
 
 func (t *talk) take(over func(*speaker) bool) []cue {
 	var out []cue
-	for _, s := range t.tracks {
+	for _, s := range slices.AppendSeq(slices.Collect(maps.Values(t.tracks)), maps.Values(t.people)) {
 		if s.from.IsZero() || !over(s) {
 			continue
 		}
 		out = append(out, cue{max(0, s.from.Sub(t.began)), max(0, s.to.Sub(t.began)), s.name})
 		s.from, s.to = time.Time{}, time.Time{}
 	}
+	maps.DeleteFunc(t.people, func(_ string, s *speaker) bool { return s.from.IsZero() })
 	slices.SortFunc(out, func(a, b cue) int { return cmp.Or(cmp.Compare(a.from, b.from), strings.Compare(a.name, b.name)) })
 	return out
 }

@@ -30,11 +30,46 @@ func TestTalk(t *testing.T) {
 			got.WriteString(c.String())
 		}
 	}
-	for _, c := range talk.end() {
+	for _, c := range talk.end(began.Add(10 * time.Second)) {
 		got.WriteString(c.String())
 	}
 	want := "00:00:01.000 --> 00:00:03.000\n<v Ann &amp; &lt;Bob&gt;>Ann &amp; &lt;Bob&gt;\n\n00:00:08.000 --> 00:00:10.000\n<v main of p>main of p\n\n"
 	if got.String() != want {
 		t.Errorf("got:\n%s", got.String())
+	}
+}
+
+// TestTalking: in a conference castd says who talks; what somebody says goes on over a short pause, and ends with the room.
+func TestTalking(t *testing.T) {
+	began := time.UnixMilli(1_700_000_000_000)
+	talk := newTalk(began, 50, time.Second)
+	var got strings.Builder
+	say := func(ms int, participant, state string) {
+		at := began.Add(time.Duration(ms) * time.Millisecond)
+		for _, c := range talk.look(at) {
+			got.WriteString(c.String())
+		}
+		talk.event(&sdk.Event{
+			Name: "talking", Time: at.UTC().Format("2006-01-02T15:04:05.000Z07:00"),
+			JSON: []byte(`{"participant":"` + participant + `","name":"N` + participant + `","state":"` + state + `"}`),
+		})
+	}
+	say(1000, "a", "live")
+	say(2000, "a", "ended")
+	say(2500, "b", "live")
+	say(2600, "a", "live")
+	say(3000, "a", "ended")
+	talk.event(&sdk.Event{Name: "talking", JSON: []byte("[")})
+	talk.event(&sdk.Event{Name: "hand"})
+	say(8000, "a", "ended") // of what was over
+	for _, c := range talk.end(began.Add(9 * time.Second)) {
+		got.WriteString(c.String())
+	}
+	want := "00:00:01.000 --> 00:00:03.000\n<v Na>Na\n\n00:00:02.500 --> 00:00:09.000\n<v Nb>Nb\n\n"
+	if got.String() != want {
+		t.Errorf("got:\n%s", got.String())
+	}
+	if len(talk.people) > 0 {
+		t.Errorf("people are kept who say nothing: %v", talk.people)
 	}
 }
