@@ -80,7 +80,7 @@ test-deps:
 	@.ci/deps test
 
 clean:
-	rm -rf castd dist cmd/castd/e2e/node_modules
+	rm -rf castd dist cmd/castd/e2e/node_modules examples/plugin-node/node_modules examples/plugin-node/dist
 
 .PHONY: screenshot
 screenshot: test-deps build

@@ -1,0 +1,4 @@
+import { serve } from './castd.mjs';
+import { Webhook, description } from './webhook.mjs';
+
+serve(description, new Webhook());
