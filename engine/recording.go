@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -25,6 +26,61 @@ type Recorder interface {
 }
 
 var _ Recorder = (*Room)(nil)
+
+// MayRecord returns an error for a person who wants to have a room recorded and may not: the owner, his co-hosts and moderators may, and who
+// has the right to record.
+func (r *Room) MayRecord() error {
+	user, now, p := r.e.userKey(), time.Now(), r.policy()
+	chain := r.chain.Load()
+	rights, _ := p.Check(user, chain, now) // without a right it does not matter why
+	if rights.Has(room.Recording) || p.MayModerate(room.Standing{Participant: wire.ParticipantID(user), User: user, Self: true}, chain, now) {
+		return nil
+	}
+	return NewUserError(CodeNotAllowed, fmt.Sprintf("you may not record room %q: ask its owner for that, who uses `castd room grant %s NAME --rights record`", r.Name(), r.Name()))
+}
+
+// RecordSpec says how a room is to be recorded. Zero values are what is usual.
+type RecordSpec struct {
+	Tracks      bool          // a file for each stream besides
+	Segment     time.Duration // a file ends after this time,
+	SegmentSize int64         // or at this size in octets
+	Keep        time.Duration // recordings of the room that ended longer ago are deleted,
+	KeepSize    int64         // and the oldest while all have more octets
+	// Quiet has nobody hear that the recording begins. Everybody sees it all the same.
+	Quiet bool
+}
+
+// RecordedInfo is a recording of a room on this peer's disk.
+type RecordedInfo struct {
+	Room       string   `json:"room"` // id
+	Name       string   `json:"name"`
+	Folder     string   `json:"folder"` // its path
+	State      string   `json:"state"`  // "recording", "ended", "interrupted"
+	Started    string   `json:"started"`
+	Ended      string   `json:"ended,omitempty"`
+	DurationMs int64    `json:"duration_ms"`
+	Bytes      int64    `json:"bytes"`
+	Files      []string `json:"files"`             // in the folder, in order
+	Problem    string   `json:"problem,omitempty"` // a sentence that says what to do
+}
+
+// Archive records rooms to this peer's disk. The program around the engine implements it. Methods are safe for concurrent use; their errors
+// for people are of type *UserError.
+type Archive interface {
+	// StartRecording begins to record a room, and returns when it is being recorded.
+	StartRecording(ctx context.Context, id wire.RoomID, spec RecordSpec) (RecordedInfo, error)
+	// StopRecording ends it, and returns when the files are whole.
+	StopRecording(ctx context.Context, id wire.RoomID) (RecordedInfo, error)
+	// Recordings lists what there is of a room, by id or name, or with "" of all, the newest first.
+	Recordings(room string) ([]RecordedInfo, error)
+}
+
+// Codes of UserErrors about recordings.
+const (
+	CodeRecorded    = "already_recorded" // 409
+	CodeNotRecorded = "not_recorded"     // 409
+	CodeDisk        = "disk"             // 507
+)
 
 const (
 	// recordingEvery is how often a peer says that it records, and recordingLife how long that counts.

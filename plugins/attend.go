@@ -491,6 +491,7 @@ type ears struct {
 	media   engine.Subscription // nil: nothing is wanted
 	tap     engine.Tapping      // nil: the room is no conference, or nothing was wanted yet
 	options engine.TapOptions   // of the tap
+	wants   want                // what was wanted last
 }
 
 func (e *ears) close() {
@@ -503,8 +504,28 @@ func (e *ears) close() {
 	*e = ears{}
 }
 
-// listen begins to listen to what is wanted in place of what was, as far as it was granted.
+// refresh asks for key frames of the pictures that are wanted.
+func (a *attendance) refresh(sub engine.Subscription) {
+	a.mu.Lock()
+	var pictures []wire.StreamID
+	for id, h := range a.tracks {
+		if h.state.Kind == wire.KindVideo && h.state.Live && a.video != protocol.Payload_PAYLOAD_NONE {
+			pictures = append(pictures, id)
+		}
+	}
+	a.mu.Unlock()
+	for _, id := range pictures {
+		sub.Refresh(id)
+	}
+}
+
+// listen begins to listen to what is wanted in place of what was, as far as it was granted. To say the same again asks for key frames.
 func (a *attendance) listen(in *ears, w want) error {
+	if in.media != nil && w == in.wants {
+		a.refresh(in.media)
+		return nil
+	}
+	in.wants = w
 	if in.media != nil {
 		in.media.Close()
 		in.media = nil

@@ -22,7 +22,9 @@ type Config struct {
 	Version string // of castd
 	// Also names plugins that run although they are not enabled.
 	Also []string
-	Log  *slog.Logger // nil discards
+	// Own are plugins that are part of castd's program; NeedOwn starts them.
+	Own []Own
+	Log *slog.Logger // nil discards
 }
 
 // Host runs plugins. Its methods are safe for concurrent use.
@@ -31,6 +33,7 @@ type Host struct {
 	store   *Store
 	version string
 	also    []string
+	own     []*ownPlugin
 	log     *slog.Logger
 	// startTime is how long a plugin may take until its handshake; tests change it.
 	startTime time.Duration
@@ -62,6 +65,9 @@ func NewHost(c Config) *Host {
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
+	}
+	for _, o := range c.Own {
+		h.own = append(h.own, &ownPlugin{Own: o, host: h, rooms: make(map[string]bool)})
 	}
 	h.ctx, h.stops = context.WithCancel(context.Background())
 	return h
@@ -113,6 +119,10 @@ func (h *Host) Reload() error {
 	}
 	var end []*supervisor
 	for name, s := range h.running {
+		if s.plugin.own != nil {
+			delete(want, name) // castd's own has the name
+			continue
+		}
 		if p, ok := want[name]; !ok || !reflect.DeepEqual(p, s.plugin) || s.status().State == StateFailed {
 			end = append(end, s)
 			delete(h.running, name)
@@ -134,6 +144,13 @@ func (h *Host) Reload() error {
 		}
 	}
 	return nil
+}
+
+// stopNow ends a plugin that may take its time.
+func (h *Host) stopNow(s *supervisor) {
+	limit, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	s.stop(limit)
 }
 
 func stopAll(end context.Context, all []*supervisor) {
@@ -241,6 +258,11 @@ func (h *Host) Status() ([]Status, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	out := make([]Status, 0, len(list))
+	for _, o := range h.own {
+		if s := h.running[o.Description.Name]; s != nil && s.plugin.own != nil {
+			out = append(out, s.status())
+		}
+	}
 	for i := range list {
 		if s := h.running[list[i].Name]; s != nil {
 			out = append(out, s.status())

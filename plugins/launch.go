@@ -85,8 +85,8 @@ func launch(ctx context.Context, l *launchSpec) (_ *process, err error) {
 	if err := p.rooms(l); err != nil {
 		return nil, err
 	}
-	program := filepath.Join(p.runDir, filePrefix+name)
-	if err := l.copy(program); err != nil {
+	program, args, err := l.prepare(p.runDir)
+	if err != nil {
 		return nil, &permanentError{err}
 	}
 	if err := p.service.listen(filepath.Join(p.sockets, "host")); err != nil {
@@ -100,7 +100,7 @@ func launch(ctx context.Context, l *launchSpec) (_ *process, err error) {
 	out := &head{max: 200}
 	logs := &logWriter{log: l.log.With("plugin", name), level: slog.LevelInfo}
 	p.child = &child{
-		program: program, dir: l.folder, stdout: out, stderr: p.errors,
+		program: program, args: args, dir: l.folder, stdout: out, stderr: p.errors,
 		confinement: confinement{
 			Read: []string{p.runDir}, Write: []string{l.folder, temporary, p.sockets},
 			Files: granted[permissionFiles], Network: granted[permissionNetwork], Memory: fenceMemory,
@@ -117,6 +117,11 @@ func launch(ctx context.Context, l *launchSpec) (_ *process, err error) {
 			grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(1 << 20),
 		},
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+			p.child.env = append(append(environment(l.folder, temporary), cmd.Env...), protocol.EnvHostSocket+"="+p.service.path,
+				protocol.EnvHostToken+"="+p.service.token, fmt.Sprintf("%s=%d", protocol.EnvParent, cmp.Or(l.parent, os.Getpid())))
+			if l.plugin.own != nil {
+				return p.child, nil
+			}
 			// The copy is checked now that nobody else writes to it. A SecureConfig is for one check: its hash goes on from where it was.
 			sum, err := hex.DecodeString(l.plugin.SHA256)
 			if err != nil {
@@ -128,8 +133,6 @@ func launch(ctx context.Context, l *launchSpec) (_ *process, err error) {
 			} else if !same {
 				return nil, goplugin.ErrChecksumsDoNotMatch
 			}
-			p.child.env = append(append(environment(l.folder, temporary), cmd.Env...), protocol.EnvHostSocket+"="+p.service.path,
-				protocol.EnvHostToken+"="+p.service.token, fmt.Sprintf("%s=%d", protocol.EnvParent, cmp.Or(l.parent, os.Getpid())))
 			return p.child, nil
 		},
 	})
@@ -137,6 +140,16 @@ func launch(ctx context.Context, l *launchSpec) (_ *process, err error) {
 		return nil, startError(l, p, out, err)
 	}
 	return p, p.configure(ctx, l)
+}
+
+// prepare returns what is to be executed: a copy in runDir, or castd itself for what is its own.
+func (l *launchSpec) prepare(runDir string) (program string, args []string, err error) {
+	if o := l.plugin.own; o != nil {
+		program, err = o.program()
+		return program, []string{o.Arg}, err
+	}
+	program = filepath.Join(runDir, filePrefix+l.plugin.Name)
+	return program, nil, l.copy(program)
 }
 
 // rooms makes the folders of a launch: one for the copy, and one for sockets, whose paths may not be long.

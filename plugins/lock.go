@@ -30,6 +30,8 @@ type Installed struct {
 	Rooms []string `json:"rooms,omitempty"`
 	// Settings are what the operator set, by key.
 	Settings map[string]any `json:"settings,omitempty"`
+	// own is what it is a part of castd as; nil for what was installed.
+	own *ownPlugin
 }
 
 // lockFile is plugins.lock.

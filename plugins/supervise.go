@@ -48,6 +48,7 @@ type supervisor struct {
 	values   *values
 	cancel   context.CancelFunc
 	done     chan struct{}
+	looking  chan struct{} // capacity 1: rooms are to be looked at now
 
 	end     atomic.Pointer[context.Context] // until when a plugin may finish, once it is to end
 	started atomic.Uint64
@@ -66,13 +67,29 @@ type supervisor struct {
 func newSupervisor(h *Host, p Installed) *supervisor {
 	log := h.log.With("plugin", p.Name)
 	s := &supervisor{
-		host: h, plugin: p, log: log, counters: h.countersOf(p.Name), values: h.valuesOf(p.Name), done: make(chan struct{}), state: StateStarting,
+		host: h, plugin: p, log: log, counters: h.countersOf(p.Name), values: h.valuesOf(p.Name), done: make(chan struct{}), looking: make(chan struct{}, 1), state: StateStarting,
 		wants: make(map[string]bool), since: time.Now(),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	go s.run(ctx)
 	return s
+}
+
+// folder is the plugin's own.
+func (s *supervisor) folder() string {
+	if o := s.plugin.own; o != nil {
+		return o.Folder
+	}
+	return s.host.store.folder(s.plugin.Name)
+}
+
+// lookAgain has the plugin attend at once what it may see now, and leave what it may not any more.
+func (s *supervisor) lookAgain() {
+	select {
+	case s.looking <- struct{}{}:
+	default:
+	}
 }
 
 // stop ends the plugin, which may finish until end ends, and waits for it.
@@ -171,7 +188,7 @@ func (s *supervisor) once(ctx context.Context, epoch uint64) error {
 	service.values, service.refused = s.values, s.refused
 	s.started.Add(1)
 	p, err := launch(ctx, &launchSpec{
-		plugin: s.plugin, program: h.store.program(name), folder: h.store.folder(name), runDir: h.store.runDir(), epoch: epoch, castd: h.version,
+		plugin: s.plugin, program: h.store.program(name), folder: s.folder(), runDir: h.store.runDir(), epoch: epoch, castd: h.version,
 		log: h.log, service: service, limit: h.startTime,
 	})
 	if err != nil {
@@ -251,6 +268,9 @@ func (s *supervisor) attends() bool {
 
 // allows reports whether the plugin may see a room.
 func (s *supervisor) allows(r engine.RoomInfo) bool {
+	if o := s.plugin.own; o != nil {
+		return o.allows(r)
+	}
 	if len(s.plugin.Rooms) == 0 {
 		return true
 	}
@@ -391,6 +411,8 @@ func (s *supervisor) attendRooms(ctx, finish context.Context, p *process, unwell
 			case <-look:
 				wait = false
 			case <-again.C:
+				wait = false
+			case <-s.looking:
 				wait = false
 			case ev := <-events:
 				if r := rooms[ev.room]; r != nil && !r.over {

@@ -127,6 +127,21 @@ func (p *remotePeer) Revoke(ctx context.Context, room, who string, speakOnly boo
 	return resp.Body.Close()
 }
 
+func (p *remotePeer) StartRecording(ctx context.Context, room string, body any) (info engine.RecordedInfo, err error) {
+	return info, p.callFor(ctx, recordTime, http.MethodPost, "rooms/"+url.PathEscape(room)+"/recording", body, &info)
+}
+
+func (p *remotePeer) StopRecording(ctx context.Context, room string) (info engine.RecordedInfo, err error) {
+	return info, p.callFor(ctx, recordTime, http.MethodDelete, "rooms/"+url.PathEscape(room)+"/recording", nil, &info)
+}
+
+func (p *remotePeer) Recordings(ctx context.Context, room string) (all []engine.RecordedInfo, err error) {
+	return all, p.call(ctx, http.MethodGet, "recordings?room="+url.QueryEscape(room), nil, &all)
+}
+
+// recordTime is how long a recording may take to begin or to end.
+const recordTime = 20 * time.Second
+
 func (p *remotePeer) Moderate(ctx context.Context, room string, m engine.Moderation) error {
 	path := "rooms/" + url.PathEscape(room)
 	body := map[string]any{"for": m.For.String()}

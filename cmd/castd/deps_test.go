@@ -56,7 +56,7 @@ plugins            : plugins/sdk plugins/sdk/protocol engine engine/codec engine
 plugins/recording  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/voicemail  : plugins/sdk engine/codec engine/container mixer/opus
 plugins/pstn       : plugins/sdk mixer/opus
-cmd/castd          : engine engine/bench engine/codec engine/container engine/node engine/room engine/store engine/wire mixer/opus plugins plugins/sdk tree tree/treesim tree/treesim/picture
+cmd/castd          : engine engine/bench engine/codec engine/container engine/node engine/room engine/store engine/wire mixer/opus plugins plugins/recording plugins/sdk tree tree/treesim tree/treesim/picture
 examples/broadcast : engine engine/node
 examples/conference : engine engine/node mixer/opus
 examples/plugin-go : plugins/sdk

@@ -7,10 +7,14 @@ import (
 	"os"
 
 	"github.com/castd/castd/plugins"
+	"github.com/castd/castd/plugins/recording"
 )
 
 func main() {
 	plugins.Launch()
+	if len(os.Args) == 2 && os.Args[1] == recordingArg {
+		recording.Serve()
+	}
 	ctx, stop := withSignals(context.Background())
 	code := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.LookupEnv, variables: os.Environ})
 	stop()

@@ -73,7 +73,7 @@ func (a *app) root() *cobra.Command {
 
 	root.AddCommand(a.startCommand(), a.listenCommand(), a.publishCommand(), a.statusCommand(), a.treeCommand(),
 		a.roomsCommand(), a.roomCommand(), a.peersCommand(), a.portsCommand(), a.configCommand(), a.completionCommand(),
-		a.inviteCommand(), a.pluginCommand(), a.idCommand(), a.versionCommand(), a.benchCommand(), a.simCommand())
+		a.inviteCommand(), a.pluginCommand(), a.recordCommand(), a.idCommand(), a.versionCommand(), a.benchCommand(), a.simCommand())
 	a.complete(root)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(helpCommand(root))

@@ -61,15 +61,22 @@ func (a *app) startCommand() *cobra.Command {
 
 // runPeer is `castd start`. It returns when ctx ends, after the goodbye.
 func (a *app) runPeer(ctx context.Context, o node.Options, stats span, specs []engine.RoomSpec, also []string) error {
-	host := plugins.NewHost(plugins.Config{Store: plugins.OpenStore(a.dataDir), Version: version(), Also: also, Log: a.log})
-	o.Plugins = host
+	host := plugins.NewHost(plugins.Config{
+		Store: plugins.OpenStore(a.dataDir), Version: version(), Also: also, Own: []plugins.Own{ownRecording(a.dataDir)}, Log: a.log,
+	})
+	recordings := newArchive(host, a.dataDir, a.log)
+	o.Plugins, o.Archive = host, recordings
 	p, err := a.run(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer a.endPlugins(host, p)
+	defer recordings.close()
 	if err := startPlugins(host, p); err != nil {
 		return err
+	}
+	if local, ok := p.(*localPeer); ok {
+		recordings.start(local.svc)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -55,6 +55,20 @@ func (f *File) Write(b []byte) (int, error) {
 	return n, nil
 }
 
+// Rewrite writes b over what was written at an offset before. It must be within the first 4,096 octets, which are whole at any instant.
+func (f *File) Rewrite(b []byte, at int64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if at+int64(len(b)) > min(f.size, growingHead) {
+		return fmt.Errorf("rewrite recording: %d octets at %d of %d", len(b), at, f.size)
+	}
+	if _, err := f.f.WriteAt(b, at); err != nil {
+		return fmt.Errorf("rewrite recording: %w", err)
+	}
+	f.synced = min(f.synced, at)
+	return nil
+}
+
 // cutBack removes n octets of a write that failed. Where truncating fails too, the next write goes over them; a pipe has no way back.
 func (f *File) cutBack(n int) {
 	if n == 0 {

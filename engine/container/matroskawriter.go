@@ -2,6 +2,7 @@ package container
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -29,15 +30,92 @@ type MatroskaWriter struct {
 	open    bool          // a Cluster has been begun
 	blocks  int           // in it
 	buf     []byte
+	// Of a file whose tracks may become more: where they are, and how long that place is.
+	rewrite func(b []byte, at int64) error
+	webm    bool
+	at      int
 }
+
+// growingHead is how long the head of a file is whose tracks may become more, in octets: a page of memory, which a process that is killed
+// while it writes has written whole or not at all.
+const growingHead = 4096
+
+// ErrTracks says that a file has no room for a further track.
+var ErrTracks = errors.New("container: no room for a further track")
 
 // NewMatroskaWriter writes the headers. The tracks stay as they are; WebM takes Opus, VP8, VP9 and AV1 only. Opus tracks
 // without Private get an OpusHead; H264 tracks must have one (see codec.DecoderConfig).
 func NewMatroskaWriter(w io.Writer, webm bool, tracks []Track) (*MatroskaWriter, error) {
-	m := &MatroskaWriter{w: w, tracks: slices.Clone(tracks), numbers: make(map[int]uint64)}
+	m := &MatroskaWriter{w: w, webm: webm}
+	entries, err := m.entries(tracks)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(master(m.head(), idTracks, entries)); err != nil {
+		return nil, fmt.Errorf("write recording: %w", err)
+	}
+	return m, nil
+}
+
+// NewGrowingMatroska is NewMatroskaWriter for Matroska whose tracks may become more: its head has room for them. rewrite writes b over what
+// was written at an offset, in octets, of w.
+func NewGrowingMatroska(w io.Writer, rewrite func(b []byte, at int64) error, tracks []Track) (*MatroskaWriter, error) {
+	m := &MatroskaWriter{w: w, rewrite: rewrite}
+	entries, err := m.entries(tracks)
+	if err != nil {
+		return nil, err
+	}
+	head := m.head()
+	m.at = len(head)
+	place, ok := padded(entries, growingHead-m.at)
+	if !ok {
+		m.rewrite, place = nil, master(nil, idTracks, entries) // these fill it by themselves
+	}
+	if _, err := w.Write(append(head, place...)); err != nil {
+		return nil, fmt.Errorf("write recording: %w", err)
+	}
+	return m, nil
+}
+
+// AddTrack adds a track, whose frames may follow. It fails with ErrTracks where the file has no room for it.
+func (m *MatroskaWriter) AddTrack(t Track) error {
+	if m.rewrite == nil {
+		return ErrTracks
+	}
+	before, video := m.tracks, m.video
+	entries, err := m.entries(append(slices.Clone(before), t))
+	place, ok := padded(entries, growingHead-m.at)
+	if err == nil && !ok {
+		err = ErrTracks
+	}
+	if err == nil {
+		err = m.rewrite(place, int64(m.at))
+	}
+	if err != nil {
+		m.tracks, m.video = before, video
+		delete(m.numbers, t.ID)
+	}
+	return err
+}
+
+// padded is the element Tracks with an element Void behind it, size octets in all.
+func padded(entries []byte, size int) ([]byte, bool) {
+	b := master(nil, idTracks, entries)
+	const head = 9 // of a Void whose size has eight octets
+	rest := size - len(b) - head
+	if rest < 0 {
+		return nil, false
+	}
+	b = append(appendID(b, idVoid), 1, 0, 0, 0, 0, 0, byte(rest>>8), byte(rest))
+	return append(b, make([]byte, rest)...), true
+}
+
+// entries takes the tracks, and returns their descriptions.
+func (m *MatroskaWriter) entries(tracks []Track) ([]byte, error) {
 	if len(tracks) == 0 || len(tracks) > maxTracks {
 		return nil, fmt.Errorf("container: cannot write a file of %d tracks", len(tracks))
 	}
+	m.tracks, m.numbers, m.video = slices.Clone(tracks), make(map[int]uint64), false
 	var entries []byte
 	for i, t := range m.tracks {
 		if _, twice := m.numbers[t.ID]; twice {
@@ -45,14 +123,19 @@ func NewMatroskaWriter(w io.Writer, webm bool, tracks []Track) (*MatroskaWriter,
 		}
 		m.numbers[t.ID] = uint64(i + 1)
 		m.video = m.video || t.Kind == wire.KindVideo
-		entry, err := trackEntry(t, uint64(i+1), webm)
+		entry, err := trackEntry(t, uint64(i+1), m.webm)
 		if err != nil {
 			return nil, err
 		}
 		entries = master(entries, idTrackEntry, entry)
 	}
+	return entries, nil
+}
+
+// head returns what comes before the tracks.
+func (m *MatroskaWriter) head() []byte {
 	doc := "matroska"
-	if webm {
+	if m.webm {
 		doc = "webm"
 	}
 	var b []byte
@@ -67,12 +150,7 @@ func NewMatroskaWriter(w io.Writer, webm bool, tracks []Track) (*MatroskaWriter,
 	b = appendUint(nil, idTimestampScale, uint64(writerScale))
 	b = appendString(b, idMuxingApp, "castd")
 	b = appendString(b, idWritingApp, "castd")
-	file = master(file, idInfo, b)
-	file = master(file, idTracks, entries)
-	if _, err := w.Write(file); err != nil {
-		return nil, fmt.Errorf("write recording: %w", err)
-	}
-	return m, nil
+	return master(file, idInfo, b)
 }
 
 func trackEntry(t Track, number uint64, webm bool) ([]byte, error) {

@@ -103,6 +103,16 @@ func (o *OggWriter) fill(gap int64, toc byte) error {
 	return nil
 }
 
+// Concealment returns an Opus packet that asks a decoder to conceal as much as possible of a gap, in the manner of the packet before it, and
+// how long it lasts. It returns nil for less than 2.5 ms, which cannot be expressed.
+func Concealment(before []byte, gap time.Duration) ([]byte, time.Duration) {
+	if samples(gap) < 120 || len(before) == 0 {
+		return nil, 0
+	}
+	packet := concealment(before[0], samples(gap))
+	return packet, codec.OpusDuration(packet)
+}
+
 // concealment returns a packet of empty frames that covers as much as possible of a gap of at least 120 samples. It keeps the
 // configuration of toc, unless the gap is smaller than a frame of that: then it takes shorter CELT frames (RFC 7845, section 4.1).
 func concealment(toc byte, gap int64) []byte {
@@ -175,6 +185,15 @@ func (o *OggWriter) flush(flags byte) error {
 	o.pageStart = o.position
 	o.number++
 	return nil
+}
+
+// Fill asks for concealment up to t, as WritePacket does before a packet of that time: who knows that nothing comes fills the silence
+// as it passes. It does nothing before the first packet.
+func (o *OggWriter) Fill(t time.Duration) error {
+	if !o.begun {
+		return nil
+	}
+	return o.fill(samples(t)-o.origin-o.position, 0)
 }
 
 // Flush writes what has been gathered.

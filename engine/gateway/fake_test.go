@@ -299,6 +299,39 @@ func (s *fakeSession) end(err error) {
 var described = sync.OnceValues(func() (*apicheck.Document, error) { return apicheck.Parse(openAPIText) })
 
 // bench is a Gateway over fakes.
+// fakeArchive records one room.
+type fakeArchive struct {
+	spec engine.RecordSpec
+	on   bool
+}
+
+func (a *fakeArchive) StartRecording(_ context.Context, id wire.RoomID, spec engine.RecordSpec) (engine.RecordedInfo, error) {
+	if a.on {
+		return engine.RecordedInfo{}, engine.NewUserError(engine.CodeRecorded, "it is being recorded")
+	}
+	a.on, a.spec = true, spec
+	return a.info(id, "recording"), nil
+}
+
+func (a *fakeArchive) StopRecording(_ context.Context, id wire.RoomID) (engine.RecordedInfo, error) {
+	if !a.on {
+		return engine.RecordedInfo{}, engine.NewUserError(engine.CodeNotRecorded, "it is not being recorded")
+	}
+	a.on = false
+	return a.info(id, "ended"), nil
+}
+
+func (a *fakeArchive) Recordings(room string) ([]engine.RecordedInfo, error) {
+	if room == "none" {
+		return nil, nil
+	}
+	return []engine.RecordedInfo{a.info(wire.RoomID(room), "ended")}, nil
+}
+
+func (a *fakeArchive) info(id wire.RoomID, state string) engine.RecordedInfo {
+	return engine.RecordedInfo{Room: string(id), Name: "lobby", Folder: "/r", State: state, Started: "2026-01-02T03:04:05.000Z", Files: []string{"mix.ogg"}}
+}
+
 type bench struct {
 	*testing.T
 	service *fakeService
@@ -324,7 +357,7 @@ func newBench(t *testing.T, change ...func(*Config)) *bench {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, `[{"name":"who","version":"1.0.0","state":"running","enabled":true}]`)
 	})
-	c := Config{Service: b.service, Guests: b.guests, MediaUpload: media, MediaDownload: media, Announce: media, Plugins: plugins}
+	c := Config{Service: b.service, Guests: b.guests, MediaUpload: media, MediaDownload: media, Announce: media, Plugins: plugins, Archive: &fakeArchive{}}
 	for _, f := range change {
 		f(&c)
 	}

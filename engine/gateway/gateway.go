@@ -38,6 +38,9 @@ type Config struct {
 	// Plugins serves /api/v1/plugins to the administrator; nil leaves it out (404).
 	Plugins http.Handler
 
+	// Archive records rooms for the administrator; nil leaves that out (404).
+	Archive engine.Archive
+
 	// MetricsGatherer has the engine's metrics; nil shows the gateway's own only.
 	MetricsGatherer prometheus.Gatherer
 	// Emit tells the room of a session that ended by an error, as an `error` event; nil tells nobody.

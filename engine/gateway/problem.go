@@ -59,10 +59,12 @@ func statusOf(code string) int {
 		return http.StatusForbidden
 	case engine.CodeNoRoom, engine.CodeNoInvite, engine.CodeNoParticipant:
 		return http.StatusNotFound
-	case engine.CodeWrongMode, engine.CodeAmbiguous:
+	case engine.CodeWrongMode, engine.CodeAmbiguous, engine.CodeRecorded, engine.CodeNotRecorded:
 		return http.StatusConflict
 	case engine.CodeFull:
 		return http.StatusServiceUnavailable
+	case engine.CodeDisk:
+		return http.StatusInsufficientStorage
 	case engine.CodeStale:
 		return http.StatusPreconditionFailed
 	case engine.CodeTimeout, engine.CodeIssuerAway:

@@ -79,6 +79,10 @@ func (g *Gateway) routes() []route {
 		}
 		all = append(all, route{"GET /api/v1/plugins", forAdmin, serve}, route{"POST /api/v1/plugins", forAdmin, serve})
 	}
+	if g.config.Archive != nil {
+		all = append(all, route{"GET /api/v1/recordings", forAdmin, g.recordings}, route{"POST /api/v1/rooms/{room}/recording", forAdmin, g.startRecording},
+			route{"DELETE /api/v1/rooms/{room}/recording", forAdmin, g.stopRecording})
+	}
 	return all
 }
 

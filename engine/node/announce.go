@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -33,8 +34,7 @@ func Announce(svc engine.Service, log *slog.Logger) http.Handler {
 		var done Progress
 		var shown atomic.Pointer[Progress]
 		stop := processing(w, &shown)
-		to := announcements{m, r.URL.Query().Get("to")}
-		err = PublishFile(r.Context(), to, http.MaxBytesReader(w, r.Body, maxAnnounced), PublishOptions{Progress: func(p Progress) { done = p }})
+		err = AnnounceFile(r.Context(), m, r.URL.Query().Get("to"), http.MaxBytesReader(w, r.Body, maxAnnounced), func(p Progress) { done = p })
 		stop()
 		if err != nil {
 			log.Info("announcement ended early", "room", m.ID(), "err", err)
@@ -47,6 +47,12 @@ func Announce(svc engine.Service, log *slog.Logger) http.Handler {
 			Ms int64 `json:"ms"`
 		}{done.Sent.Milliseconds()})
 	})
+}
+
+// AnnounceFile has a file with Opus alone heard by all in a conference, or with to, the id of a participant or his name, by him alone. It
+// returns when all is sent. progress is told how far it is; nil for nobody.
+func AnnounceFile(ctx context.Context, m engine.Media, to string, file io.Reader, progress func(Progress)) error {
+	return PublishFile(ctx, announcements{m, to}, file, PublishOptions{Progress: progress})
 }
 
 // maxAnnounced bounds the file of an announcement, in octets: MaxAnnouncement at the most that Opus takes.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/store"
 )
 
@@ -66,6 +67,9 @@ type Options struct {
 		http.Handler
 		prometheus.Collector
 	}
+
+	// Archive records rooms for the API; nil: nothing does.
+	Archive engine.Archive
 
 	// Log gets what happens; nil discards it.
 	Log *slog.Logger

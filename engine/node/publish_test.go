@@ -272,7 +272,7 @@ func TestTicks(t *testing.T) {
 	}
 	for n := int64(-100000); n < 100000; n += 7 {
 		for _, rate := range []uint32{8000, 48000, 90000} {
-			if got := ticks(clockTime(n, rate), rate); got != n {
+			if got := ticks(container.ClockTime(n, rate), rate); got != n {
 				t.Fatalf("%d units of %d Hz became %d", n, rate, got)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/container"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -150,14 +151,9 @@ func finish(in *recordSink, rec *recorder) error {
 
 // recordPacket is a packet on its way from the room to the recorder.
 type recordPacket struct {
-	stream    *engine.StreamState
-	number    uint64
-	timestamp uint32
-	marker    bool
-	wallUs    int64 // origin's wall clock; 0 unknown
-	came      time.Time
-	placed    time.Time // when the packet would have come if it had come live
-	payload   []byte
+	container.Packet
+	stream *engine.StreamState
+	came   time.Time
 }
 
 // recordSink takes packets from the room's goroutine. It never blocks.
@@ -194,18 +190,20 @@ func (s *recordSink) WritePacket(p *engine.Packet) {
 	}
 	now := time.Now()
 	r := recordPacket{
-		stream:    p.Stream,
-		number:    p.Header.Number,
-		timestamp: p.Header.Timestamp,
-		marker:    p.Header.Marker,
-		wallUs:    p.WallUs,
-		came:      now,
-		placed:    now,
-		payload:   append([]byte(nil), p.Payload...),
+		Packet: container.Packet{
+			Number:    p.Header.Number,
+			Timestamp: p.Header.Timestamp,
+			Marker:    p.Header.Marker,
+			WallUs:    p.WallUs,
+			Arrived:   now,
+			Payload:   append([]byte(nil), p.Payload...),
+		},
+		stream: p.Stream,
+		came:   now,
 	}
 	if p.Backlog && p.Stream.ClockRate > 0 {
 		behind := int64(int32(p.LiveTimestamp - p.Header.Timestamp))
-		r.placed = r.placed.Add(-time.Duration(behind * int64(time.Second) / int64(p.Stream.ClockRate)))
+		r.Arrived = r.Arrived.Add(-time.Duration(behind * int64(time.Second) / int64(p.Stream.ClockRate)))
 	}
 	select {
 	case s.packets <- r:

@@ -26,9 +26,6 @@ const (
 	askAgain  = 3 * time.Second
 	// earlyFrames bounds the frames that are kept until a file begins. The oldest is dropped first.
 	earlyFrames = 2048
-
-	// opusPreSkip is libopus's look-ahead in samples of 48 kHz, which nearly every sender has.
-	opusPreSkip = 312
 )
 
 // recorder makes a file of packets. It knows the time only from its caller, and belongs to one goroutine.
@@ -68,7 +65,7 @@ type fileWriter interface {
 type earlyFrame struct {
 	track *inTrack
 	frame container.Frame
-	place place
+	place container.Place
 }
 
 func newRecorder(out *recordOutput, format Format, newest func() []*engine.StreamState) (*recorder, error) {
@@ -148,7 +145,7 @@ func (r *recorder) packet(p *recordPacket) error {
 		}
 	}
 	r.packets++
-	f, at, missing, ok := t.push(p)
+	f, at, missing, ok := t.Push(&p.Packet)
 	r.lost += missing
 	if !ok || r.format == FormatNone {
 		return nil
@@ -233,7 +230,7 @@ func (r *recorder) tick(now time.Time) error {
 		return nil
 	}
 	for _, t := range r.tracks {
-		if t.begun && !t.ready && now.Sub(r.began) >= askForKey && now.Sub(r.asked) >= askAgain {
+		if t.Begun && !t.Ready && now.Sub(r.began) >= askForKey && now.Sub(r.asked) >= askAgain {
 			r.asked = now
 			r.refresh(t.state.ID)
 		}
@@ -250,11 +247,11 @@ func (r *recorder) begin(now time.Time) error {
 	var tracks []container.Track
 	for _, t := range r.tracks {
 		switch {
-		case t.ready && (t.clock.wallUs != 0 || waited >= waitForClock):
-			tracks = append(tracks, t.header)
-		case t.ready:
+		case t.Ready && (t.Clock.WallUs != 0 || waited >= waitForClock):
+			tracks = append(tracks, t.Track)
+		case t.Ready:
 			return nil
-		case !t.begun && waited < waitForPackets, t.begun && waited < waitForKey:
+		case !t.Begun && waited < waitForPackets, t.Begun && waited < waitForKey:
 			return nil
 		}
 	}
@@ -271,9 +268,9 @@ func (r *recorder) begin(now time.Time) error {
 	r.file = file
 	early := r.early
 	r.early = nil
-	r.byWall = !slices.ContainsFunc(r.tracks, func(t *inTrack) bool { return t.ready && t.clock.wallUs == 0 })
+	r.byWall = !slices.ContainsFunc(r.tracks, func(t *inTrack) bool { return t.Ready && t.Clock.WallUs == 0 })
 	for i := range early {
-		early[i].track.clock.put(&early[i].place, early[i].track.state.ClockRate)
+		early[i].track.Clock.Put(&early[i].place, early[i].track.state.ClockRate)
 	}
 	slices.SortStableFunc(early, func(a, b earlyFrame) int { return cmp.Compare(r.us(a.place), r.us(b.place)) })
 	r.origin = r.us(early[0].place)
@@ -306,16 +303,16 @@ func (r *recorder) open(tracks []container.Track) (fileWriter, error) {
 }
 
 // us returns a place in microseconds of the clock that the file goes by.
-func (r *recorder) us(p place) int64 {
-	if r.byWall && p.wallUs != 0 {
-		return p.wallUs
+func (r *recorder) us(p container.Place) int64 {
+	if r.byWall && p.WallUs != 0 {
+		return p.WallUs
 	}
-	return p.arrived.UnixMicro()
+	return p.Arrived.UnixMicro()
 }
 
 // write gives a frame its time. Errors of the disk have been told by then, and the file goes on when there is room again.
-func (r *recorder) write(t *inTrack, f *container.Frame, at place) {
-	f.Time = t.time(r.us(at)-r.origin, at.timestamp, r.byWall && at.wallUs != 0)
+func (r *recorder) write(t *inTrack, f *container.Frame, at container.Place) {
+	f.Time = t.Time(time.Duration(r.us(at)-r.origin)*time.Microsecond, at.Timestamp, r.byWall && at.WallUs != 0)
 	if err := r.file.write(f); err != nil {
 		r.lost++
 	}

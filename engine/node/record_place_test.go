@@ -8,6 +8,7 @@ import (
 
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/codec"
+	"github.com/castd/castd/engine/container"
 	"github.com/castd/castd/engine/wire"
 )
 
@@ -32,14 +33,14 @@ func TestRecorderPlacesByTheOriginsClock(t *testing.T) {
 			now = now.Add(time.Second)
 		}
 		at := int64(i) * 40_000
-		pk := recordPacket{stream: audio, number: uint64(i), timestamp: uint32(at * 48 / 1000), wallUs: 7_000_000 + at, came: now, placed: now, payload: opus(r, 30)}
+		pk := recordPacket{Packet: container.Packet{Number: uint64(i), Timestamp: uint32(at * 48 / 1000), WallUs: 7_000_000 + at, Arrived: now, Payload: opus(r, 30)}, stream: audio, came: now}
 		if err := rec.packet(&pk); err != nil {
 			t.Fatal(err)
 		}
 		payloads, _ := p.Packetize(vp8(r, i == 0, 300), false)
-		pk = recordPacket{stream: video, number: uint64(i), timestamp: uint32(at * 90 / 1000), marker: true, came: now, placed: now, payload: payloads[0].Data}
+		pk = recordPacket{Packet: container.Packet{Number: uint64(i), Timestamp: uint32(at * 90 / 1000), Marker: true, Arrived: now, Payload: payloads[0].Data}, stream: video, came: now}
 		if i >= 10 {
-			pk.wallUs = 7_030_000 + at
+			pk.WallUs = 7_030_000 + at
 		}
 		if err := rec.packet(&pk); err != nil {
 			t.Fatal(err)
@@ -80,8 +81,10 @@ func TestRecorderWaitsByArrivals(t *testing.T) {
 		at := time.Duration(i-75) * 40 * time.Millisecond
 		payloads, _ := p.Packetize(vp8(r, i == 0, 300), false)
 		if err := rec.packet(&recordPacket{
-			stream: video, number: uint64(i), timestamp: uint32(i * 3600), marker: true, wallUs: now.Add(at).UnixMicro(),
-			came: now, placed: now.Add(at), payload: payloads[0].Data,
+			Packet: container.Packet{
+				Number: uint64(i), Timestamp: uint32(i * 3600), Marker: true, WallUs: now.Add(at).UnixMicro(), Arrived: now.Add(at), Payload: payloads[0].Data,
+			},
+			stream: video, came: now,
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +92,8 @@ func TestRecorderWaitsByArrivals(t *testing.T) {
 	for i := range 10 {
 		at := now.Add(time.Duration(i) * 20 * time.Millisecond)
 		if err := rec.packet(&recordPacket{
-			stream: audio, number: uint64(i), timestamp: uint32(i * 960), wallUs: at.UnixMicro(), came: at, placed: at, payload: opus(r, 30),
+			Packet: container.Packet{Number: uint64(i), Timestamp: uint32(i * 960), WallUs: at.UnixMicro(), Arrived: at, Payload: opus(r, 30)},
+			stream: audio, came: at,
 		}); err != nil {
 			t.Fatal(err)
 		}

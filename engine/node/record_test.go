@@ -286,25 +286,6 @@ func TestRecorderAsksForAKeyFrame(t *testing.T) {
 	}
 }
 
-func TestTrackTime(t *testing.T) {
-	tr := &inTrack{state: &engine.StreamState{ClockRate: 48000}}
-	tests := []struct {
-		place, timestamp int64
-		exact            bool
-		want             time.Duration
-	}{
-		{5000, 1000, true, 5 * time.Millisecond},
-		{29000, 1960, true, 25 * time.Millisecond},    // the wall clock jitters
-		{95000, 2920, true, 95 * time.Millisecond},    // it has moved on by more than 40 ms
-		{500000, 3880, false, 115 * time.Millisecond}, // an arrival says nothing
-	}
-	for i, tt := range tests {
-		if got := tr.time(tt.place, tt.timestamp, tt.exact); got != tt.want {
-			t.Errorf("frame %d at %v, want %v", i, got, tt.want)
-		}
-	}
-}
-
 func TestSinkNeverBlocks(t *testing.T) {
 	s := newRecordSink(2)
 	p := &engine.Packet{Stream: &engine.StreamState{}, Payload: []byte{1}}

@@ -44,6 +44,9 @@ func (n *Node) serve() (_ *web, err error) {
 	if n.options.Plugins != nil {
 		config.Plugins = n.options.Plugins
 	}
+	if n.options.Archive != nil {
+		config.Archive = n.options.Archive
+	}
 	if w.gateway, err = gateway.New(config); err != nil {
 		return nil, err
 	}

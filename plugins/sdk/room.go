@@ -168,7 +168,8 @@ func (r *Room) receive() error {
 	return nil
 }
 
-// Want says what of the room's media the plugin wants from now on. Without the permission nothing comes.
+// Want says what of the room's media the plugin wants from now on. Without the permission nothing comes. Who says the same again asks for
+// key frames: pictures since the last one come again, with numbers that were there, and publishers are asked for new ones.
 func (r *Room) Want(w Want) error {
 	return r.send(&protocol.FromPlugin{Want: &protocol.Want{
 		Audio: w.Audio, Video: w.Video, Backlog: w.Backlog, Voices: w.Voices, Talking: w.Talking, Chat: w.Chat,
