@@ -106,6 +106,11 @@ func (r *Room) Call(ctx context.Context, c SeatConfig) (Call, error) {
 	if r.policy().PutOut(k.who(), time.Now()) {
 		return nil, denied(room.DeniedPutOut, r.Name())
 	}
+	if !c.Announces {
+		if err := r.Decide(ctx, Question{Action: ActionSpeak, Participant: c.Participant, Name: c.Name, Self: c.Self}); err != nil {
+			return nil, err
+		}
+	}
 	r.calls.Add(1)
 	s, err := k.takeSeat(ctx)
 	if err != nil {

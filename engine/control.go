@@ -185,6 +185,9 @@ func (e *Engine) HandleRequest(ctx context.Context, from peer.ID, env []byte) ([
 		if r == nil {
 			return nil, ErrNoRoom
 		}
+		if no := r.decideSeat(ctx, from, m, &j); no != nil {
+			return e.seal(m.Room, wire.Type_SEAT_ANSWER, no)
+		}
 		answer := &wire.SeatAnswer{Reason: "not_hub"}
 		if err := r.call(ctx, func() { answer = r.seatJoinLoop(from, m, &j) }); err != nil {
 			return nil, err

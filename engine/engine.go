@@ -67,6 +67,7 @@ type Config struct {
 	Slots     int                // ordinary children; 0 relays for nobody
 	Canary    Canary             // nil: only silence tells that a parent has crashed
 	Mixing    Mixing             // nil: this peer mixes no conferences
+	Policy    Policy             // nil: who has the right may
 	// Reach is how long a question about a room may take: 600 ms, or more where peers must be dialled first.
 	Reach   time.Duration
 	Version string       // of castd, for the offers to others
@@ -88,6 +89,7 @@ type Engine struct {
 	version   string
 	canary    Canary  // may be nil
 	mixing    Mixing  // may be nil
+	policy    Policy  // may be nil
 	machine   Machine // may be nil
 	crashes   []time.Time
 	log       *slog.Logger
@@ -141,7 +143,7 @@ func New(c Config) (*Engine, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{
 		control: c.Control, transport: c.Transport, keeper: c.Keeper, signer: c.Signer, user: c.User, self: c.Control.Self().ID,
-		reach: c.Reach, version: c.Version, canary: c.Canary, mixing: c.Mixing, machine: c.Machine, crashes: slices.Clone(c.Crashes),
+		reach: c.Reach, version: c.Version, canary: c.Canary, mixing: c.Mixing, policy: c.Policy, machine: c.Machine, crashes: slices.Clone(c.Crashes),
 		log: c.Log, ctx: ctx, cancel: cancel, started: time.Now(),
 		rooms: make(map[wire.RoomID]*Room), slots: c.Slots, listed: make(chan struct{}, 1),
 		livened: make(chan struct{}, 1),
@@ -309,6 +311,7 @@ type metrics struct {
 	lineDropped                              atomic.Uint64 // packets and news of conferences that no hop took
 	lineRepeated                             atomic.Uint64 // packets of conferences that came before, or far too late
 	muted                                    atomic.Uint64 // packets of who is muted
+	policyDenied                             atomic.Uint64 // questions that the policy said no to
 	talksDropped                             atomic.Uint64 // changes of who talks that the room was too busy for
 	wrongGeneration                          atomic.Uint64 // and those whose media key is not held, or unknown
 	withheld                                 atomic.Uint64 // parents left because they did not send what they had
@@ -332,6 +335,7 @@ func (e *Engine) Counters() map[string]uint64 {
 		"call_dropped_total":              m.lineDropped.Load(),
 		"call_packets_repeated_total":     m.lineRepeated.Load(),
 		"packets_muted_total":             m.muted.Load(),
+		"policy_denied_total":             m.policyDenied.Load(),
 		"talks_dropped_total":             m.talksDropped.Load(),
 		"packets_forged_total":            m.forged.Load(),
 		"packets_wrong_generation_total":  m.wrongGeneration.Load(),

@@ -165,6 +165,8 @@ func (r *Room) dialLine(ctx context.Context, hub peer.ID, c SeatConfig) (Seat, e
 		return nil, NewUserError(CodeNotAllowed, fmt.Sprintf("the owner of room %q does not let you speak: ask for an invite made with `castd invite %s --speak`", r.Name(), r.Name()))
 	case room.DeniedPutOut, room.DeniedLocked:
 		return nil, denied(answer.Reason, r.Name())
+	case deniedPolicy:
+		return nil, refusedBy(answer.Detail, r.Name())
 	case CodeNoParticipant:
 		return nil, noParticipant(c.To, r.Name())
 	case "full":

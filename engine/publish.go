@@ -118,6 +118,11 @@ func (r *Room) Publish(ctx context.Context, c SlotConfig) (Publication, error) {
 	if !r.maySpeak(c) {
 		return nil, NewUserError(CodeNotAllowed, fmt.Sprintf("you may not send into room %q: ask its owner for an invite made with `castd invite %s --speak`", r.Name(), r.Name()))
 	}
+	if err := r.Decide(ctx, Question{
+		Action: ActionSpeak, Participant: c.Participant, Name: c.Name, Self: c.Participant == wire.ParticipantID(r.e.userKey()),
+	}); err != nil {
+		return nil, err
+	}
 	var h *hold
 	var perr error
 	if err := r.call(ctx, func() { h, perr = r.publishLoop(slot, c) }); err != nil {

@@ -93,6 +93,7 @@ func ownMetrics() map[string]bool {
 	return map[string]bool{
 		"up": true, "starts_total": true, "failures_total": true, "memory_bytes": true, "messages_total": true, "sent_packets_total": true, "sent_bytes_total": true,
 		"dropped_packets_total": true, "dropped_batches_total": true, "dropped_events_total": true, "received_packets_total": true, "refused_packets_total": true,
+		"decisions_total": true, "decisions_remembered_total": true, "decisions_failed_total": true,
 	}
 }
 
@@ -121,6 +122,9 @@ func (s *supervisor) collect(ctx context.Context, out chan<- prometheus.Metric) 
 		{"dropped_events_total", "Events that the plugin was too slow for.", c.droppedEvents.Load()},
 		{"received_packets_total", "Packets of the plugin, for rooms.", c.received.Load()},
 		{"refused_packets_total", "Packets of the plugin that no room took.", c.refused.Load()},
+		{"decisions_total", "Questions that the plugin has answered.", c.decisions.Load()},
+		{"decisions_remembered_total", "Questions that it had answered before.", c.decisionsKnown.Load()},
+		{"decisions_failed_total", "Questions that it has not answered in time.", c.decisionsFailed.Load()},
 	} {
 		send(prometheus.CounterValue, m.name, m.help, float64(m.v))
 	}

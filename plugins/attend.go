@@ -27,6 +27,7 @@ const stuckTime = 10 * time.Second
 type counters struct {
 	packets, bytes, dropped, droppedBatches, droppedEvents, messages atomic.Uint64
 	received, refused                                                atomic.Uint64 // packets of the plugin's
+	decisions, decisionsKnown, decisionsFailed                       atomic.Uint64
 }
 
 // attendance is a plugin's part in a room. Packets come on goroutines of the room's, and go on a goroutine of the attendance's.

@@ -30,6 +30,8 @@ type Change struct {
 	Grant, Revoke []string
 	// Rooms replaces the rooms that the plugin may see; nil leaves them, and an empty list means all.
 	Rooms []string
+	// WhenDown is WhenDownDeny or WhenDownAllow; "" leaves it.
+	WhenDown string
 	// Set changes settings, as KEY=VALUE; KEY= goes back to the default.
 	Set []string
 }
@@ -60,6 +62,16 @@ func (c *Change) apply(p *Installed) error {
 	}
 	if c.Rooms != nil {
 		p.Rooms = slices.Clone(c.Rooms)
+	}
+	switch c.WhenDown {
+	case "":
+	case WhenDownDeny, WhenDownAllow:
+		if !slices.Contains(p.Capabilities, sdk.CapabilityPolicy) {
+			return badRequest("the plugin %s decides nothing, so that nothing hangs on whether it is down", p.Name)
+		}
+		p.WhenDown = c.WhenDown
+	default:
+		return badRequest("%.40q says not what counts while the plugin is down: write deny or allow", c.WhenDown)
 	}
 	settings := maps.Clone(p.Settings)
 	if settings == nil {
@@ -207,7 +219,7 @@ func (p *Installed) keep(old *Installed) {
 			p.Granted = append(p.Granted, g)
 		}
 	}
-	p.Rooms = old.Rooms
+	p.Rooms, p.WhenDown = old.Rooms, old.WhenDown
 	for key, v := range old.Settings {
 		if s, ok := p.Config[key]; ok && s.Type == old.Config[key].Type {
 			if p.Settings == nil {

@@ -28,6 +28,8 @@ type Installed struct {
 	Granted []string `json:"granted,omitempty"`
 	// Rooms are names or ids of the rooms that the plugin may see; empty means all.
 	Rooms []string `json:"rooms,omitempty"`
+	// WhenDown is what counts where a plugin that decides does not answer: WhenDownDeny, which "" is too, or WhenDownAllow.
+	WhenDown string `json:"when_down,omitempty"`
 	// Settings are what the operator set, by key.
 	Settings map[string]any `json:"settings,omitempty"`
 	// own is what it is a part of castd as; nil for what was installed.

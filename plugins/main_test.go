@@ -98,7 +98,7 @@ func (p *testPlugin) Describe() sdk.Description {
 	name := p.name
 	return sdk.Description{
 		Name: name, Version: "1.2.3", Summary: "Does what tests want",
-		Permissions: []string{sdk.PermissionRooms, sdk.PermissionAudio, sdk.PermissionVideo, sdk.PermissionChat, sdk.PermissionSend, sdk.PermissionNotify, sdk.PermissionNetwork, sdk.PermissionFiles},
+		Permissions: []string{sdk.PermissionRooms, sdk.PermissionAudio, sdk.PermissionVideo, sdk.PermissionChat, sdk.PermissionSend, sdk.PermissionPolicy, sdk.PermissionCommand, sdk.PermissionNotify, sdk.PermissionNetwork, sdk.PermissionFiles},
 		Config: map[string]sdk.Setting{
 			"do": {Type: "string", Default: ""}, "delay": {Type: "duration", Default: "0s"}, "count": {Type: "number"}, "deep": {Type: "bool"},
 		},
@@ -204,6 +204,28 @@ func (p *testPlugin) Stop(ctx context.Context) error {
 }
 
 func (p *testPlugin) Sends() {}
+
+// Decide says no to who is called so, and does what else the name says.
+func (p *testPlugin) Decide(_ context.Context, q sdk.Question) (sdk.Decision, error) {
+	p.say("asked %s %s %s in %s", q.Action, q.Participant, q.Name, q.RoomName)
+	switch q.Name {
+	case "no":
+		return sdk.Decision{Reason: "come back\nlater"}, nil
+	case "long":
+		return sdk.Decision{Reason: strings.Repeat("x", 1<<20)}, nil
+	case "huge":
+		return sdk.Decision{Reason: strings.Repeat("x", 17<<20)}, nil
+	case "known":
+		return sdk.Decision{Allow: true, Valid: time.Hour}, nil
+	case "error":
+		return sdk.Decision{}, errors.New("the database is gone")
+	case "hang":
+		time.Sleep(3 * time.Second)
+	case "die":
+		panic("out of luck")
+	}
+	return sdk.Decision{Allow: true}, nil
+}
 
 func (p *testPlugin) Attend(ctx context.Context, r *sdk.Room) error {
 	p.say("attend %s %s", r.Name, r.Mode)

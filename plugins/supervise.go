@@ -50,6 +50,9 @@ type supervisor struct {
 	done     chan struct{}
 	looking  chan struct{} // capacity 1: rooms are to be looked at now
 
+	answers   answers
+	questions chan struct{} // capacity maxQuestions: those that wait for an answer
+
 	end     atomic.Pointer[context.Context] // until when a plugin may finish, once it is to end
 	started atomic.Uint64
 	crashed atomic.Uint64
@@ -67,8 +70,9 @@ type supervisor struct {
 func newSupervisor(h *Host, p Installed) *supervisor {
 	log := h.log.With("plugin", p.Name)
 	s := &supervisor{
-		host: h, plugin: p, log: log, counters: h.countersOf(p.Name), values: h.valuesOf(p.Name), done: make(chan struct{}), looking: make(chan struct{}, 1), state: StateStarting,
-		wants: make(map[string]bool), since: time.Now(),
+		host: h, plugin: p, log: log, counters: h.countersOf(p.Name), values: h.valuesOf(p.Name), done: make(chan struct{}),
+		looking: make(chan struct{}, 1), state: StateStarting, questions: make(chan struct{}, maxQuestions), wants: make(map[string]bool),
+		since: time.Now(),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel

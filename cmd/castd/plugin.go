@@ -207,6 +207,7 @@ func (a *app) pluginInfo(ctx context.Context, what string) (*plugins.Installed, 
 func changeFlags(f *pflag.FlagSet, c *plugins.Change) {
 	f.StringSliceVar(&c.Grant, "grant", nil, "`PERMISSIONS` that it gets, of those that it asks for, separated by commas")
 	f.StringSliceVar(&c.Rooms, "rooms", nil, "`ROOMS` that it may see, separated by commas (default all)")
+	f.StringVar(&c.WhenDown, "when-down", "", "of a plugin that decides who may come in: what counts while it does not answer, `deny` or allow (default deny)")
 	f.StringArrayVar(&c.Set, "set", nil, "`KEY=VALUE` of a setting; repeatable")
 }
 

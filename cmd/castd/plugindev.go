@@ -103,7 +103,7 @@ func (a *app) tryPlugin(ctx context.Context, path string, c plugins.Change, all 
 	host := plugins.NewHost(plugins.Config{Store: store, Version: version(), Log: a.log})
 	o := node.DefaultOptions()
 	o.DataDir, o.HTTP, o.NoMDNS, o.MediaPort, o.Listen, o.Log, o.Version = dir, node.NoHTTP, true, 0, []string{"/ip4/127.0.0.1/tcp/0"}, a.log, version()
-	o.Plugins = host
+	o.Plugins, o.Policy = host, host
 	p, err := a.run(ctx, o)
 	if err != nil {
 		return err

@@ -65,7 +65,7 @@ func (a *app) runPeer(ctx context.Context, o node.Options, stats span, specs []e
 		Store: plugins.OpenStore(a.dataDir), Version: version(), Also: also, Own: []plugins.Own{ownRecording(a.dataDir)}, Log: a.log,
 	})
 	recordings := newArchive(host, a.dataDir, a.log)
-	o.Plugins, o.Archive = host, recordings
+	o.Plugins, o.Archive, o.Policy = host, recordings, host
 	p, err := a.run(ctx, o)
 	if err != nil {
 		return err

@@ -47,6 +47,8 @@ type Network struct {
 	Gossip func(topic string, msg []byte)
 	// Mixing, where set, mixes the conferences of all peers; set it before the first peer.
 	Mixing engine.Mixing
+	// Policy, where set, says what each peer asks before somebody takes part or sends, by the peer's name.
+	Policy func(name string) engine.Policy
 
 	mu     sync.Mutex
 	rng    *rand.Rand
@@ -132,6 +134,9 @@ func (n *Network) add(name string, slots int, keeper *Keeper) (*Peer, error) {
 	c := engine.Config{Control: (*control)(p), Transport: (*transport)(p), Keeper: p.Keeper, Signer: p.Signer, User: p.User, Slots: slots, Mixing: n.Mixing}
 	if n.Machine != nil {
 		c.Machine = n.Machine(name)
+	}
+	if n.Policy != nil {
+		c.Policy = n.Policy(name)
 	}
 	p.Engine, err = engine.New(c)
 	if err != nil {

@@ -111,7 +111,7 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	}
 	if n.engine, err = engine.New(engine.Config{
 		Control: n.plane, Transport: n.transport, Keeper: keeper{n.store}, Signer: n.store.Signer(), User: id.User,
-		Slots: slots(&o), Reach: reach, Canary: n.canary, Mixing: n.mixing, Version: o.Version, Machine: machine.New(), Crashes: n.store.Crashes(), Log: n.log.With("part", "engine"),
+		Slots: slots(&o), Reach: reach, Canary: n.canary, Mixing: n.mixing, Policy: o.Policy, Version: o.Version, Machine: machine.New(), Crashes: n.store.Crashes(), Log: n.log.With("part", "engine"),
 	}); err != nil {
 		return nil, err
 	}

@@ -71,6 +71,9 @@ type Options struct {
 	// Archive records rooms for the API; nil: nothing does.
 	Archive engine.Archive
 
+	// Policy is asked before somebody takes part, sends or watches by way of this node; nil: who has the right may.
+	Policy engine.Policy
+
 	// Log gets what happens; nil discards it.
 	Log *slog.Logger
 	// Version of the program, shown by the API.

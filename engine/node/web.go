@@ -36,7 +36,7 @@ func (n *Node) serve() (_ *web, err error) {
 		}
 	}()
 	config := gateway.Config{
-		Service: n.Service(), Guests: n.guests, PublicURL: n.options.PublicURL, Hosts: cert.HostNames(),
+		Service: n.Service(), Guests: polite{n.guests}, PublicURL: n.options.PublicURL, Hosts: cert.HostNames(),
 		MediaUpload: MediaUpload(n.Service(), n.log), MediaDownload: MediaDownload(n.Service(), n.log),
 		Announce:        Announce(n.Service(), n.log),
 		MetricsGatherer: n.metrics(), Emit: n.engine.Emit, Log: n.log.With("part", "gateway"),

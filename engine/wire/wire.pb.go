@@ -3283,7 +3283,8 @@ func (x *SeatJoin) GetTo() string {
 // SeatAnswer: accepted when reason is empty.
 type SeatAnswer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // "not_allowed", "not_hub", "full", "cannot"
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // "not_allowed", "not_hub", "full", "cannot", "policy"
+	Detail        string                 `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"` // what he who is refused is told besides
 	Plan          *CallPlan              `protobuf:"bytes,80,opt,name=plan,proto3" json:"plan,omitempty"`    // from the hub
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3322,6 +3323,13 @@ func (*SeatAnswer) Descriptor() ([]byte, []int) {
 func (x *SeatAnswer) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *SeatAnswer) GetDetail() string {
+	if x != nil {
+		return x.Detail
 	}
 	return ""
 }
@@ -6064,10 +6072,11 @@ const file_wire_proto_rawDesc = "" +
 	"\x04self\x18( \x01(\bR\x04self\x12\x18\n" +
 	"\awaiting\x18) \x01(\bR\awaiting\x12\x1c\n" +
 	"\tannounces\x18* \x01(\bR\tannounces\x12\x0e\n" +
-	"\x02to\x18+ \x01(\tR\x02to\"Q\n" +
+	"\x02to\x18+ \x01(\tR\x02to\"i\n" +
 	"\n" +
 	"SeatAnswer\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\x12+\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\x12+\n" +
 	"\x04plan\x18P \x01(\v2\x17.castd.wire.v1.CallPlanR\x04plan\"\x95\x01\n" +
 	"\bCallPlan\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +

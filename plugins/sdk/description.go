@@ -14,6 +14,10 @@ const (
 	CapabilitySink = "sink"
 	// CapabilitySource brings media into rooms.
 	CapabilitySource = "source"
+	// CapabilityPolicy is asked before somebody watches, sends, takes part or dials.
+	CapabilityPolicy = "policy"
+	// CapabilityCommand adds a command and API paths.
+	CapabilityCommand = "command"
 )
 
 // Permissions. A plugin has none of them but those that it asks for and the operator grants.
@@ -27,6 +31,10 @@ const (
 	PermissionChat = "chat"
 	// PermissionSend sends media into rooms.
 	PermissionSend = "send"
+	// PermissionPolicy decides who may join, speak and dial. Nobody is let in while the plugin is down, unless the operator says otherwise.
+	PermissionPolicy = "policy"
+	// PermissionCommand answers `castd NAME` and requests to /api/v1/plugins/NAME/.
+	PermissionCommand = "command"
 	// PermissionNotify shows messages to the operator.
 	PermissionNotify = "notify"
 	// PermissionNetwork makes network connections of the plugin's own.
@@ -36,12 +44,14 @@ const (
 )
 
 // Capabilities lists all capabilities, and Permissions all permissions, in the order in which people are shown them.
-func Capabilities() []string { return []string{CapabilitySink, CapabilitySource} }
+func Capabilities() []string {
+	return []string{CapabilitySink, CapabilitySource, CapabilityPolicy, CapabilityCommand}
+}
 
 // Permissions lists all permissions.
 func Permissions() []string {
 	return []string{
-		PermissionRooms, PermissionAudio, PermissionVideo, PermissionChat, PermissionSend, PermissionNotify, PermissionNetwork, PermissionFiles,
+		PermissionRooms, PermissionAudio, PermissionVideo, PermissionChat, PermissionSend, PermissionPolicy, PermissionCommand, PermissionNotify, PermissionNetwork, PermissionFiles,
 	}
 }
 

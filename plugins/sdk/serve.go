@@ -109,6 +109,12 @@ func describe(p Plugin) Description {
 	if _, ok := p.(Source); ok {
 		d.Capabilities = append(d.Capabilities, CapabilitySource)
 	}
+	if _, ok := p.(Policy); ok {
+		d.Capabilities = append(d.Capabilities, CapabilityPolicy)
+	}
+	if _, ok := p.(Commander); ok {
+		d.Capabilities = append(d.Capabilities, CapabilityCommand)
+	}
 	return d
 }
 
@@ -176,6 +182,12 @@ func (s *served) GRPCServer(_ *goplugin.GRPCBroker, g *grpc.Server) error {
 	protocol.RegisterPluginServer(g, s.server)
 	if s.server.sink != nil {
 		protocol.RegisterRoomsServer(g, s.server)
+	}
+	if p, ok := s.server.plugin.(Policy); ok {
+		protocol.RegisterPolicyServer(g, policyServer{plugin: p})
+	}
+	if c, ok := s.server.plugin.(Commander); ok {
+		protocol.RegisterCommandsServer(g, commandServer{plugin: c})
 	}
 	return nil
 }

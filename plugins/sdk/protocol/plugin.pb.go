@@ -1520,6 +1520,438 @@ func (x *Event) GetJson() []byte {
 	return nil
 }
 
+type DecideRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id and name of the room.
+	Room     string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	RoomName string `protobuf:"bytes,2,opt,name=room_name,json=roomName,proto3" json:"room_name,omitempty"`
+	// "join" to watch or listen, "speak" to send, or to take part in a conference, "dial" to call a number from the room.
+	Action      string `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	Participant string `protobuf:"bytes,4,opt,name=participant,proto3" json:"participant,omitempty"`
+	// As he calls himself.
+	Name string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	// The id of the peer by way of which he comes; empty where it is this one.
+	Peer string `protobuf:"bytes,6,opt,name=peer,proto3" json:"peer,omitempty"`
+	// He is the user of that peer, and no guest of his.
+	Self bool `protobuf:"varint,7,opt,name=self,proto3" json:"self,omitempty"`
+	// Of "dial": the number.
+	Number        string `protobuf:"bytes,8,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DecideRequest) Reset() {
+	*x = DecideRequest{}
+	mi := &file_plugin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DecideRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DecideRequest) ProtoMessage() {}
+
+func (x *DecideRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DecideRequest.ProtoReflect.Descriptor instead.
+func (*DecideRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *DecideRequest) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *DecideRequest) GetRoomName() string {
+	if x != nil {
+		return x.RoomName
+	}
+	return ""
+}
+
+func (x *DecideRequest) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *DecideRequest) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *DecideRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DecideRequest) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *DecideRequest) GetSelf() bool {
+	if x != nil {
+		return x.Self
+	}
+	return false
+}
+
+func (x *DecideRequest) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+type DecideResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Allow bool                   `protobuf:"varint,1,opt,name=allow,proto3" json:"allow,omitempty"`
+	// A sentence for him who is turned away, of at most 200 octets.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// For how long the same question need not be asked again, in milliseconds; at most ten minutes.
+	ValidMs       int64 `protobuf:"varint,3,opt,name=valid_ms,json=validMs,proto3" json:"valid_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DecideResponse) Reset() {
+	*x = DecideResponse{}
+	mi := &file_plugin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DecideResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DecideResponse) ProtoMessage() {}
+
+func (x *DecideResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DecideResponse.ProtoReflect.Descriptor instead.
+func (*DecideResponse) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DecideResponse) GetAllow() bool {
+	if x != nil {
+		return x.Allow
+	}
+	return false
+}
+
+func (x *DecideResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *DecideResponse) GetValidMs() int64 {
+	if x != nil {
+		return x.ValidMs
+	}
+	return 0
+}
+
+type RunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Args  []string               `protobuf:"bytes,1,rep,name=args,proto3" json:"args,omitempty"`
+	// Standard input, where it is no terminal; at most 1 MiB.
+	Input         []byte `protobuf:"bytes,2,opt,name=input,proto3" json:"input,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunRequest) Reset() {
+	*x = RunRequest{}
+	mi := &file_plugin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunRequest) ProtoMessage() {}
+
+func (x *RunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
+func (*RunRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RunRequest) GetArgs() []string {
+	if x != nil {
+		return x.Args
+	}
+	return nil
+}
+
+func (x *RunRequest) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+type RunOutput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// For standard output, and for standard error.
+	Out  []byte `protobuf:"bytes,1,opt,name=out,proto3" json:"out,omitempty"`
+	Err  []byte `protobuf:"bytes,2,opt,name=err,proto3" json:"err,omitempty"`
+	Done bool   `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
+	// With done: 0 done, 1 failed, 2 used wrongly, 3 not found; at most 125.
+	Exit          int32 `protobuf:"varint,4,opt,name=exit,proto3" json:"exit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunOutput) Reset() {
+	*x = RunOutput{}
+	mi := &file_plugin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunOutput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunOutput) ProtoMessage() {}
+
+func (x *RunOutput) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunOutput.ProtoReflect.Descriptor instead.
+func (*RunOutput) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RunOutput) GetOut() []byte {
+	if x != nil {
+		return x.Out
+	}
+	return nil
+}
+
+func (x *RunOutput) GetErr() []byte {
+	if x != nil {
+		return x.Err
+	}
+	return nil
+}
+
+func (x *RunOutput) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *RunOutput) GetExit() int32 {
+	if x != nil {
+		return x.Exit
+	}
+	return 0
+}
+
+type CallRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Method string                 `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
+	// What follows /api/v1/plugins/NAME/, and after the question mark.
+	Path        string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Query       string `protobuf:"bytes,3,opt,name=query,proto3" json:"query,omitempty"`
+	ContentType string `protobuf:"bytes,4,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// At most 1 MiB.
+	Body          []byte `protobuf:"bytes,5,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallRequest) Reset() {
+	*x = CallRequest{}
+	mi := &file_plugin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallRequest) ProtoMessage() {}
+
+func (x *CallRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
+func (*CallRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *CallRequest) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *CallRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *CallRequest) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *CallRequest) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *CallRequest) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+type CallResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 200 to 599; 0 is 200.
+	Status int32 `protobuf:"varint,1,opt,name=status,proto3" json:"status,omitempty"`
+	// "" is application/json. Where it is text/html or the like browsers do not show it.
+	ContentType string `protobuf:"bytes,2,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// At most 4 MiB.
+	Body          []byte `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallResponse) Reset() {
+	*x = CallResponse{}
+	mi := &file_plugin_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallResponse) ProtoMessage() {}
+
+func (x *CallResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallResponse.ProtoReflect.Descriptor instead.
+func (*CallResponse) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *CallResponse) GetStatus() int32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *CallResponse) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *CallResponse) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
 type ListRoomsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1528,7 +1960,7 @@ type ListRoomsRequest struct {
 
 func (x *ListRoomsRequest) Reset() {
 	*x = ListRoomsRequest{}
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +1972,7 @@ func (x *ListRoomsRequest) String() string {
 func (*ListRoomsRequest) ProtoMessage() {}
 
 func (x *ListRoomsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +1985,7 @@ func (x *ListRoomsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoomsRequest.ProtoReflect.Descriptor instead.
 func (*ListRoomsRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{22}
+	return file_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 type ListRoomsResponse struct {
@@ -1565,7 +1997,7 @@ type ListRoomsResponse struct {
 
 func (x *ListRoomsResponse) Reset() {
 	*x = ListRoomsResponse{}
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +2009,7 @@ func (x *ListRoomsResponse) String() string {
 func (*ListRoomsResponse) ProtoMessage() {}
 
 func (x *ListRoomsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +2022,7 @@ func (x *ListRoomsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoomsResponse.ProtoReflect.Descriptor instead.
 func (*ListRoomsResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{23}
+	return file_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListRoomsResponse) GetRooms() []*Room {
@@ -1615,7 +2047,7 @@ type PublishRequest struct {
 
 func (x *PublishRequest) Reset() {
 	*x = PublishRequest{}
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1627,7 +2059,7 @@ func (x *PublishRequest) String() string {
 func (*PublishRequest) ProtoMessage() {}
 
 func (x *PublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1640,7 +2072,7 @@ func (x *PublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
 func (*PublishRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{24}
+	return file_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PublishRequest) GetRoom() string {
@@ -1685,7 +2117,7 @@ type PublishStream struct {
 
 func (x *PublishStream) Reset() {
 	*x = PublishStream{}
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1697,7 +2129,7 @@ func (x *PublishStream) String() string {
 func (*PublishStream) ProtoMessage() {}
 
 func (x *PublishStream) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1710,7 +2142,7 @@ func (x *PublishStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishStream.ProtoReflect.Descriptor instead.
 func (*PublishStream) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{25}
+	return file_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PublishStream) GetLabel() string {
@@ -1760,7 +2192,7 @@ type PublishResponse struct {
 
 func (x *PublishResponse) Reset() {
 	*x = PublishResponse{}
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +2204,7 @@ func (x *PublishResponse) String() string {
 func (*PublishResponse) ProtoMessage() {}
 
 func (x *PublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +2217,7 @@ func (x *PublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResponse.ProtoReflect.Descriptor instead.
 func (*PublishResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{26}
+	return file_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PublishResponse) GetPublication() uint64 {
@@ -1811,7 +2243,7 @@ type UnpublishRequest struct {
 
 func (x *UnpublishRequest) Reset() {
 	*x = UnpublishRequest{}
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +2255,7 @@ func (x *UnpublishRequest) String() string {
 func (*UnpublishRequest) ProtoMessage() {}
 
 func (x *UnpublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1836,7 +2268,7 @@ func (x *UnpublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpublishRequest.ProtoReflect.Descriptor instead.
 func (*UnpublishRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{27}
+	return file_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *UnpublishRequest) GetPublication() uint64 {
@@ -1854,7 +2286,7 @@ type UnpublishResponse struct {
 
 func (x *UnpublishResponse) Reset() {
 	*x = UnpublishResponse{}
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1866,7 +2298,7 @@ func (x *UnpublishResponse) String() string {
 func (*UnpublishResponse) ProtoMessage() {}
 
 func (x *UnpublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1879,7 +2311,7 @@ func (x *UnpublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpublishResponse.ProtoReflect.Descriptor instead.
 func (*UnpublishResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{28}
+	return file_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 type NotifyRequest struct {
@@ -1893,7 +2325,7 @@ type NotifyRequest struct {
 
 func (x *NotifyRequest) Reset() {
 	*x = NotifyRequest{}
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1905,7 +2337,7 @@ func (x *NotifyRequest) String() string {
 func (*NotifyRequest) ProtoMessage() {}
 
 func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1918,7 +2350,7 @@ func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyRequest.ProtoReflect.Descriptor instead.
 func (*NotifyRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{29}
+	return file_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *NotifyRequest) GetRoom() string {
@@ -1943,7 +2375,7 @@ type NotifyResponse struct {
 
 func (x *NotifyResponse) Reset() {
 	*x = NotifyResponse{}
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1955,7 +2387,7 @@ func (x *NotifyResponse) String() string {
 func (*NotifyResponse) ProtoMessage() {}
 
 func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1968,7 +2400,7 @@ func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyResponse.ProtoReflect.Descriptor instead.
 func (*NotifyResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{30}
+	return file_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 type LogRequest struct {
@@ -1982,7 +2414,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1994,7 +2426,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2007,7 +2439,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{31}
+	return file_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LogRequest) GetLevel() string {
@@ -2032,7 +2464,7 @@ type LogResponse struct {
 
 func (x *LogResponse) Reset() {
 	*x = LogResponse{}
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +2476,7 @@ func (x *LogResponse) String() string {
 func (*LogResponse) ProtoMessage() {}
 
 func (x *LogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +2489,7 @@ func (x *LogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogResponse.ProtoReflect.Descriptor instead.
 func (*LogResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{32}
+	return file_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 type GetRequest struct {
@@ -2069,7 +2501,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +2513,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +2526,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{33}
+	return file_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetRequest) GetKey() string {
@@ -2114,7 +2546,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2126,7 +2558,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2139,7 +2571,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{34}
+	return file_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetResponse) GetFound() bool {
@@ -2166,7 +2598,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2610,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2623,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{35}
+	return file_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PutRequest) GetKey() string {
@@ -2216,7 +2648,7 @@ type PutResponse struct {
 
 func (x *PutResponse) Reset() {
 	*x = PutResponse{}
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2660,7 @@ func (x *PutResponse) String() string {
 func (*PutResponse) ProtoMessage() {}
 
 func (x *PutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2673,7 @@ func (x *PutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutResponse.ProtoReflect.Descriptor instead.
 func (*PutResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{36}
+	return file_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 type DeleteRequest struct {
@@ -2253,7 +2685,7 @@ type DeleteRequest struct {
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2265,7 +2697,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2278,7 +2710,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{37}
+	return file_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DeleteRequest) GetKey() string {
@@ -2296,7 +2728,7 @@ type DeleteResponse struct {
 
 func (x *DeleteResponse) Reset() {
 	*x = DeleteResponse{}
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2308,7 +2740,7 @@ func (x *DeleteResponse) String() string {
 func (*DeleteResponse) ProtoMessage() {}
 
 func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2321,7 +2753,7 @@ func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{38}
+	return file_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 type KeysRequest struct {
@@ -2332,7 +2764,7 @@ type KeysRequest struct {
 
 func (x *KeysRequest) Reset() {
 	*x = KeysRequest{}
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +2776,7 @@ func (x *KeysRequest) String() string {
 func (*KeysRequest) ProtoMessage() {}
 
 func (x *KeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2357,7 +2789,7 @@ func (x *KeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysRequest.ProtoReflect.Descriptor instead.
 func (*KeysRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{39}
+	return file_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 type KeysResponse struct {
@@ -2369,7 +2801,7 @@ type KeysResponse struct {
 
 func (x *KeysResponse) Reset() {
 	*x = KeysResponse{}
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2381,7 +2813,7 @@ func (x *KeysResponse) String() string {
 func (*KeysResponse) ProtoMessage() {}
 
 func (x *KeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2394,7 +2826,7 @@ func (x *KeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysResponse.ProtoReflect.Descriptor instead.
 func (*KeysResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{40}
+	return file_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *KeysResponse) GetKeys() []string {
@@ -2512,7 +2944,39 @@ const file_plugin_proto_rawDesc = "" +
 	"\x05Event\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\tR\x04time\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\tR\x05event\x12\x12\n" +
-	"\x04json\x18\x03 \x01(\fR\x04json\"\x12\n" +
+	"\x04json\x18\x03 \x01(\fR\x04json\"\xce\x01\n" +
+	"\rDecideRequest\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x1b\n" +
+	"\troom_name\x18\x02 \x01(\tR\broomName\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12 \n" +
+	"\vparticipant\x18\x04 \x01(\tR\vparticipant\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x12\n" +
+	"\x04peer\x18\x06 \x01(\tR\x04peer\x12\x12\n" +
+	"\x04self\x18\a \x01(\bR\x04self\x12\x16\n" +
+	"\x06number\x18\b \x01(\tR\x06number\"Y\n" +
+	"\x0eDecideResponse\x12\x14\n" +
+	"\x05allow\x18\x01 \x01(\bR\x05allow\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x19\n" +
+	"\bvalid_ms\x18\x03 \x01(\x03R\avalidMs\"6\n" +
+	"\n" +
+	"RunRequest\x12\x12\n" +
+	"\x04args\x18\x01 \x03(\tR\x04args\x12\x14\n" +
+	"\x05input\x18\x02 \x01(\fR\x05input\"W\n" +
+	"\tRunOutput\x12\x10\n" +
+	"\x03out\x18\x01 \x01(\fR\x03out\x12\x10\n" +
+	"\x03err\x18\x02 \x01(\fR\x03err\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\x12\x12\n" +
+	"\x04exit\x18\x04 \x01(\x05R\x04exit\"\x86\x01\n" +
+	"\vCallRequest\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x14\n" +
+	"\x05query\x18\x03 \x01(\tR\x05query\x12!\n" +
+	"\fcontent_type\x18\x04 \x01(\tR\vcontentType\x12\x12\n" +
+	"\x04body\x18\x05 \x01(\fR\x04body\"]\n" +
+	"\fCallResponse\x12\x16\n" +
+	"\x06status\x18\x01 \x01(\x05R\x06status\x12!\n" +
+	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\x12\x12\n" +
+	"\x04body\x18\x03 \x01(\fR\x04body\"\x12\n" +
 	"\x10ListRoomsRequest\"@\n" +
 	"\x11ListRoomsResponse\x12+\n" +
 	"\x05rooms\x18\x01 \x03(\v2\x15.castd.plugin.v1.RoomR\x05rooms\"\x86\x01\n" +
@@ -2572,7 +3036,12 @@ const file_plugin_proto_rawDesc = "" +
 	"\aMetrics\x12\x1f.castd.plugin.v1.MetricsRequest\x1a .castd.plugin.v1.MetricsResponse\x12O\n" +
 	"\bShutdown\x12 .castd.plugin.v1.ShutdownRequest\x1a!.castd.plugin.v1.ShutdownResponse2M\n" +
 	"\x05Rooms\x12D\n" +
-	"\x06Attend\x12\x19.castd.plugin.v1.ToPlugin\x1a\x1b.castd.plugin.v1.FromPlugin(\x010\x012\x9d\x05\n" +
+	"\x06Attend\x12\x19.castd.plugin.v1.ToPlugin\x1a\x1b.castd.plugin.v1.FromPlugin(\x010\x012S\n" +
+	"\x06Policy\x12I\n" +
+	"\x06Decide\x12\x1e.castd.plugin.v1.DecideRequest\x1a\x1f.castd.plugin.v1.DecideResponse2\x91\x01\n" +
+	"\bCommands\x12@\n" +
+	"\x03Run\x12\x1b.castd.plugin.v1.RunRequest\x1a\x1a.castd.plugin.v1.RunOutput0\x01\x12C\n" +
+	"\x04Call\x12\x1c.castd.plugin.v1.CallRequest\x1a\x1d.castd.plugin.v1.CallResponse2\x9d\x05\n" +
 	"\x04Host\x12R\n" +
 	"\tListRooms\x12!.castd.plugin.v1.ListRoomsRequest\x1a\".castd.plugin.v1.ListRoomsResponse\x12L\n" +
 	"\aPublish\x12\x1f.castd.plugin.v1.PublishRequest\x1a .castd.plugin.v1.PublishResponse\x12R\n" +
@@ -2597,7 +3066,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_plugin_proto_goTypes = []any{
 	(Payload)(0),              // 0: castd.plugin.v1.Payload
 	(*DescribeRequest)(nil),   // 1: castd.plugin.v1.DescribeRequest
@@ -2622,25 +3091,31 @@ var file_plugin_proto_goTypes = []any{
 	(*Packet)(nil),            // 20: castd.plugin.v1.Packet
 	(*Gap)(nil),               // 21: castd.plugin.v1.Gap
 	(*Event)(nil),             // 22: castd.plugin.v1.Event
-	(*ListRoomsRequest)(nil),  // 23: castd.plugin.v1.ListRoomsRequest
-	(*ListRoomsResponse)(nil), // 24: castd.plugin.v1.ListRoomsResponse
-	(*PublishRequest)(nil),    // 25: castd.plugin.v1.PublishRequest
-	(*PublishStream)(nil),     // 26: castd.plugin.v1.PublishStream
-	(*PublishResponse)(nil),   // 27: castd.plugin.v1.PublishResponse
-	(*UnpublishRequest)(nil),  // 28: castd.plugin.v1.UnpublishRequest
-	(*UnpublishResponse)(nil), // 29: castd.plugin.v1.UnpublishResponse
-	(*NotifyRequest)(nil),     // 30: castd.plugin.v1.NotifyRequest
-	(*NotifyResponse)(nil),    // 31: castd.plugin.v1.NotifyResponse
-	(*LogRequest)(nil),        // 32: castd.plugin.v1.LogRequest
-	(*LogResponse)(nil),       // 33: castd.plugin.v1.LogResponse
-	(*GetRequest)(nil),        // 34: castd.plugin.v1.GetRequest
-	(*GetResponse)(nil),       // 35: castd.plugin.v1.GetResponse
-	(*PutRequest)(nil),        // 36: castd.plugin.v1.PutRequest
-	(*PutResponse)(nil),       // 37: castd.plugin.v1.PutResponse
-	(*DeleteRequest)(nil),     // 38: castd.plugin.v1.DeleteRequest
-	(*DeleteResponse)(nil),    // 39: castd.plugin.v1.DeleteResponse
-	(*KeysRequest)(nil),       // 40: castd.plugin.v1.KeysRequest
-	(*KeysResponse)(nil),      // 41: castd.plugin.v1.KeysResponse
+	(*DecideRequest)(nil),     // 23: castd.plugin.v1.DecideRequest
+	(*DecideResponse)(nil),    // 24: castd.plugin.v1.DecideResponse
+	(*RunRequest)(nil),        // 25: castd.plugin.v1.RunRequest
+	(*RunOutput)(nil),         // 26: castd.plugin.v1.RunOutput
+	(*CallRequest)(nil),       // 27: castd.plugin.v1.CallRequest
+	(*CallResponse)(nil),      // 28: castd.plugin.v1.CallResponse
+	(*ListRoomsRequest)(nil),  // 29: castd.plugin.v1.ListRoomsRequest
+	(*ListRoomsResponse)(nil), // 30: castd.plugin.v1.ListRoomsResponse
+	(*PublishRequest)(nil),    // 31: castd.plugin.v1.PublishRequest
+	(*PublishStream)(nil),     // 32: castd.plugin.v1.PublishStream
+	(*PublishResponse)(nil),   // 33: castd.plugin.v1.PublishResponse
+	(*UnpublishRequest)(nil),  // 34: castd.plugin.v1.UnpublishRequest
+	(*UnpublishResponse)(nil), // 35: castd.plugin.v1.UnpublishResponse
+	(*NotifyRequest)(nil),     // 36: castd.plugin.v1.NotifyRequest
+	(*NotifyResponse)(nil),    // 37: castd.plugin.v1.NotifyResponse
+	(*LogRequest)(nil),        // 38: castd.plugin.v1.LogRequest
+	(*LogResponse)(nil),       // 39: castd.plugin.v1.LogResponse
+	(*GetRequest)(nil),        // 40: castd.plugin.v1.GetRequest
+	(*GetResponse)(nil),       // 41: castd.plugin.v1.GetResponse
+	(*PutRequest)(nil),        // 42: castd.plugin.v1.PutRequest
+	(*PutResponse)(nil),       // 43: castd.plugin.v1.PutResponse
+	(*DeleteRequest)(nil),     // 44: castd.plugin.v1.DeleteRequest
+	(*DeleteResponse)(nil),    // 45: castd.plugin.v1.DeleteResponse
+	(*KeysRequest)(nil),       // 46: castd.plugin.v1.KeysRequest
+	(*KeysResponse)(nil),      // 47: castd.plugin.v1.KeysResponse
 }
 var file_plugin_proto_depIdxs = []int32{
 	9,  // 0: castd.plugin.v1.MetricsResponse.metrics:type_name -> castd.plugin.v1.Metric
@@ -2658,39 +3133,45 @@ var file_plugin_proto_depIdxs = []int32{
 	0,  // 12: castd.plugin.v1.Want.video:type_name -> castd.plugin.v1.Payload
 	0,  // 13: castd.plugin.v1.Want.voices:type_name -> castd.plugin.v1.Payload
 	15, // 14: castd.plugin.v1.ListRoomsResponse.rooms:type_name -> castd.plugin.v1.Room
-	26, // 15: castd.plugin.v1.PublishRequest.streams:type_name -> castd.plugin.v1.PublishStream
+	32, // 15: castd.plugin.v1.PublishRequest.streams:type_name -> castd.plugin.v1.PublishStream
 	1,  // 16: castd.plugin.v1.Plugin.Describe:input_type -> castd.plugin.v1.DescribeRequest
 	3,  // 17: castd.plugin.v1.Plugin.Configure:input_type -> castd.plugin.v1.ConfigureRequest
 	5,  // 18: castd.plugin.v1.Plugin.Health:input_type -> castd.plugin.v1.HealthRequest
 	7,  // 19: castd.plugin.v1.Plugin.Metrics:input_type -> castd.plugin.v1.MetricsRequest
 	10, // 20: castd.plugin.v1.Plugin.Shutdown:input_type -> castd.plugin.v1.ShutdownRequest
 	12, // 21: castd.plugin.v1.Rooms.Attend:input_type -> castd.plugin.v1.ToPlugin
-	23, // 22: castd.plugin.v1.Host.ListRooms:input_type -> castd.plugin.v1.ListRoomsRequest
-	25, // 23: castd.plugin.v1.Host.Publish:input_type -> castd.plugin.v1.PublishRequest
-	28, // 24: castd.plugin.v1.Host.Unpublish:input_type -> castd.plugin.v1.UnpublishRequest
-	30, // 25: castd.plugin.v1.Host.Notify:input_type -> castd.plugin.v1.NotifyRequest
-	32, // 26: castd.plugin.v1.Host.Log:input_type -> castd.plugin.v1.LogRequest
-	34, // 27: castd.plugin.v1.Host.Get:input_type -> castd.plugin.v1.GetRequest
-	36, // 28: castd.plugin.v1.Host.Put:input_type -> castd.plugin.v1.PutRequest
-	38, // 29: castd.plugin.v1.Host.Delete:input_type -> castd.plugin.v1.DeleteRequest
-	40, // 30: castd.plugin.v1.Host.Keys:input_type -> castd.plugin.v1.KeysRequest
-	2,  // 31: castd.plugin.v1.Plugin.Describe:output_type -> castd.plugin.v1.DescribeResponse
-	4,  // 32: castd.plugin.v1.Plugin.Configure:output_type -> castd.plugin.v1.ConfigureResponse
-	6,  // 33: castd.plugin.v1.Plugin.Health:output_type -> castd.plugin.v1.HealthResponse
-	8,  // 34: castd.plugin.v1.Plugin.Metrics:output_type -> castd.plugin.v1.MetricsResponse
-	11, // 35: castd.plugin.v1.Plugin.Shutdown:output_type -> castd.plugin.v1.ShutdownResponse
-	13, // 36: castd.plugin.v1.Rooms.Attend:output_type -> castd.plugin.v1.FromPlugin
-	24, // 37: castd.plugin.v1.Host.ListRooms:output_type -> castd.plugin.v1.ListRoomsResponse
-	27, // 38: castd.plugin.v1.Host.Publish:output_type -> castd.plugin.v1.PublishResponse
-	29, // 39: castd.plugin.v1.Host.Unpublish:output_type -> castd.plugin.v1.UnpublishResponse
-	31, // 40: castd.plugin.v1.Host.Notify:output_type -> castd.plugin.v1.NotifyResponse
-	33, // 41: castd.plugin.v1.Host.Log:output_type -> castd.plugin.v1.LogResponse
-	35, // 42: castd.plugin.v1.Host.Get:output_type -> castd.plugin.v1.GetResponse
-	37, // 43: castd.plugin.v1.Host.Put:output_type -> castd.plugin.v1.PutResponse
-	39, // 44: castd.plugin.v1.Host.Delete:output_type -> castd.plugin.v1.DeleteResponse
-	41, // 45: castd.plugin.v1.Host.Keys:output_type -> castd.plugin.v1.KeysResponse
-	31, // [31:46] is the sub-list for method output_type
-	16, // [16:31] is the sub-list for method input_type
+	23, // 22: castd.plugin.v1.Policy.Decide:input_type -> castd.plugin.v1.DecideRequest
+	25, // 23: castd.plugin.v1.Commands.Run:input_type -> castd.plugin.v1.RunRequest
+	27, // 24: castd.plugin.v1.Commands.Call:input_type -> castd.plugin.v1.CallRequest
+	29, // 25: castd.plugin.v1.Host.ListRooms:input_type -> castd.plugin.v1.ListRoomsRequest
+	31, // 26: castd.plugin.v1.Host.Publish:input_type -> castd.plugin.v1.PublishRequest
+	34, // 27: castd.plugin.v1.Host.Unpublish:input_type -> castd.plugin.v1.UnpublishRequest
+	36, // 28: castd.plugin.v1.Host.Notify:input_type -> castd.plugin.v1.NotifyRequest
+	38, // 29: castd.plugin.v1.Host.Log:input_type -> castd.plugin.v1.LogRequest
+	40, // 30: castd.plugin.v1.Host.Get:input_type -> castd.plugin.v1.GetRequest
+	42, // 31: castd.plugin.v1.Host.Put:input_type -> castd.plugin.v1.PutRequest
+	44, // 32: castd.plugin.v1.Host.Delete:input_type -> castd.plugin.v1.DeleteRequest
+	46, // 33: castd.plugin.v1.Host.Keys:input_type -> castd.plugin.v1.KeysRequest
+	2,  // 34: castd.plugin.v1.Plugin.Describe:output_type -> castd.plugin.v1.DescribeResponse
+	4,  // 35: castd.plugin.v1.Plugin.Configure:output_type -> castd.plugin.v1.ConfigureResponse
+	6,  // 36: castd.plugin.v1.Plugin.Health:output_type -> castd.plugin.v1.HealthResponse
+	8,  // 37: castd.plugin.v1.Plugin.Metrics:output_type -> castd.plugin.v1.MetricsResponse
+	11, // 38: castd.plugin.v1.Plugin.Shutdown:output_type -> castd.plugin.v1.ShutdownResponse
+	13, // 39: castd.plugin.v1.Rooms.Attend:output_type -> castd.plugin.v1.FromPlugin
+	24, // 40: castd.plugin.v1.Policy.Decide:output_type -> castd.plugin.v1.DecideResponse
+	26, // 41: castd.plugin.v1.Commands.Run:output_type -> castd.plugin.v1.RunOutput
+	28, // 42: castd.plugin.v1.Commands.Call:output_type -> castd.plugin.v1.CallResponse
+	30, // 43: castd.plugin.v1.Host.ListRooms:output_type -> castd.plugin.v1.ListRoomsResponse
+	33, // 44: castd.plugin.v1.Host.Publish:output_type -> castd.plugin.v1.PublishResponse
+	35, // 45: castd.plugin.v1.Host.Unpublish:output_type -> castd.plugin.v1.UnpublishResponse
+	37, // 46: castd.plugin.v1.Host.Notify:output_type -> castd.plugin.v1.NotifyResponse
+	39, // 47: castd.plugin.v1.Host.Log:output_type -> castd.plugin.v1.LogResponse
+	41, // 48: castd.plugin.v1.Host.Get:output_type -> castd.plugin.v1.GetResponse
+	43, // 49: castd.plugin.v1.Host.Put:output_type -> castd.plugin.v1.PutResponse
+	45, // 50: castd.plugin.v1.Host.Delete:output_type -> castd.plugin.v1.DeleteResponse
+	47, // 51: castd.plugin.v1.Host.Keys:output_type -> castd.plugin.v1.KeysResponse
+	34, // [34:52] is the sub-list for method output_type
+	16, // [16:34] is the sub-list for method input_type
 	16, // [16:16] is the sub-list for extension type_name
 	16, // [16:16] is the sub-list for extension extendee
 	0,  // [0:16] is the sub-list for field type_name
@@ -2707,9 +3188,9 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   41,
+			NumMessages:   47,
 			NumExtensions: 0,
-			NumServices:   3,
+			NumServices:   5,
 		},
 		GoTypes:           file_plugin_proto_goTypes,
 		DependencyIndexes: file_plugin_proto_depIdxs,

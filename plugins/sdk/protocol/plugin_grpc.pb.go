@@ -403,6 +403,270 @@ var Rooms_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
+	Policy_Decide_FullMethodName = "/castd.plugin.v1.Policy/Decide"
+)
+
+// PolicyClient is the client API for Policy service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Policy is served by plugins of the capability "policy". It needs the permission "policy".
+type PolicyClient interface {
+	// Decide is asked before somebody does something by way of this peer. castd waits half a second; then, or where the plugin does not run or
+	// fails, the answer is no, unless the operator has said --when-down allow. Up to 32 questions come at a time.
+	Decide(ctx context.Context, in *DecideRequest, opts ...grpc.CallOption) (*DecideResponse, error)
+}
+
+type policyClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewPolicyClient(cc grpc.ClientConnInterface) PolicyClient {
+	return &policyClient{cc}
+}
+
+func (c *policyClient) Decide(ctx context.Context, in *DecideRequest, opts ...grpc.CallOption) (*DecideResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DecideResponse)
+	err := c.cc.Invoke(ctx, Policy_Decide_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// PolicyServer is the server API for Policy service.
+// All implementations must embed UnimplementedPolicyServer
+// for forward compatibility.
+//
+// Policy is served by plugins of the capability "policy". It needs the permission "policy".
+type PolicyServer interface {
+	// Decide is asked before somebody does something by way of this peer. castd waits half a second; then, or where the plugin does not run or
+	// fails, the answer is no, unless the operator has said --when-down allow. Up to 32 questions come at a time.
+	Decide(context.Context, *DecideRequest) (*DecideResponse, error)
+	mustEmbedUnimplementedPolicyServer()
+}
+
+// UnimplementedPolicyServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedPolicyServer struct{}
+
+func (UnimplementedPolicyServer) Decide(context.Context, *DecideRequest) (*DecideResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Decide not implemented")
+}
+func (UnimplementedPolicyServer) mustEmbedUnimplementedPolicyServer() {}
+func (UnimplementedPolicyServer) testEmbeddedByValue()                {}
+
+// UnsafePolicyServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to PolicyServer will
+// result in compilation errors.
+type UnsafePolicyServer interface {
+	mustEmbedUnimplementedPolicyServer()
+}
+
+func RegisterPolicyServer(s grpc.ServiceRegistrar, srv PolicyServer) {
+	// If the following call panics, it indicates UnimplementedPolicyServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Policy_ServiceDesc, srv)
+}
+
+func _Policy_Decide_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DecideRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PolicyServer).Decide(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Policy_Decide_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PolicyServer).Decide(ctx, req.(*DecideRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Policy_ServiceDesc is the grpc.ServiceDesc for Policy service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Policy_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "castd.plugin.v1.Policy",
+	HandlerType: (*PolicyServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Decide",
+			Handler:    _Policy_Decide_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "plugin.proto",
+}
+
+const (
+	Commands_Run_FullMethodName  = "/castd.plugin.v1.Commands/Run"
+	Commands_Call_FullMethodName = "/castd.plugin.v1.Commands/Call"
+)
+
+// CommandsClient is the client API for Commands service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Commands is served by plugins of the capability "command".
+type CommandsClient interface {
+	// Run runs `castd NAME ARGS...`, where NAME is the plugin's. The last message says with which code it ends. It is cancelled when the
+	// person gives up.
+	Run(ctx context.Context, in *RunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunOutput], error)
+	// Call answers a request to /api/v1/plugins/NAME/PATH, which only the administrator can make. It has 30 s.
+	Call(ctx context.Context, in *CallRequest, opts ...grpc.CallOption) (*CallResponse, error)
+}
+
+type commandsClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewCommandsClient(cc grpc.ClientConnInterface) CommandsClient {
+	return &commandsClient{cc}
+}
+
+func (c *commandsClient) Run(ctx context.Context, in *RunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunOutput], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Commands_ServiceDesc.Streams[0], Commands_Run_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[RunRequest, RunOutput]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Commands_RunClient = grpc.ServerStreamingClient[RunOutput]
+
+func (c *commandsClient) Call(ctx context.Context, in *CallRequest, opts ...grpc.CallOption) (*CallResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CallResponse)
+	err := c.cc.Invoke(ctx, Commands_Call_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// CommandsServer is the server API for Commands service.
+// All implementations must embed UnimplementedCommandsServer
+// for forward compatibility.
+//
+// Commands is served by plugins of the capability "command".
+type CommandsServer interface {
+	// Run runs `castd NAME ARGS...`, where NAME is the plugin's. The last message says with which code it ends. It is cancelled when the
+	// person gives up.
+	Run(*RunRequest, grpc.ServerStreamingServer[RunOutput]) error
+	// Call answers a request to /api/v1/plugins/NAME/PATH, which only the administrator can make. It has 30 s.
+	Call(context.Context, *CallRequest) (*CallResponse, error)
+	mustEmbedUnimplementedCommandsServer()
+}
+
+// UnimplementedCommandsServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedCommandsServer struct{}
+
+func (UnimplementedCommandsServer) Run(*RunRequest, grpc.ServerStreamingServer[RunOutput]) error {
+	return status.Error(codes.Unimplemented, "method Run not implemented")
+}
+func (UnimplementedCommandsServer) Call(context.Context, *CallRequest) (*CallResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Call not implemented")
+}
+func (UnimplementedCommandsServer) mustEmbedUnimplementedCommandsServer() {}
+func (UnimplementedCommandsServer) testEmbeddedByValue()                  {}
+
+// UnsafeCommandsServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to CommandsServer will
+// result in compilation errors.
+type UnsafeCommandsServer interface {
+	mustEmbedUnimplementedCommandsServer()
+}
+
+func RegisterCommandsServer(s grpc.ServiceRegistrar, srv CommandsServer) {
+	// If the following call panics, it indicates UnimplementedCommandsServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Commands_ServiceDesc, srv)
+}
+
+func _Commands_Run_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(RunRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(CommandsServer).Run(m, &grpc.GenericServerStream[RunRequest, RunOutput]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Commands_RunServer = grpc.ServerStreamingServer[RunOutput]
+
+func _Commands_Call_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CallRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CommandsServer).Call(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Commands_Call_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CommandsServer).Call(ctx, req.(*CallRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Commands_ServiceDesc is the grpc.ServiceDesc for Commands service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Commands_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "castd.plugin.v1.Commands",
+	HandlerType: (*CommandsServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Call",
+			Handler:    _Commands_Call_Handler,
+		},
+	},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Run",
+			Handler:       _Commands_Run_Handler,
+			ServerStreams: true,
+		},
+	},
+	Metadata: "plugin.proto",
+}
+
+const (
 	Host_ListRooms_FullMethodName = "/castd.plugin.v1.Host/ListRooms"
 	Host_Publish_FullMethodName   = "/castd.plugin.v1.Host/Publish"
 	Host_Unpublish_FullMethodName = "/castd.plugin.v1.Host/Unpublish"
