@@ -7,6 +7,8 @@ const (
 	clockWindow = 10 * time.Second
 	// clockStep is how far it is moved at a time, and how far off it must be.
 	clockStep = 20_000 // microseconds
+	// clockBegins is how long the quickest packet is followed at once, when a clock is new.
+	clockBegins = 2_000_000
 	// clockJump is what no path and no drift explains: the publisher's clock was set.
 	clockJump = 3_000_000
 )
@@ -18,6 +20,7 @@ type clock struct {
 	offset int64 // of this machine's clock from the publisher's
 	least  int64 // since the window began
 	began  int64
+	first  int64 // when it became known
 }
 
 // take notes a packet that came live.
@@ -25,10 +28,13 @@ func (c *clock) take(wall, arrived int64) {
 	d := arrived - wall
 	switch {
 	case !c.known, d-c.offset > clockJump, d-c.offset < -clockJump:
-		*c = clock{known: true, offset: d, least: d, began: arrived}
+		*c = clock{known: true, offset: d, least: d, began: arrived, first: arrived}
 		return
 	}
 	c.least = min(c.least, d)
+	if arrived-c.first < clockBegins && c.offset-c.least > clockStep {
+		c.offset = c.least
+	}
 	if arrived-c.began < clockWindow.Microseconds() && arrived >= c.began {
 		return
 	}
@@ -40,11 +46,3 @@ func (c *clock) take(wall, arrived int64) {
 
 // settle takes the quickest packet so far as the truth, when nothing depends on it yet.
 func (c *clock) settle() { c.offset = c.least }
-
-// place returns where on this machine's clock a moment of the publisher's is; ok is false where that is not known.
-func (c *clock) place(wall int64) (us int64, ok bool) {
-	if !c.known || wall == 0 {
-		return 0, false
-	}
-	return wall + c.offset, true
-}

@@ -78,21 +78,20 @@ type Chapter struct {
 	Title string `json:"title"`
 }
 
-// Event is something that happened: "started", "resumed", "join", "leave", "stream", "gap", "disk", "ended", and what castd tells of the
-// room besides, with what it tells.
+// Event is something that happened: "started", "resumed", "join", "leave", "stream", "gap", "disk", "ended", and in a conference "talking" and
+// "hand", whose text is live or ended, "chat" and "title".
 type Event struct {
-	Ms          int64           `json:"ms"`
-	Event       string          `json:"event"`
-	Participant string          `json:"participant,omitempty"`
-	Name        string          `json:"name,omitempty"`
-	Text        string          `json:"text,omitempty"`
-	Data        json.RawMessage `json:"data,omitempty"`
+	Ms          int64  `json:"ms"`
+	Event       string `json:"event"`
+	Participant string `json:"participant,omitempty"`
+	Name        string `json:"name,omitempty"`
+	Text        string `json:"text,omitempty"`
 }
 
 const (
 	manifestVersion = 1
 	maxEvents       = 20_000
-	maxEventData    = 2 << 10
+	maxText         = 2 << 10 // octets of an event
 	maxChapters     = 1_000
 	maxManifest     = 64 << 20
 	timeFormat      = "2006-01-02T15:04:05.000Z07:00"

@@ -39,7 +39,7 @@ type plugin struct {
 func (p *plugin) Describe() sdk.Description {
 	return sdk.Description{
 		Name: Name, Version: "1.0.0", Summary: "Records rooms",
-		Permissions: []string{sdk.PermissionRooms, sdk.PermissionAudio, sdk.PermissionVideo, sdk.PermissionNotify},
+		Permissions: []string{sdk.PermissionRooms, sdk.PermissionAudio, sdk.PermissionVideo, sdk.PermissionChat, sdk.PermissionNotify},
 	}
 }
 
@@ -93,12 +93,15 @@ func (p *plugin) Attend(ctx context.Context, room *sdk.Room) error {
 	if before != nil && before.State == StateEnded {
 		return nil
 	}
-	sp := newSpool(systemDisk{p.folder})
+	sp := newSpool(systemDisk{p.folder}, time.Now)
 	defer sp.close()
 	s := newSession(&room.RoomInfo, o, before, sp, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), time.Now())
 	segments, tracks := numbers(filepath.Join(p.folder, o.Folder))
 	s.number, s.trackNumber = max(s.number, segments), max(s.trackNumber, tracks)
-	want := sdk.Want{Audio: sdk.Opus, Video: sdk.RTP, Backlog: true}
+	want := sdk.Want{Audio: sdk.Opus, Video: sdk.RTP, Backlog: true, Talking: true, Chat: true}
+	if o.Tracks {
+		want.Voices = sdk.Opus
+	}
 	s.refresh = func() {
 		if err := room.Want(want); err != nil {
 			slog.Debug("key frames cannot be asked for", "err", err)

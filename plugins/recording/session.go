@@ -177,6 +177,9 @@ func (s *session) streams(all []sdk.Stream, now time.Time) {
 				s.clocks[publisher] = c
 			}
 			t = &track{in: in, clock: c, video: st.Kind == "video"}
+			if st.Voice {
+				t.clock = new(clock) // it comes by another way than what is mixed of it
+			}
 			s.tracks[st.Track] = t
 		} else if t.stream.Incarnation != st.Incarnation || t.stream.Codec != st.Codec {
 			if source := sourceOf(st); source != sourceOf(&t.stream) {
@@ -184,6 +187,7 @@ func (s *session) streams(all []sdk.Stream, now time.Time) {
 			} else {
 				t.in.Change(source)
 			}
+			t.ticks = clock{}
 		}
 		if t.stream.Live != st.Live || t.stream.ID == "" {
 			state := "ended"
@@ -241,7 +245,10 @@ func (s *session) packet(p *sdk.Packet) {
 	if !ok {
 		return
 	}
-	if s.segment == nil {
+	if !p.Backlog {
+		t.took(&at, p.ArrivedUs)
+	}
+	if s.segment == nil && !t.stream.Voice {
 		if !s.broken.IsZero() {
 			return
 		}
@@ -272,7 +279,7 @@ func (s *session) tryBegin(now time.Time) {
 	waited := now.Sub(s.first)
 	for _, t := range s.tracks {
 		switch {
-		case !t.stream.Live:
+		case !t.stream.Live, t.stream.Voice:
 		case t.in.Ready && (t.clock.known || waited >= waitForClock):
 		case t.in.Ready, !t.in.Begun && waited < waitForClock, t.in.Begun && waited < waitForKey:
 			return
@@ -305,7 +312,7 @@ func (s *session) begin(origin int64, now time.Time) bool {
 	video, sounds := false, 0
 	for _, id := range sortedKeys(s.tracks) {
 		t := s.tracks[id]
-		if !t.in.Ready || !t.stream.Live && now.Sub(t.came) > fadeAfter {
+		if !t.in.Ready || t.stream.Voice || !t.stream.Live && now.Sub(t.came) > fadeAfter {
 			continue
 		}
 		all, with = append(all, t.in.Track), append(with, t)
@@ -371,18 +378,24 @@ func (s *session) trackInfo(t *track, number int, ms int64) Track {
 // frame writes a frame to the segment, and to its own file.
 func (s *session) frame(t *track, f *container.Frame, at *container.Place, now time.Time) {
 	us, exact := t.place(at)
-	if s.rotate != "" && s.mayRotate(t, f, now) {
+	if s.rotate != "" && !t.stream.Voice && s.mayRotate(t, f, now) {
 		s.turn(us, now)
 	}
 	if s.options.Tracks {
 		s.writeOwn(t, *f, at, us, exact)
 	}
 	g := s.segment
-	if g == nil {
+	if g == nil || t.stream.Voice {
 		return
 	}
 	if !t.main.begun && !s.place(t, g, now) {
-		return
+		if s.rotate == "" || !t.video || !f.Key {
+			return
+		}
+		s.turn(us, now) // with this one
+		if g = s.segment; g == nil {
+			return
+		}
 	}
 	ok, err := t.writeTo(g, &t.main, f, at.Timestamp, us, exact)
 	if err != nil || !ok && t.main.keyed {
@@ -454,8 +467,8 @@ func (s *session) mayRotate(t *track, f *container.Frame, now time.Time) bool {
 func (s *session) turn(us int64, now time.Time) {
 	g := s.segment
 	for _, t := range s.tracks {
-		if end := g.origin + t.main.end.Microseconds(); !t.video && t.main.keyed && now.Sub(t.came) < fadeAfter {
-			us = min(us, end)
+		if !t.video && t.main.keyed && now.Sub(t.came) < fadeAfter {
+			us = min(us, g.origin+t.main.end.Microseconds())
 		}
 	}
 	s.end(s.rotate)
@@ -566,24 +579,22 @@ func (s *session) happened(e *sdk.Event, now time.Time) {
 				delete(s.people, id)
 			}
 		}
-	case "stream", "gap", "stats", "parent", "joined", "peer", "left", "plugin", "error":
-		// What streams do and who comes is told otherwise; the rest is of this peer's, not of the room's.
-	default:
-		event := Event{Event: e.Name}
-		if len(e.JSON) <= maxEventData && json.Valid(e.JSON) {
-			event.Data = append(json.RawMessage(nil), e.JSON...)
+	case "talking", "hand", "chat", "title":
+		var p sdk.ParticipantEvent
+		if e.Decode(&p) != nil {
+			return
 		}
-		if e.Name == "title" {
-			var title struct {
-				Title string `json:"title"`
-			}
-			if json.Unmarshal(e.JSON, &title) == nil && title.Title != "" {
-				s.manifest.Title = title.Title
-				s.manifest.chapter(s.ms(now), title.Title)
-			}
+		if at := e.At(); !at.IsZero() && at.Before(now) {
+			now = at
 		}
-		s.event(now, event)
+		text := cmp.Or(p.Message, p.State, p.Title)
+		s.event(now, Event{Event: e.Name, Participant: p.Participant, Name: p.Name, Text: text[:min(len(text), maxText)]})
+		if e.Name == "title" && p.Title != "" {
+			s.manifest.Title = p.Title
+			s.manifest.chapter(s.ms(now), p.Title)
+		}
 	}
+	// What streams do is known from their list; the rest is of this peer's, not of the room's.
 }
 
 // tick does what is due.

@@ -42,14 +42,16 @@ type diskFile interface {
 // spool carries writes to a goroutine that may wait for the disk. Its methods return at once, and are safe for concurrent use.
 type spool struct {
 	disk disk
+	now  func() time.Time
 	wake chan struct{} // capacity 1
 	done chan struct{} // closed when the goroutine has ended
 
 	mu      sync.Mutex // guards what follows
 	queue   []operation
-	free    [][]byte // buffers to use again
-	waiting int      // octets of queue
-	since   time.Time
+	free    [][]byte  // buffers to use again
+	waiting int       // octets of what is not done yet
+	pending int       // operations that are not
+	since   time.Time // when the one under way began; zero: none is
 	closed  bool
 	trouble error // of what was replaced last
 	probed  bool  // a probe has ended
@@ -89,8 +91,9 @@ type spoolFile struct {
 	over bool // it was closed, or never opened
 }
 
-func newSpool(d disk) *spool {
-	s := &spool{disk: d, wake: make(chan struct{}, 1), done: make(chan struct{})}
+// newSpool returns a spool to a disk, which is to be closed. now is the time.
+func newSpool(d disk, now func() time.Time) *spool {
+	s := &spool{disk: d, now: now, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go s.run()
 	return s
 }
@@ -110,6 +113,7 @@ func (s *spool) put(op operation, data []byte) bool {
 		}
 		op.data = append(op.data[:0], data...)
 		s.queue = append(s.queue, op)
+		s.pending++
 	}
 	s.waiting += len(data)
 	select {
@@ -165,7 +169,6 @@ func (s *spool) run() {
 	for {
 		s.mu.Lock()
 		batch, s.queue = s.queue, batch[:0]
-		s.since = time.Time{}
 		closed := s.closed
 		s.mu.Unlock()
 		if len(batch) == 0 {
@@ -177,11 +180,13 @@ func (s *spool) run() {
 		}
 		for i := range batch {
 			s.mu.Lock()
-			s.since = time.Now()
+			s.since = s.now()
 			s.mu.Unlock()
 			s.do(&batch[i], open)
 			s.mu.Lock()
 			s.waiting -= len(batch[i].data)
+			s.pending--
+			s.since = time.Time{}
 			if cap(batch[i].data) <= maxWrite && len(s.free) < 64 {
 				s.free = append(s.free, batch[i].data[:0])
 			}

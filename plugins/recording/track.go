@@ -23,6 +23,7 @@ type track struct {
 	stream sdk.Stream
 	in     *container.Intake
 	clock  *clock
+	ticks  clock // by timestamps, while the publisher's wall clock is not known
 	video  bool
 	came   time.Time // when the newest packet did
 
@@ -54,10 +55,25 @@ func sourceOf(s *sdk.Stream) container.Source {
 	return source
 }
 
+// took notes when a packet came that came live, whose frame belongs at p.
+func (t *track) took(p *container.Place, arrived int64) {
+	if p.WallUs == 0 {
+		t.ticks.take(t.tickTime(p), arrived)
+	}
+}
+
+// tickTime is the time that the timestamp is on the stream's own clock, in microseconds.
+func (t *track) tickTime(p *container.Place) int64 {
+	return container.ClockTime(p.Timestamp, t.in.Track.ClockRate).Microseconds()
+}
+
 // place returns where a frame belongs on this machine's clock, and whether its publisher's clock says so.
 func (t *track) place(p *container.Place) (us int64, exact bool) {
-	if us, ok := t.clock.place(p.WallUs); ok {
-		return us, true
+	switch {
+	case p.WallUs != 0 && t.clock.known:
+		return p.WallUs + t.clock.offset, true
+	case t.ticks.known:
+		return t.tickTime(p) + t.ticks.offset, true
 	}
 	return p.Arrived.UnixMicro(), false
 }
