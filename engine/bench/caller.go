@@ -118,8 +118,7 @@ func (r *run) call(ctx context.Context, result *Result) error {
 			return err
 		}
 	}
-	r.choir.stop = make(chan struct{})
-	r.sending.Go(r.choir.run)
+	r.choir.begin(&r.sending)
 	var mu sync.Mutex
 	var err error
 	ears := (r.Callers + maxEars - 1) / maxEars // one ear in so many
@@ -178,6 +177,13 @@ func (c *choir) join(who *caller) {
 	c.next = (c.next + 7) % choirSteps // prime to it: neighbours are apart
 }
 
+// begin has the choir send, on a goroutine of the group, until end.
+func (c *choir) begin(group *sync.WaitGroup) {
+	stop := make(chan struct{})
+	c.stop = stop
+	group.Go(func() { c.run(stop) })
+}
+
 func (c *choir) end() {
 	if c.stop != nil {
 		close(c.stop)
@@ -186,8 +192,7 @@ func (c *choir) end() {
 }
 
 // run sends until stop. What a late timer has missed is sent at once.
-func (c *choir) run() {
-	stop := c.stop
+func (c *choir) run(stop <-chan struct{}) {
 	const step = audioEvery / choirSteps
 	ticker := time.NewTicker(step)
 	defer ticker.Stop()
