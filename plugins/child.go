@@ -5,9 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -18,6 +23,8 @@ type child struct {
 	env         []string
 	dir         string // where it runs
 	confinement confinement
+	// sockets is the folder in which it may listen for castd.
+	sockets string
 	// stdout and stderr get copies of what it prints; nil for nobody. Who reads from out and err gets it as well.
 	stdout, stderr io.Writer
 
@@ -132,9 +139,33 @@ func (c *child) Stderr() io.ReadCloser           { return c.err }
 func (c *child) Name() string                    { return c.program }
 func (c *child) Kill(context.Context) error      { c.kill(); return nil }
 func (c *child) Wait(context.Context) error      { <-c.exited; return nil }
+
+// PluginToHost is asked where to call the plugin, which has printed an address. castd calls at a socket in the plugin's folder and nowhere
+// else: it would carry what the plugin gets out to the network, which the plugin may not use.
 func (c *child) PluginToHost(network, address string) (string, string, error) {
+	if runtime.GOOS == "windows" && network == "tcp" { // go-plugin has no other way there
+		if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().IsLoopback() {
+			return network, address, nil
+		}
+		return "", "", errElsewhere
+	}
+	sockets, err := filepath.EvalSymlinks(c.sockets)
+	if err != nil {
+		return "", "", fmt.Errorf("find folder of sockets: %w", err)
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(address))
+	if err != nil || network != "unix" || dir != sockets && !strings.HasPrefix(dir, sockets+string(filepath.Separator)) {
+		return "", "", errElsewhere
+	}
+	if info, err := os.Lstat(address); err == nil && info.Mode().Type() != fs.ModeSocket {
+		return "", "", errElsewhere
+	}
 	return network, address, nil
 }
+
+// errElsewhere says that a plugin wants to be called where it may not listen.
+var errElsewhere = errors.New("not a socket in its folder")
+
 func (c *child) HostToPlugin(network, address string) (string, string, error) {
 	return network, address, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -111,8 +112,12 @@ func (h *Host) Reload() error {
 		h.mu.Unlock()
 		return err
 	}
-	want := make(map[string]Installed)
+	want, known := make(map[string]Installed), make(map[string]bool)
+	for _, o := range h.own {
+		known[o.Description.Name] = true
+	}
 	for _, p := range list {
+		known[p.Name] = true
 		if p.Enabled || slices.Contains(h.also, p.Name) {
 			want[p.Name] = p
 		}
@@ -133,6 +138,7 @@ func (h *Host) Reload() error {
 	defer cancel()
 	stopAll(limit, end)
 
+	h.forget(known)
 	if len(want) > 0 {
 		h.events.start(h.ctx, h.engine)
 	}
@@ -151,6 +157,14 @@ func (h *Host) stopNow(s *supervisor) {
 	limit, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	s.stop(limit)
+}
+
+// forget drops what is known of plugins that were removed, whose values may be purged.
+func (h *Host) forget(known map[string]bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.values, func(name string, _ *values) bool { return !known[name] })
+	maps.DeleteFunc(h.counters, func(name string, _ *counters) bool { return !known[name] })
 }
 
 func stopAll(end context.Context, all []*supervisor) {

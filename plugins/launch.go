@@ -100,7 +100,7 @@ func launch(ctx context.Context, l *launchSpec) (_ *process, err error) {
 	out := &head{max: 200}
 	logs := &logWriter{log: l.log.With("plugin", name), level: slog.LevelInfo}
 	p.child = &child{
-		program: program, args: args, dir: l.folder, stdout: out, stderr: p.errors,
+		program: program, args: args, dir: l.folder, sockets: p.sockets, stdout: out, stderr: p.errors,
 		confinement: confinement{
 			Read: []string{p.runDir}, Write: []string{l.folder, temporary, p.sockets},
 			Files: granted[permissionFiles], Network: granted[permissionNetwork], Memory: fenceMemory,
@@ -233,6 +233,8 @@ func startError(l *launchSpec, p *process, out *head, err error) error {
 		return err
 	case errors.Is(err, goplugin.ErrChecksumsDoNotMatch):
 		return &permanentError{wrongSum(&l.plugin, "another one ")}
+	case errors.Is(err, errElsewhere):
+		return &permanentError{badPlugin("the plugin %s wants to be called at %s, which is no socket in the folder PLUGIN_UNIX_SOCKET_DIR: its author has to change that", name, quote([]byte(printed)))}
 	case p.child.id() == 0:
 		return cannotStart("the plugin "+name, err)
 	case p.errors.launcherError() != nil:

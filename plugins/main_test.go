@@ -21,9 +21,14 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/wire"
 	"github.com/castd/castd/plugins/sdk"
+	"github.com/castd/castd/plugins/sdk/protocol"
 )
 
 // TestMain makes this program all that the tests start: the launcher, and plugins, which it is by the name of its file.
@@ -48,7 +53,7 @@ func bePlugin(name string) {
 		fmt.Fprintln(os.Stderr, "cannot open the codec")
 		os.Exit(3)
 	case describing && strings.HasPrefix(name, "raw-"):
-		d := map[string]any{"name": name, "version": "1.0.0", "protocols": []int{1}}
+		d := map[string]any{"name": name, "version": "1.0.0", "protocols": []int{1}, "no_mtls": true}
 		switch name {
 		case "raw-newer":
 			d["protocols"] = []int{7, 8}
@@ -72,12 +77,56 @@ func bePlugin(name string) {
 		fmt.Println("1|9|unix|/tmp/nowhere|grpc")
 		select {}
 	case name == "raw-netrpc":
-		fmt.Println("1|1|unix|/tmp/nowhere|netrpc")
+		fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/nowhere|netrpc")
 		select {}
+	case strings.HasPrefix(name, "raw-tcp-"):
+		fmt.Println("1|1|tcp|127.0.0.1:" + strings.TrimPrefix(name, "raw-tcp-") + "|grpc")
+		select {}
+	case name == "raw-elsewhere":
+		fmt.Println("1|1|unix|" + os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/../../../../../elsewhere|grpc")
+		select {}
+	case name == "raw-linked":
+		link := os.Getenv("PLUGIN_UNIX_SOCKET_DIR") + "/link"
+		_ = os.Symlink("/run/elsewhere", link)
+		fmt.Println("1|1|unix|" + link + "|grpc")
+		select {}
+	case name == "raw-deaf":
+		beDeaf()
 	case name == "raw-dying":
 		panic("no licence")
 	}
 	sdk.Serve(&testPlugin{name: name})
+}
+
+// beDeaf is a plugin that serves no longer than it takes to be configured, and lives on.
+func beDeaf() {
+	path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "deaf")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		panic(err)
+	}
+	g := grpc.NewServer()
+	healthy := health.NewServer()
+	healthy.SetServingStatus("plugin", grpc_health_v1.HealthCheckResponse_SERVING)
+	grpc_health_v1.RegisterHealthServer(g, healthy)
+	protocol.RegisterPluginServer(g, &deaf{server: g})
+	fmt.Println("1|1|unix|" + path + "|grpc")
+	_ = g.Serve(l)
+	select {}
+}
+
+type deaf struct {
+	protocol.UnimplementedPluginServer
+	server *grpc.Server
+}
+
+func (d *deaf) Describe(context.Context, *protocol.DescribeRequest) (*protocol.DescribeResponse, error) {
+	return &protocol.DescribeResponse{Name: "raw-deaf"}, nil
+}
+
+func (d *deaf) Configure(context.Context, *protocol.ConfigureRequest) (*protocol.ConfigureResponse, error) {
+	time.AfterFunc(time.Second, d.server.Stop)
+	return &protocol.ConfigureResponse{}, nil
 }
 
 // testPlugin does what its settings say.

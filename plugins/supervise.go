@@ -291,6 +291,7 @@ func (s *supervisor) watchHealth(ctx context.Context, p *process, unwell chan<- 
 	tick := time.NewTicker(healthEvery)
 	defer tick.Stop()
 	health := grpc_health_v1.NewHealthClient(p.conn)
+	answered := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -309,19 +310,23 @@ func (s *supervisor) watchHealth(ctx context.Context, p *process, unwell chan<- 
 			_, err = health.Check(call, &grpc_health_v1.HealthCheckRequest{Service: "plugin"})
 		}
 		cancel()
+		code := status.Code(err)
 		switch {
 		case ctx.Err() != nil:
 			return
-		case status.Code(err) == codes.DeadlineExceeded:
+		case code == codes.Unavailable && time.Since(answered) < healthLimit: // it is about to be seen to have ended
+			continue
+		case code == codes.DeadlineExceeded, code == codes.Unavailable:
 			unwell <- badPlugin("the plugin %s was ended, since it did not answer for %v", s.plugin.Name, healthLimit)
 			return
-		case err != nil && status.Code(err) != codes.Unavailable: // what is unavailable is about to be seen to have ended
+		case err != nil:
 			unwell <- badPlugin("the plugin %s was ended, since its health is not to be had: %s", s.plugin.Name, callError(err))
 			return
 		}
+		answered = time.Now()
 		problem := ""
-		if r.GetProblem() != "" {
-			problem = fmt.Sprintf("the plugin %s says: %.300s", s.plugin.Name, oneLine(r.GetProblem()))
+		if text := r.GetProblem(); text != "" {
+			problem = fmt.Sprintf("the plugin %s says: %s", s.plugin.Name, oneLine(text[:min(len(text), 300)]))
 		}
 		s.mu.Lock()
 		changed := s.problem != problem
