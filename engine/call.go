@@ -118,6 +118,7 @@ func (r *Room) Call(ctx context.Context, c SeatConfig) (Call, error) {
 		return nil, err
 	}
 	k.seats.Store(&[]callSeat{s})
+	k.carryHand(ctx)
 	k.sitDirect()
 	k.ctx, k.cancel = context.WithCancel(r.ctx)
 	r.done.Go(k.run)

@@ -193,6 +193,20 @@ func (e *Engine) HandleRequest(ctx context.Context, from peer.ID, env []byte) ([
 			return nil, err
 		}
 		return e.seal(m.Room, wire.Type_SEAT_ANSWER, answer)
+	case wire.Type_HANDS:
+		var q wire.Hands
+		if err := proto.Unmarshal(m.Body, &q); err != nil {
+			return nil, err
+		}
+		r := e.roomByID(m.Room)
+		if r == nil {
+			return nil, ErrNoRoom
+		}
+		answer := &wire.HandsAnswer{Reason: "not_hub"}
+		if err := r.call(ctx, func() { answer = r.heardHandsLoop(from, m.User, &q, time.Now()) }); err != nil {
+			return nil, err
+		}
+		return e.seal(m.Room, wire.Type_HANDS_ANSWER, answer)
 	case wire.Type_MODERATE:
 		var q wire.Moderate
 		if err := proto.Unmarshal(m.Body, &q); err != nil {

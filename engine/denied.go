@@ -45,6 +45,8 @@ func denied(reason, name string) *UserError {
 		return NewUserError(CodePutOut, "a moderator has put you out of "+which+": you may come back in a while")
 	case room.DeniedLocked:
 		return NewUserError(CodeLocked, which+" is locked, and lets nobody new in: try again later, or ask its owner to use `castd room unlock`")
+	case room.DeniedDismiss:
+		return NewUserError(CodeDismissed, "a moderator has sent you back to those who listen in "+which+": raise your hand to be called again")
 	case room.DeniedUnspent, room.DeniedIssuer:
 		return NewUserError(CodeIssuerAway, "the uses of this invite are counted, and the peer that counts them cannot be reached: try again when whoever gave it to you runs castd")
 	case room.DeniedStale:

@@ -308,6 +308,7 @@ func (e *Engine) spreadSlots() {
 // metrics are the engine's counters.
 type metrics struct {
 	malformed, unknownStream, notFed, forged atomic.Uint64 // packets dropped
+	handsDropped                             atomic.Uint64 // hands of listeners that there was no room for
 	lineDropped                              atomic.Uint64 // packets and news of conferences that no hop took
 	lineRepeated                             atomic.Uint64 // packets of conferences that came before, or far too late
 	muted                                    atomic.Uint64 // packets of who is muted
@@ -333,6 +334,7 @@ func (e *Engine) Counters() map[string]uint64 {
 		"packets_unknown_stream_total":    m.unknownStream.Load(),
 		"packets_not_from_parent_total":   m.notFed.Load(),
 		"call_dropped_total":              m.lineDropped.Load(),
+		"hands_dropped_total":             m.handsDropped.Load(),
 		"call_packets_repeated_total":     m.lineRepeated.Load(),
 		"packets_muted_total":             m.muted.Load(),
 		"policy_denied_total":             m.policyDenied.Load(),

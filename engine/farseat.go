@@ -189,6 +189,7 @@ func (r *Room) stateToWire(s *CallState) *wire.SeatState {
 	for _, p := range s.Participants {
 		out.Participants = append(out.Participants, &wire.SeatParticipant{
 			Participant: p.Participant, Name: p.Name, Talking: p.Talking, Peer: peers[p.Participant], Muted: p.Muted, Roles: p.Roles, Waiting: p.Waiting,
+			Audience: p.Audience, Called: p.Called,
 		})
 	}
 	return out
@@ -244,11 +245,13 @@ func (r *Room) toldLoop(l *line, n *wire.SeatState) {
 		name, roles := room.CleanName(p.Name), knownRoles(p.Roles)
 		state.Participants = append(state.Participants, CallParticipant{
 			Participant: p.Participant, Name: name, Talking: p.Talking, Muted: p.Muted, Waiting: p.Waiting, Roles: roles,
+			Audience: p.Audience, Called: p.Called,
 		})
 		seated.participants = append(seated.participants, ParticipantInfo{
 			Participant: p.Participant, Name: name, Peer: p.Peer, Roles: roles, Muted: p.Muted, Waiting: p.Waiting,
+			Audience: p.Audience, Called: p.Called,
 		})
-		if !p.Waiting {
+		if !p.Waiting && !p.Audience {
 			r.satLoop(p.Participant)
 		}
 	}
@@ -270,7 +273,7 @@ const maxTakingPart = 4096
 
 // watchSeatsLoop takes the seats of peers that have gone without a word, and of those who may not speak any more.
 func (r *Room) watchSeatsLoop(now time.Time) {
-	if len(r.lines) == 0 && r.mixing == nil && len(r.seated.Load().participants) > 0 {
+	if len(r.lines) == 0 && r.mixing == nil && len(r.seated.Load().participants) > 0 && len(r.raised) == 0 {
 		r.seated.Store(&seated{}) // nobody tells of it any more
 		r.e.changes.tell()
 	}

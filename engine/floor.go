@@ -68,10 +68,12 @@ func (f *floor) lower(participant string) bool {
 	return len(f.hands) < n
 }
 
-// queue lists whose hands are up.
-func (f *floor) queue() []string {
+// queue lists whose hands are up, with those of others who are not on the floor.
+func (f *floor) queue(others []hand) []string {
+	list := append(slices.Clone(f.hands), others...)
+	slices.SortStableFunc(list, func(a, b hand) int { return a.since.Compare(b.since) })
 	var all []string
-	for _, h := range f.hands {
+	for _, h := range list {
 		all = append(all, h.participant)
 	}
 	return all
@@ -344,6 +346,7 @@ func (r *Room) full(s *CallState) *CallState {
 			c.Muted, c.Waiting, c.Roles = at.Muted, at.Waiting, at.Roles
 		}
 	}
+	full.Participants = withAudience(full.Participants, seated.participants)
 	seated.full.Store(&fullState{s, full})
 	return full
 }

@@ -22,11 +22,11 @@ func TestHands(t *testing.T) {
 	f.raise("a", now.Add(-time.Minute))
 	f.raise("b", now) // is up
 	f.raise("d", now) // as old as another one: after it
-	if got := f.queue(); !slices.Equal(got, []string{"a", "b", "c", "d"}) {
+	if got := f.queue(nil); !slices.Equal(got, []string{"a", "b", "c", "d"}) {
 		t.Errorf("queue %v", got)
 	}
-	if !f.lower("b") || f.lower("b") || !slices.Equal(f.queue(), []string{"a", "c", "d"}) {
-		t.Errorf("after one was lowered: %v", f.queue())
+	if !f.lower("b") || f.lower("b") || !slices.Equal(f.queue(nil), []string{"a", "c", "d"}) {
+		t.Errorf("after one was lowered: %v", f.queue(nil))
 	}
 }
 

@@ -163,7 +163,7 @@ func (r *Room) dialLine(ctx context.Context, hub peer.ID, c SeatConfig) (Seat, e
 			return nil, r.unmoderated(CodeNotAllowed, Moderation{})
 		}
 		return nil, NewUserError(CodeNotAllowed, fmt.Sprintf("the owner of room %q does not let you speak: ask for an invite made with `castd invite %s --speak`", r.Name(), r.Name()))
-	case room.DeniedPutOut, room.DeniedLocked:
+	case room.DeniedPutOut, room.DeniedLocked, room.DeniedDismiss:
 		return nil, denied(answer.Reason, r.Name())
 	case deniedPolicy:
 		return nil, refusedBy(answer.Detail, r.Name())

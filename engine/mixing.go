@@ -147,6 +147,10 @@ type CallParticipant struct {
 	Muted   bool     `json:"muted,omitempty"`
 	Waiting bool     `json:"waiting,omitempty"` // he hears music, and is not heard
 	Roles   []string `json:"roles,omitempty"`   // as in ParticipantInfo
+
+	// Audience says that he only listens: his hand is up, or he was Called to speak and has not come yet.
+	Audience bool `json:"audience,omitempty"`
+	Called   bool `json:"called,omitempty"`
 }
 
 // PlayoutMap says which sample of which participant a mixer played on a tick. Values are immutable.

@@ -39,6 +39,7 @@ const (
 	CodeBadVerb       = "bad_verb"            // 400
 	CodePutOut        = room.DeniedPutOut     // 403
 	CodeLocked        = room.DeniedLocked     // 403
+	CodeDismissed     = room.DeniedDismiss    // 403: back to those who only listen
 	CodeHost          = "host"                // 403: nobody rules about the owner, and only he about co-hosts
 )
 
@@ -239,6 +240,7 @@ func (r *Room) moderateLoop(want Moderation, a asker, now time.Time) string {
 	switch want.Verb {
 	case room.Lower:
 		r.handLoop(want.Who, false, 0, now)
+		r.lowerLoop(want.Who)
 	case room.Title:
 		err = r.rerecordLoop(func(s *room.RecordSpec) { s.Title = want.Title })
 	case room.Tones, room.TonesOff, room.Wait, room.WaitOff, room.Music, room.MusicOff:
@@ -255,9 +257,14 @@ func (r *Room) moderateLoop(want Moderation, a asker, now time.Time) string {
 		if rulings, err = r.access.Load().Rule(about.order, now); err == nil {
 			err = r.rotateLoop(accessChange{rulings: rulings, sameKey: want.Verb != room.Kick}, now)
 		}
-		if err == nil && want.Verb == room.Mic {
+		switch {
+		case err != nil:
+		case want.Verb == room.Mic:
 			r.handLoop(want.Who, false, 0, now)
+		case want.Verb == room.Dismiss:
+			r.dismissSeatLoop(want.Who, now)
 		}
+		r.rehandLoop(now)
 	}
 	var user *UserError
 	switch {
@@ -286,11 +293,11 @@ func (r *Room) aboutLoop(want Moderation) about {
 	if want.Who == "" {
 		return a
 	}
-	if s := r.seatOfLoop(want.Who); s != nil {
-		a.user = wire.ParticipantID(s.who.User)
+	if who, ok := r.presentLoop(want.Who); ok {
+		a.user = wire.ParticipantID(who.User)
 		a.order.Via = a.user
-		switch seat := want.Verb == room.Mute || want.Verb == room.Unmute || want.Verb == room.Mic; {
-		case !s.who.Self:
+		switch seat := want.Verb == room.Mute || want.Verb == room.Unmute || want.Verb == room.Mic || want.Verb == room.Dismiss; {
+		case !who.Self:
 			return a
 		case !seat:
 			a.order.Participant, a.order.Via = a.user, ""
@@ -303,6 +310,17 @@ func (r *Room) aboutLoop(want Moderation) about {
 		a.host = a.host || a.user == wire.ParticipantID(d)
 	}
 	return a
+}
+
+// presentLoop returns who a participant is that has a seat, or whose hand is up while he only listens.
+func (r *Room) presentLoop(participant string) (room.Standing, bool) {
+	if s := r.seatOfLoop(participant); s != nil {
+		return s.who, true
+	}
+	if h := r.raised.find(participant); h != nil {
+		return h.who, true
+	}
+	return room.Standing{}, false
 }
 
 // rerecordLoop signs another record of the room.
@@ -358,6 +376,8 @@ func (r *Room) admitsLoop(who room.Standing, chain *wire.Chain, now time.Time) s
 	switch {
 	case p.PutOut(who, now):
 		return room.DeniedPutOut
+	case now.Before(r.dismissed[who.Participant]) && !p.Called(who, now):
+		return room.DeniedDismiss
 	case r.insideLoop(who, chain, now), p.Knocks(now):
 		return ""
 	case !r.mixesLoop(): // nobody hears a standby, whom those come to who sit at the mixer

@@ -134,6 +134,10 @@ type Room struct {
 	mixing     *mixing                   // nil while this peer mixes nothing
 	sat        map[string]bool           // participants who have had a seat, as far as this peer knows
 	floor      floor                     // hands and messages, where this peer mixes
+	raised     raisedHands               // of those who only listen, at the hub
+	dismissed  map[string]time.Time      // until when they get no seat
+	ownHands   map[string]*ownHand       // of those who listen by way of this peer
+	handsAt    time.Time                 // when the hub was told of them last
 	ruled      time.Time                 // when it was looked at last whether a ruling has ended
 	retold     time.Time                 // when participants were told last of what is not the mix's to tell
 	untold     bool                      // there is something of that
@@ -189,7 +193,7 @@ func (e *Engine) startRoom(kept SavedRoom, rec *room.Record, chain *wire.Chain, 
 		userOf:     make(map[peer.ID]string),
 		audienceOf: make(map[peer.ID]int), blamed: make(map[peer.ID]*blameRecord),
 		slots: make(map[wire.StreamID]*slot), endedAt: make(map[wire.StreamID]time.Time), watched: make(map[*hopState]func()), shown: make(map[*hopState]func()), stagePeers: make(map[peer.ID]bool), stageIdle: make(map[peer.ID]time.Time), staged: make(map[peer.ID]time.Time), asked: make(map[peer.ID]uint64),
-		pubs: make(map[string]*publication), sat: make(map[string]bool), recorders: make(recordings), lines: make(map[*line]bool), census: newCensus(e.self), grants: make(map[peer.ID]*grant),
+		pubs: make(map[string]*publication), sat: make(map[string]bool), raised: make(raisedHands), dismissed: make(map[string]time.Time), ownHands: make(map[string]*ownHand), recorders: make(recordings), lines: make(map[*line]bool), census: newCensus(e.self), grants: make(map[peer.ID]*grant),
 		acquainted: make(map[peer.ID]*acquaintance), unneeded: make(map[peer.ID]bool), parting: make(map[peer.ID]time.Time), passTo: make(map[peer.ID]*wire.Hearing), elector: elect.New(elect.HubConfig(elect.ID(e.self), string(rec.ID)+" hub")),
 	}
 	r.taps.init()
@@ -335,6 +339,7 @@ func (r *Room) secondLoop(now time.Time) {
 	r.dropHeadsLoop(now)
 	r.watchStandbyLoop(now)
 	r.watchSeatsLoop(now)
+	r.watchHandsLoop(now)
 	r.recordingsLoop(now)
 	r.watchDirectLoop(now)
 	r.planLoop(now)

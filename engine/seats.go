@@ -102,6 +102,9 @@ func (r *Room) seatLoop(c SeatConfig, who room.Standing, chain *wire.Chain, by p
 		return nil, err
 	}
 	r.mixing.seats[seat] = true
+	if r.raised.drop(c.Participant) {
+		r.e.events.emit(Event{Event: "hand", Room: string(r.id), Participant: c.Participant, State: HandDown})
+	}
 	r.reseatLoop()
 	if seat.announces {
 		return seat, nil
@@ -180,7 +183,9 @@ func (r *Room) unmixLoop(always bool) {
 
 // reseatLoop publishes who takes part, and makes who is muted silent.
 func (r *Room) reseatLoop() {
-	seated, now, p := &seated{hands: r.floor.queue()}, time.Now(), r.policy()
+	now, p := time.Now(), r.policy()
+	audience, hands := r.raised.list(p, now)
+	seated := &seated{hands: r.floor.queue(hands), participants: audience}
 	if r.mixing != nil {
 		seated.seats = maps.Clone(r.mixing.seats)
 		r.lobbyLoop(p, now)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
 	"time"
 
 	"github.com/castd/castd/engine/wire"
@@ -145,6 +146,9 @@ type ParticipantInfo struct {
 	Roles       []string `json:"roles"` // "owner", "moderator", "speaker", "listener"
 	Muted       bool     `json:"muted"`
 	Waiting     bool     `json:"waiting,omitempty"` // to be let in, or for the host
+	// Audience says that he only listens: his hand is up, or he was Called to speak and has not come yet.
+	Audience bool `json:"audience,omitempty"`
+	Called   bool `json:"called,omitempty"`
 }
 
 // TreeInfo is a peer's place in a room's tree.
@@ -352,7 +356,16 @@ type GuestOptions struct {
 	Participant string
 	Name        string
 	Remote      string // address that the request came from
-	Self        bool   // he is the user of this peer: he has the administrator's token
+	// Seat tells those apart who come under one Participant, in conferences: who has the same one is the same there, see GuestID.
+	Seat string
+	Self bool // he is the user of this peer: he has the administrator's token
+}
+
+// GuestID names a guest in conferences: one who comes by a token that others have as well is somebody else than these. seat is a secret of
+// his, so that nobody else can take his name.
+func GuestID(participant, seat string) string {
+	sum := sha256.Sum256([]byte("castd caller v1\x00" + participant + "\x00" + seat))
+	return wire.ParticipantID(sum[:])
 }
 
 // GuestSession is one browser's or encoder's media connection.

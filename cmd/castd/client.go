@@ -167,6 +167,14 @@ func (p *remotePeer) Moderate(ctx context.Context, room string, m engine.Moderat
 	return resp.Body.Close()
 }
 
+func (p *remotePeer) RaiseHand(ctx context.Context, room, name string, up bool) (state engine.HandState, err error) {
+	body := struct {
+		Raised bool   `json:"raised"`
+		Name   string `json:"name,omitempty"`
+	}{up, name}
+	return state, p.call(ctx, http.MethodPut, "rooms/"+url.PathEscape(room)+"/hand", body, &state)
+}
+
 func (p *remotePeer) call(ctx context.Context, method, path string, body, answer any) error {
 	return p.callFor(ctx, queryTime, method, path, body, answer)
 }

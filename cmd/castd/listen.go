@@ -25,6 +25,8 @@ type listenFlags struct {
 	untilEnd bool
 	wait     span
 	stats    span
+	hand     bool
+	name     string
 }
 
 func (a *app) listenCommand() *cobra.Command {
@@ -35,7 +37,7 @@ func (a *app) listenCommand() *cobra.Command {
 		Long: "Joins the audience of a room, and carries it to others as far as --upload allows, until it is stopped or --for or --until-end\n" +
 			"ends it. --out writes what comes: .ogg audio; .webm and .mkv audio and video; .ivf video; - Ogg on standard output (JSON then goes to\n" +
 			"standard error). A file that exists is overwritten. Whatever happens, it is usable up to its last second.",
-		Example: "  castd listen lobby --out lobby.webm --for 10m\n  castd listen lobby --out - | ffplay -nodisp -",
+		Example: "  castd listen lobby --out lobby.webm --for 10m\n  castd listen talk --hand --name Ann\n  castd listen lobby --out - | ffplay -nodisp -",
 		Args:    exactly(1, "a ROOM: a name, an id or an invite link"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return ending(cmd.Context(), a.listen(cmd.Context(), args[0], &flags))
@@ -46,6 +48,8 @@ func (a *app) listenCommand() *cobra.Command {
 	f.Var(&flags.limit, "for", "end after this time, like 90s or 2h")
 	f.BoolVar(&flags.untilEnd, "until-end", false, "end when what came has ended")
 	f.Var(&flags.wait, "wait", "how long to look for a room that nobody has yet")
+	f.BoolVar(&flags.hand, "hand", false, "raise your hand, of a conference; events tell when you are called to speak")
+	f.StringVar(&flags.name, "name", "", "what you want to be called there")
 	f.Var(&flags.stats, "stats", "print statistics so often, like 1s")
 	f.Lookup("for").DefValue, f.Lookup("stats").DefValue = "", ""
 	a.jsonFlag(f)
@@ -85,6 +89,16 @@ func (a *app) listen(ctx context.Context, room string, flags *listenFlags) error
 		[]engine.RoomSpec{{Room: room, Listen: true, WaitMs: flags.wait.duration().Milliseconds()}})
 	if err != nil {
 		return errors.Join(err, closeFile())
+	}
+	if flags.hand {
+		if _, err := p.RaiseHand(ctx, rooms[0].Room, flags.name, true); err != nil {
+			return errors.Join(err, closeFile())
+		}
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second/2)
+			defer cancel()
+			_, _ = p.RaiseHand(ctx, rooms[0].Room, "", false) // without that it goes down by itself, later
+		}()
 	}
 	if line != nil {
 		w = counting(w, shown)

@@ -109,6 +109,18 @@ func (p *localPeer) Revoke(ctx context.Context, room, who string, speakOnly bool
 	return i.Revoke(ctx, id, who, speakOnly)
 }
 
+func (p *localPeer) RaiseHand(ctx context.Context, room, name string, up bool) (engine.HandState, error) {
+	m, err := p.svc.Find(room)
+	if err != nil {
+		return engine.HandState{}, err
+	}
+	r, ok := m.(engine.Raiser)
+	if !ok {
+		return engine.HandState{}, engine.NewUserError(engine.CodeWrongMode, "nobody raises his hand in this room")
+	}
+	return r.RaiseHand(ctx, engine.HandConfig{Participant: p.svc.Status().User, Name: name, Self: true}, up)
+}
+
 func (p *localPeer) Events(ctx context.Context, stats time.Duration) (<-chan engine.Event, error) {
 	return p.svc.Events(ctx, stats), nil
 }

@@ -151,6 +151,14 @@ func describe(ev *engine.Event) string {
 		return "peer " + short(ev.Peer) + " has come"
 	case "left":
 		return "peer " + short(ev.Peer) + " has left"
+	case "hand":
+		switch ev.State {
+		case engine.HandUp:
+			return "the hand of " + short(ev.Participant) + " is up"
+		case engine.HandCalled:
+			return short(ev.Participant) + " was called to speak"
+		}
+		return "the hand of " + short(ev.Participant) + " is down"
 	case "plugin":
 		return "plugin " + ev.Code + ": " + ev.Message
 	case "error":

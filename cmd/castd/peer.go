@@ -29,6 +29,8 @@ type peer interface {
 	Publish(ctx context.Context, room string, file mediaFile, loop bool, progress func(node.Progress)) error
 	// Record writes what the room sends to w.
 	Record(ctx context.Context, room string, w io.Writer, o node.RecordOptions) error
+	// RaiseHand puts the hand of the peer's user up, who only listens, or takes it down.
+	RaiseHand(ctx context.Context, room, name string, up bool) (engine.HandState, error)
 	// Token is the administrator's; "" when it is not known.
 	Token() string
 	// Remote says that another process runs the peer.

@@ -26,7 +26,7 @@ var roomVerbs = []roomVerb{
 	{room.Mute, "ROOM WHO", "Mutes a participant of a conference", "His own peer sends nothing of him any more, and whoever mixes drops what comes all the same. It ends after a day, or as --for says.", "castd room mute talk Bob\n  castd room mute talk 5fda2kq7mmxg3nbe --for 10m", true, "%s is muted\n"},
 	{room.Unmute, "ROOM [WHO]", "Lets a participant speak again, or after mute-all everybody", "", "castd room unmute talk Bob\n  castd room unmute talk", true, "%s may speak\n"},
 	{room.MuteAll, "ROOM", "Lets only moderators speak, and who is given the microphone", "Owner and moderators go on speaking. `castd room mic` and `castd room unmute` give somebody the word; `castd room unmute ROOM` everybody.", "castd room mute-all talk", false, "only moderators may speak, and who has the microphone\n"},
-	{room.Mic, "ROOM WHO", "Passes the microphone to somebody, whose raised hand goes down", "He may speak for ten minutes, or as --for says; who had the microphone before may not any more, where all are muted.", "castd room mic talk Bob --for 2m", true, "%s has the microphone\n"},
+	{room.Mic, "ROOM WHO", "Passes the microphone to somebody, whose raised hand goes down", "He may speak for ten minutes, or as --for says; who had the microphone before may not any more, where all are muted. Who only listens\nis called up: he takes part when he wants to.", "castd room mic talk Bob --for 2m", true, "%s has the microphone\n"},
 	{room.Kick, "ROOM WHO", "Puts somebody out of the room for a minute", "A private room gets another media key. --for puts him out for longer; `castd room ban` for good.", "castd room kick talk Bob", true, "%s is put out\n"},
 	{room.Ban, "ROOM WHO", "Puts somebody out of the room for good", "It is `castd invite ROOM --revoke ID` for whoever is there. Who comes by a guest's link is somebody else each time: take back the link as well.", "castd room ban talk Bob", true, "%s is banned\n"},
 	{room.Lock, "ROOM", "Lets nobody new into the room", "Who is there stays, and may come back. It ends after a day, or as --for says.", "castd room lock talk", false, "nobody new is let in\n"},
@@ -36,6 +36,7 @@ var roomVerbs = []roomVerb{
 	{room.Refuse, "ROOM WHO", "Does not let somebody in who waits", "He may knock again after a minute, or as --for says.", "castd room refuse talk Bob", true, "%s is refused\n"},
 	{room.Grant, "ROOM WHO", "Lets somebody moderate, or gives him the rights named", "Only the owner and his co-hosts can. It ends after 30 days, or as --for says.", "castd room grant talk Bob\n  castd room grant talk Bob --rights speak", true, "%s has the right\n"},
 	{room.Revoke, "ROOM WHO", "Takes back what grant gave", "", "castd room revoke talk Bob", true, "%s has the right no longer\n"},
+	{room.Dismiss, "ROOM WHO", "Sends somebody from the call back to those who only listen", "What the microphone gave him is taken back. He may raise his hand again, and where not all are muted come back as well.", "castd room dismiss talk Bob", true, "%s only listens\n"},
 	{room.Lower, "ROOM WHO", "Takes somebody's raised hand down", "", "castd room lower talk Bob", true, "the hand of %s is down\n"},
 }
 
@@ -99,7 +100,7 @@ func (a *app) roomCommand() *cobra.Command {
 		},
 	}
 	a.jsonFlag(title.Flags())
-	cmd.AddCommand(title, a.roomWhoCommand(), a.roomAnnounceCommand())
+	cmd.AddCommand(title, a.roomWhoCommand(), a.roomHandsCommand(), a.roomHandCommand(), a.roomAnnounceCommand())
 	return cmd
 }
 
@@ -246,6 +247,10 @@ func (a *app) roomWhoCommand() *cobra.Command {
 				}
 				state, place := "", ""
 				switch {
+				case who.Called:
+					state = "called"
+				case who.Audience:
+					state = "listens"
 				case who.Waiting:
 					state = "waits"
 				case who.Muted:
@@ -266,6 +271,98 @@ func (a *app) roomWhoCommand() *cobra.Command {
 			return nil
 		},
 	}
+	a.jsonFlag(cmd.Flags())
+	return cmd
+}
+
+// roomHandsCommand lists the queue of raised hands.
+func (a *app) roomHandsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "hands ROOM", Short: "Lists whose hand is up, who waits longest first", Example: "  castd room hands talk", Args: exactly(1, "a ROOM"),
+		Long: "Lists whose hand is up, of those who take part and of those who only listen, who waits longest first. `castd room mic ROOM WHO` gives\n" +
+			"somebody the word, and calls up who only listens; `castd room lower ROOM WHO` takes his hand down.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := a.running(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			info, err := p.RoomInfo(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			out := &printer{json: a.json, w: a.out}
+			t := table{head: []string{">HAND", "PARTICIPANT", "NAME", "WHERE"}}
+			for i, id := range info.Hands {
+				who := engine.ParticipantInfo{Participant: id}
+				for _, p := range info.Participants {
+					if p.Participant == id {
+						who = p
+					}
+				}
+				if a.json {
+					out.object(struct {
+						engine.ParticipantInfo
+						Hand int `json:"hand"` // place in the queue, from 1
+					}{who, i + 1})
+					continue
+				}
+				where := "takes part"
+				if who.Audience {
+					where = "listens"
+				}
+				t.row(fmt.Sprint(i+1), id, who.Name, where)
+			}
+			switch {
+			case a.json:
+			case len(info.Hands) == 0:
+				out.text("No hand is up.\n")
+			default:
+				out.text("%s", t.String())
+			}
+			return nil
+		},
+	}
+	a.jsonFlag(cmd.Flags())
+	return cmd
+}
+
+// roomHandCommand raises the user's own hand.
+func (a *app) roomHandCommand() *cobra.Command {
+	var name string
+	cmd := &cobra.Command{
+		Use: "hand ROOM up|down", Short: "Raises your hand while you only listen, or takes it down", Example: "  castd room hand talk up --name Ann",
+		Long: "Raises your hand in a conference to which you only listen by the running peer, or takes it down. Moderators see it in their queue;\n" +
+			"who was called opens the page and joins the call.",
+		Args: exactly(2, "a ROOM, and up or down"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[1] != "up" && args[1] != "down" {
+				return usagef("%q is neither up nor down", args[1])
+			}
+			p, err := a.running(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			state, err := p.RaiseHand(cmd.Context(), args[0], name, args[1] == "up")
+			if err != nil {
+				return err
+			}
+			out := &printer{json: a.json, w: a.out}
+			switch {
+			case a.json:
+				out.object(state)
+			case !state.Raised:
+				out.text("your hand is down\n")
+			case state.Place > 0:
+				out.text("your hand is up, number %d\n", state.Place)
+			default:
+				out.text("your hand is up\n")
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "what you want to be called there")
 	a.jsonFlag(cmd.Flags())
 	return cmd
 }

@@ -38,8 +38,34 @@ const (
 // fakeMedia is a room.
 type fakeMedia struct {
 	engine.Media
-	id   wire.RoomID
-	mode string
+	id    wire.RoomID
+	mode  string
+	hands *hands
+}
+
+// hands are those that were raised by any fakeMedia of a test, by participant.
+type hands struct {
+	mu  sync.Mutex
+	all map[string]engine.HandConfig
+}
+
+func (m *fakeMedia) RaiseHand(_ context.Context, c engine.HandConfig, up bool) (engine.HandState, error) {
+	m.hands.mu.Lock()
+	defer m.hands.mu.Unlock()
+	if c.Name == "too many" {
+		return engine.HandState{}, engine.NewUserError(engine.CodeFull, "too many hands are up")
+	}
+	if delete(m.hands.all, c.Participant); up {
+		m.hands.all[c.Participant] = c
+	}
+	return engine.HandState{Participant: c.Participant, Raised: up, Place: len(m.hands.all)}, nil
+}
+
+func (m *fakeMedia) Hand(participant string) (engine.HandState, error) {
+	m.hands.mu.Lock()
+	defer m.hands.mu.Unlock()
+	_, up := m.hands.all[participant]
+	return engine.HandState{Participant: participant, Raised: up}, nil
 }
 
 func (m *fakeMedia) ID() wire.RoomID { return m.id }
@@ -59,6 +85,7 @@ type fakeService struct {
 	joining error
 	ordered []engine.Moderation
 	locked  bool
+	hands   hands
 }
 
 func (s *fakeService) Moderate(_ context.Context, _ wire.RoomID, m engine.Moderation) error {
@@ -87,13 +114,13 @@ func newFakeService() *fakeService {
 			deaf:    {Room: lobby},
 		},
 		names:  map[wire.RoomID]string{lobby: "lobby", attic: "attic", twinA: "twin", twinB: "twin", talk: "talk"},
-		origin: true,
+		origin: true, hands: hands{all: map[string]engine.HandConfig{}},
 		events: make(chan engine.Event, 16),
 	}
 }
 
 func (s *fakeService) Status() engine.Status {
-	return engine.Status{Peer: "self", Version: "test", Addrs: []string{}, Rooms: []string{}}
+	return engine.Status{Peer: "self", User: "self-user", Version: "test", Addrs: []string{}, Rooms: []string{}}
 }
 func (s *fakeService) Peers() []engine.PeerInfo { return nil }
 func (s *fakeService) Rooms() []engine.RoomInfo {
@@ -120,7 +147,7 @@ func (s *fakeService) Find(room string) (engine.Media, error) {
 		if found[0] == talk {
 			mode = "conference"
 		}
-		return &fakeMedia{id: found[0], mode: mode}, nil
+		return &fakeMedia{nil, found[0], mode, &s.hands}, nil
 	}
 	return nil, engine.ErrAmbiguous
 }

@@ -55,16 +55,18 @@ func (p *problem) after(seconds int) *problem {
 func statusOf(code string) int {
 	switch code {
 	case engine.CodeNotAllowed, engine.CodeInviteNeeded, engine.CodeInviteWrong, engine.CodeInviteExpired, engine.CodeInviteEarly,
-		engine.CodeInviteSpent, engine.CodeRevoked, engine.CodePutOut, engine.CodeLocked, engine.CodeHost:
+		engine.CodeInviteSpent, engine.CodeRevoked, engine.CodePutOut, engine.CodeLocked, engine.CodeHost, engine.CodeDismissed:
 		return http.StatusForbidden
 	case engine.CodeNoRoom, engine.CodeNoInvite, engine.CodeNoParticipant:
 		return http.StatusNotFound
-	case engine.CodeWrongMode, engine.CodeAmbiguous, engine.CodeRecorded, engine.CodeNotRecorded:
+	case engine.CodeWrongMode, engine.CodeAmbiguous, engine.CodeRecorded, engine.CodeNotRecorded, engine.CodeReplaced:
 		return http.StatusConflict
 	case engine.CodeFull:
 		return http.StatusServiceUnavailable
 	case engine.CodeDisk:
 		return http.StatusInsufficientStorage
+	case engine.CodeTooMany:
+		return http.StatusTooManyRequests
 	case engine.CodeStale:
 		return http.StatusPreconditionFailed
 	case engine.CodeTimeout, engine.CodeIssuerAway:

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/castd/castd/engine"
@@ -52,6 +53,9 @@ type session struct {
 	since    time.Time
 	ended    <-chan struct{} // closed when the token holds no longer; nil: never
 	leave    func()          // gives back what the token's ledger has of it
+	media    engine.Media
+
+	raised atomic.Bool // his hand was up, and it has to be taken down with the session
 
 	// patching makes the comparison of the ETag and what follows one step. It is held across calls of guest.
 	patching sync.Mutex
@@ -121,6 +125,7 @@ func (g *Gateway) offer(p protocol) func(http.ResponseWriter, *http.Request) err
 		}
 		s, err := g.open(r.Context(), p, m, string(sdp), c, engine.GuestOptions{
 			Slot: slot, From: from, Participant: c.access.Subject, Name: room.CleanName(query.Get("name")), Remote: c.remote, Self: c.access.Admin,
+			Seat: g.seatAfter(c, p, m, query.Get("session")),
 		}, name)
 		if err != nil {
 			return err
@@ -141,7 +146,7 @@ var errLocked = newProblem(http.StatusForbidden, engine.CodeLocked, "This room i
 
 // open makes a session.
 func (g *Gateway) open(ctx context.Context, p protocol, m engine.Media, sdp string, c caller, o engine.GuestOptions, name string) (*session, error) {
-	s := &session{protocol: p.name, room: name, id: m.ID(), slot: o.Slot, owner: c.key, about: o, since: time.Now()}
+	s := &session{protocol: p.name, room: name, id: m.ID(), slot: o.Slot, owner: c.key, about: o, since: time.Now(), media: m}
 	if err := g.reserve(s, c); err != nil {
 		return nil, err
 	}
@@ -226,6 +231,7 @@ func (g *Gateway) await(s *session) {
 	delete(g.sessions, s.guest.ID())
 	g.mu.Unlock()
 	g.unreserve(s)
+	g.lowerHand(s)
 	g.metrics.ended(s.protocol)
 	err := s.guest.Err()
 	if over != nil {

@@ -1,8 +1,8 @@
 package guest
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -104,7 +104,7 @@ func newCaller(s *session, m engine.Media, o engine.GuestOptions) *caller {
 		c.nack = c.nack || slices.Contains(codec.feedback, feedbackNACK)
 	}
 	c.config = engine.SeatConfig{
-		Participant: callerID(o.Participant, s.id), Name: o.Name, Hear: c.hear, Tell: c.tell, News: c.news, Self: o.Self, RED: c.said.codec.name == codecRED,
+		Participant: engine.GuestID(o.Participant, cmp.Or(o.Seat, s.id)), Name: o.Name, Hear: c.hear, Tell: c.tell, News: c.news, Self: o.Self, RED: c.said.codec.name == codecRED,
 		SendsStereo: parameter(fmtp, "sprop-stereo", "0") == "1", HearsStereo: parameter(fmtp, "stereo", "0") == "1",
 	}
 	if section := s.offer.camera(); section != nil {
@@ -112,12 +112,6 @@ func newCaller(s *session, m engine.Media, o engine.GuestOptions) *caller {
 	}
 	c.screens = c.newScreens(m)
 	return c
-}
-
-// callerID names a participant: one who comes by a token that others have as well is somebody else than these.
-func callerID(subject, session string) string {
-	sum := sha256.Sum256([]byte("castd caller v1\x00" + subject + "\x00" + session))
-	return wire.ParticipantID(sum[:])
 }
 
 func (c *caller) carrier() (carrier, error) {

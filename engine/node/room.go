@@ -89,6 +89,17 @@ func (r *Room) Call(ctx context.Context, c engine.SeatConfig) (engine.Call, erro
 	return r.media.(engine.Caller).Call(ctx, c)
 }
 
+// RaiseHand puts the hand of this node's user up, who only listens to a conference, or takes it down. Moderators see it under the name given.
+// Whether he was called to speak, and may Call, the result and Hand tell, and events of the kind `hand`.
+func (r *Room) RaiseHand(ctx context.Context, name string, up bool) (engine.HandState, error) {
+	return r.media.(engine.Raiser).RaiseHand(ctx, engine.HandConfig{Participant: wire.ParticipantID(r.node.userKey()), Name: name, Self: true}, up)
+}
+
+// Hand tells how it is with the hand of this node's user.
+func (r *Room) Hand() (engine.HandState, error) {
+	return r.media.(engine.Raiser).Hand(wire.ParticipantID(r.node.userKey()))
+}
+
 // Record writes what comes in the room as a file, see the function Record.
 func (r *Room) Record(ctx context.Context, w io.Writer, o RecordOptions) error {
 	return Record(ctx, r.media, w, o)

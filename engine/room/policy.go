@@ -106,6 +106,7 @@ const (
 	DeniedRevoked  = "revoked"
 	DeniedPutOut   = "put_out"     // a moderator has put him out for a while
 	DeniedLocked   = "locked"      // the room lets nobody new in
+	DeniedDismiss  = "dismissed"   // a moderator has just sent him back to those who only listen
 	DeniedIssuer   = "issuer_away" // who counts its uses cannot be reached
 	DeniedStale    = "no_beacon"   // the asked has not heard of the room's hub for too long to know
 )

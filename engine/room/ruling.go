@@ -81,6 +81,7 @@ const (
 	Revoke    = "revoke"
 	Mic       = "mic"      // passes the microphone
 	Lower     = "lower"    // takes a raised hand down; nothing is signed
+	Dismiss   = "dismiss"  // sends back to those who only listen
 	MuteAll   = "mute-all" // all who may not moderate
 	UnmuteAll = "unmute-all"
 	Lock      = "lock" // lets nobody new in
@@ -100,7 +101,7 @@ const (
 
 // AboutSomebody and AboutAll are the verbs that need a participant and those that take none.
 var (
-	AboutSomebody = []string{Mute, Unmute, Kick, Ban, Grant, Revoke, Mic, Lower, Admit, Refuse}
+	AboutSomebody = []string{Mute, Unmute, Kick, Ban, Grant, Revoke, Mic, Lower, Dismiss, Admit, Refuse}
 	AboutAll      = []string{MuteAll, UnmuteAll, Lock, Knock, Unlock, Title, Tones, TonesOff, Wait, WaitOff, Music, MusicOff}
 )
 
@@ -201,6 +202,8 @@ func (a *Access) Rule(o Order, now time.Time) ([]Ruling, error) {
 		set(o.Participant, lasts(TurnLife), func(r *Ruling) {
 			r.Granted, r.Denied, r.Via, r.Microphone = r.Granted|sends, r.Denied&^sends, o.Via, true
 		})
+	case Dismiss:
+		set(o.Participant, MuteLife, func(r *Ruling) { r.Granted, r.Microphone = r.Granted&^sends, false })
 	case MuteAll:
 		// Who was given the word before has it no longer.
 		for _, r := range slices.Clone(all) {
@@ -363,6 +366,15 @@ func (p Policy) PutOut(s Standing, now time.Time) bool {
 	return slices.ContainsFunc(p.Access.Revoked, func(r Revocation) bool {
 		return r.Rights == 0 && r.Participant != "" && r.Participant == s.Participant
 	})
+}
+
+// Called reports whether a moderator has given somebody the word: by the microphone, or where all are muted.
+func (p Policy) Called(s Standing, now time.Time) bool {
+	if p.Access == nil {
+		return false
+	}
+	rulings := p.Access.about(s, now)
+	return slices.ContainsFunc(rulings[:], func(r Ruling) bool { return r.Granted.Has(Speak) }) && !p.Muted(s, now) && !p.PutOut(s, now)
 }
 
 // MayModerate reports whether somebody may, by a chain that is his peer's user's and may be nil.

@@ -54,6 +54,8 @@ const (
 	Type_CALL_REPORT      Type = 84 // CallReport: direct, from these to the hub
 	Type_MODERATE         Type = 90 // Moderate: request, to the hub, from a peer whose user, or whose guest, may moderate and cannot sign an Access
 	Type_MODERATE_ANSWER  Type = 91 // ModerateAnswer: its response
+	Type_HANDS            Type = 92 // Hands: request, to the hub of a conference, from a peer by way of which somebody listens whose hand is up
+	Type_HANDS_ANSWER     Type = 93 // HandsAnswer: its response
 	Type_RECORDING        Type = 95 // Recording: gossip (room), by a peer that records the room, every few seconds; passed on like a Beacon
 )
 
@@ -87,6 +89,8 @@ var (
 		84: "CALL_REPORT",
 		90: "MODERATE",
 		91: "MODERATE_ANSWER",
+		92: "HANDS",
+		93: "HANDS_ANSWER",
 		95: "RECORDING",
 	}
 	Type_value = map[string]int32{
@@ -117,6 +121,8 @@ var (
 		"CALL_REPORT":      84,
 		"MODERATE":         90,
 		"MODERATE_ANSWER":  91,
+		"HANDS":            92,
+		"HANDS_ANSWER":     93,
 		"RECORDING":        95,
 	}
 )
@@ -3750,6 +3756,258 @@ func (x *SeatHand) GetNumber() uint64 {
 	return 0
 }
 
+// Hands are all hands of those who only listen by way of the sender. Who is not among them has taken his down.
+type Hands struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hands         []*AudienceHand        `protobuf:"bytes,1,rep,name=hands,proto3" json:"hands,omitempty"`
+	Chain         *Chain                 `protobuf:"bytes,2,opt,name=chain,proto3" json:"chain,omitempty"` // right to listen; absent for the owner's devices
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hands) Reset() {
+	*x = Hands{}
+	mi := &file_wire_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hands) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hands) ProtoMessage() {}
+
+func (x *Hands) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hands.ProtoReflect.Descriptor instead.
+func (*Hands) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Hands) GetHands() []*AudienceHand {
+	if x != nil {
+		return x.Hands
+	}
+	return nil
+}
+
+func (x *Hands) GetChain() *Chain {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+// AudienceHand is the hand of somebody who only listens.
+type AudienceHand struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Participant   string                 `protobuf:"bytes,1,opt,name=participant,proto3" json:"participant,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Self          bool                   `protobuf:"varint,3,opt,name=self,proto3" json:"self,omitempty"`                // he is the user of the sending device, and no guest of his
+	AgeMs         uint32                 `protobuf:"varint,4,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"` // for how long it has been up
+	Number        uint64                 `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`            // another one each time that he raises it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AudienceHand) Reset() {
+	*x = AudienceHand{}
+	mi := &file_wire_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AudienceHand) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AudienceHand) ProtoMessage() {}
+
+func (x *AudienceHand) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AudienceHand.ProtoReflect.Descriptor instead.
+func (*AudienceHand) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *AudienceHand) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *AudienceHand) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AudienceHand) GetSelf() bool {
+	if x != nil {
+		return x.Self
+	}
+	return false
+}
+
+func (x *AudienceHand) GetAgeMs() uint32 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
+func (x *AudienceHand) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+// HandsAnswer: all that was told is taken when reason is empty.
+type HandsAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // "not_hub", "not_allowed", "too_many", "cannot"
+	Hands         []*AudienceAnswer      `protobuf:"bytes,2,rep,name=hands,proto3" json:"hands,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HandsAnswer) Reset() {
+	*x = HandsAnswer{}
+	mi := &file_wire_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HandsAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HandsAnswer) ProtoMessage() {}
+
+func (x *HandsAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HandsAnswer.ProtoReflect.Descriptor instead.
+func (*HandsAnswer) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *HandsAnswer) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *HandsAnswer) GetHands() []*AudienceAnswer {
+	if x != nil {
+		return x.Hands
+	}
+	return nil
+}
+
+// AudienceAnswer says what became of a hand.
+type AudienceAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Participant   string                 `protobuf:"bytes,1,opt,name=participant,proto3" json:"participant,omitempty"`
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // of the hand
+	Place         uint32                 `protobuf:"varint,3,opt,name=place,proto3" json:"place,omitempty"`   // in the queue, from 1; 0: it is not there
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`  // why: "lowered", "full", "put_out", "taken" (somebody else has the name); "" where he was called
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AudienceAnswer) Reset() {
+	*x = AudienceAnswer{}
+	mi := &file_wire_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AudienceAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AudienceAnswer) ProtoMessage() {}
+
+func (x *AudienceAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AudienceAnswer.ProtoReflect.Descriptor instead.
+func (*AudienceAnswer) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *AudienceAnswer) GetParticipant() string {
+	if x != nil {
+		return x.Participant
+	}
+	return ""
+}
+
+func (x *AudienceAnswer) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *AudienceAnswer) GetPlace() uint32 {
+	if x != nil {
+		return x.Place
+	}
+	return 0
+}
+
+func (x *AudienceAnswer) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // ChatMessage is what somebody wrote to all who take part. Its number only grows.
 type ChatMessage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3764,7 +4022,7 @@ type ChatMessage struct {
 
 func (x *ChatMessage) Reset() {
 	*x = ChatMessage{}
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3776,7 +4034,7 @@ func (x *ChatMessage) String() string {
 func (*ChatMessage) ProtoMessage() {}
 
 func (x *ChatMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3789,7 +4047,7 @@ func (x *ChatMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatMessage.ProtoReflect.Descriptor instead.
 func (*ChatMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{42}
+	return file_wire_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ChatMessage) GetNumber() uint64 {
@@ -3846,7 +4104,7 @@ type SeatState struct {
 
 func (x *SeatState) Reset() {
 	*x = SeatState{}
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3858,7 +4116,7 @@ func (x *SeatState) String() string {
 func (*SeatState) ProtoMessage() {}
 
 func (x *SeatState) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3871,7 +4129,7 @@ func (x *SeatState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatState.ProtoReflect.Descriptor instead.
 func (*SeatState) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{43}
+	return file_wire_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SeatState) GetParticipants() []*SeatParticipant {
@@ -3952,14 +4210,16 @@ type SeatParticipant struct {
 	Peer          string                 `protobuf:"bytes,4,opt,name=peer,proto3" json:"peer,omitempty"` // by way of which he takes part
 	Muted         bool                   `protobuf:"varint,40,opt,name=muted,proto3" json:"muted,omitempty"`
 	Roles         []string               `protobuf:"bytes,41,rep,name=roles,proto3" json:"roles,omitempty"`
-	Waiting       bool                   `protobuf:"varint,42,opt,name=waiting,proto3" json:"waiting,omitempty"` // to be let in, or for the host
+	Waiting       bool                   `protobuf:"varint,42,opt,name=waiting,proto3" json:"waiting,omitempty"`   // to be let in, or for the host
+	Audience      bool                   `protobuf:"varint,43,opt,name=audience,proto3" json:"audience,omitempty"` // he only listens: his hand is up, or he was called to speak
+	Called        bool                   `protobuf:"varint,44,opt,name=called,proto3" json:"called,omitempty"`     // to speak, and has not come yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SeatParticipant) Reset() {
 	*x = SeatParticipant{}
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3971,7 +4231,7 @@ func (x *SeatParticipant) String() string {
 func (*SeatParticipant) ProtoMessage() {}
 
 func (x *SeatParticipant) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3984,7 +4244,7 @@ func (x *SeatParticipant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatParticipant.ProtoReflect.Descriptor instead.
 func (*SeatParticipant) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{44}
+	return file_wire_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SeatParticipant) GetParticipant() string {
@@ -4036,6 +4296,20 @@ func (x *SeatParticipant) GetWaiting() bool {
 	return false
 }
 
+func (x *SeatParticipant) GetAudience() bool {
+	if x != nil {
+		return x.Audience
+	}
+	return false
+}
+
+func (x *SeatParticipant) GetCalled() bool {
+	if x != nil {
+		return x.Called
+	}
+	return false
+}
+
 // SeatWish is how loud somebody wants to hear another one, as a factor.
 type SeatWish struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4047,7 +4321,7 @@ type SeatWish struct {
 
 func (x *SeatWish) Reset() {
 	*x = SeatWish{}
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4059,7 +4333,7 @@ func (x *SeatWish) String() string {
 func (*SeatWish) ProtoMessage() {}
 
 func (x *SeatWish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4072,7 +4346,7 @@ func (x *SeatWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatWish.ProtoReflect.Descriptor instead.
 func (*SeatWish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{45}
+	return file_wire_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SeatWish) GetParticipant() string {
@@ -4102,7 +4376,7 @@ type PlayoutMap struct {
 
 func (x *PlayoutMap) Reset() {
 	*x = PlayoutMap{}
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4114,7 +4388,7 @@ func (x *PlayoutMap) String() string {
 func (*PlayoutMap) ProtoMessage() {}
 
 func (x *PlayoutMap) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4127,7 +4401,7 @@ func (x *PlayoutMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlayoutMap.ProtoReflect.Descriptor instead.
 func (*PlayoutMap) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{46}
+	return file_wire_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PlayoutMap) GetTick() uint64 {
@@ -4163,7 +4437,7 @@ type PlayoutPosition struct {
 
 func (x *PlayoutPosition) Reset() {
 	*x = PlayoutPosition{}
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4175,7 +4449,7 @@ func (x *PlayoutPosition) String() string {
 func (*PlayoutPosition) ProtoMessage() {}
 
 func (x *PlayoutPosition) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4188,7 +4462,7 @@ func (x *PlayoutPosition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlayoutPosition.ProtoReflect.Descriptor instead.
 func (*PlayoutPosition) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{47}
+	return file_wire_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PlayoutPosition) GetParticipant() string {
@@ -4226,7 +4500,7 @@ type HopOffer struct {
 
 func (x *HopOffer) Reset() {
 	*x = HopOffer{}
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4238,7 +4512,7 @@ func (x *HopOffer) String() string {
 func (*HopOffer) ProtoMessage() {}
 
 func (x *HopOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4251,7 +4525,7 @@ func (x *HopOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopOffer.ProtoReflect.Descriptor instead.
 func (*HopOffer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{48}
+	return file_wire_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *HopOffer) GetUfrag() string {
@@ -4304,7 +4578,7 @@ type HopAnswer struct {
 
 func (x *HopAnswer) Reset() {
 	*x = HopAnswer{}
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4316,7 +4590,7 @@ func (x *HopAnswer) String() string {
 func (*HopAnswer) ProtoMessage() {}
 
 func (x *HopAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4329,7 +4603,7 @@ func (x *HopAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopAnswer.ProtoReflect.Descriptor instead.
 func (*HopAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{49}
+	return file_wire_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *HopAnswer) GetUfrag() string {
@@ -4387,7 +4661,7 @@ type HopControl struct {
 
 func (x *HopControl) Reset() {
 	*x = HopControl{}
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4399,7 +4673,7 @@ func (x *HopControl) String() string {
 func (*HopControl) ProtoMessage() {}
 
 func (x *HopControl) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4412,7 +4686,7 @@ func (x *HopControl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopControl.ProtoReflect.Descriptor instead.
 func (*HopControl) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{50}
+	return file_wire_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *HopControl) GetPulse() *Pulse {
@@ -4457,7 +4731,7 @@ type Pulse struct {
 
 func (x *Pulse) Reset() {
 	*x = Pulse{}
-	mi := &file_wire_proto_msgTypes[51]
+	mi := &file_wire_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4469,7 +4743,7 @@ func (x *Pulse) String() string {
 func (*Pulse) ProtoMessage() {}
 
 func (x *Pulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[51]
+	mi := &file_wire_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4482,7 +4756,7 @@ func (x *Pulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pulse.ProtoReflect.Descriptor instead.
 func (*Pulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{51}
+	return file_wire_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Pulse) GetStamp() uint32 {
@@ -4540,7 +4814,7 @@ type RoomPulse struct {
 
 func (x *RoomPulse) Reset() {
 	*x = RoomPulse{}
-	mi := &file_wire_proto_msgTypes[52]
+	mi := &file_wire_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4552,7 +4826,7 @@ func (x *RoomPulse) String() string {
 func (*RoomPulse) ProtoMessage() {}
 
 func (x *RoomPulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[52]
+	mi := &file_wire_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4565,7 +4839,7 @@ func (x *RoomPulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomPulse.ProtoReflect.Descriptor instead.
 func (*RoomPulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{52}
+	return file_wire_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *RoomPulse) GetRoom() uint64 {
@@ -4656,7 +4930,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_wire_proto_msgTypes[53]
+	mi := &file_wire_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4668,7 +4942,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[53]
+	mi := &file_wire_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4681,7 +4955,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{53}
+	return file_wire_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Nack) GetStream() uint64 {
@@ -4708,7 +4982,7 @@ type KeyFrameWish struct {
 
 func (x *KeyFrameWish) Reset() {
 	*x = KeyFrameWish{}
-	mi := &file_wire_proto_msgTypes[54]
+	mi := &file_wire_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4720,7 +4994,7 @@ func (x *KeyFrameWish) String() string {
 func (*KeyFrameWish) ProtoMessage() {}
 
 func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[54]
+	mi := &file_wire_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4733,7 +5007,7 @@ func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyFrameWish.ProtoReflect.Descriptor instead.
 func (*KeyFrameWish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{54}
+	return file_wire_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *KeyFrameWish) GetStream() uint64 {
@@ -4754,7 +5028,7 @@ type Doubt struct {
 
 func (x *Doubt) Reset() {
 	*x = Doubt{}
-	mi := &file_wire_proto_msgTypes[55]
+	mi := &file_wire_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4766,7 +5040,7 @@ func (x *Doubt) String() string {
 func (*Doubt) ProtoMessage() {}
 
 func (x *Doubt) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[55]
+	mi := &file_wire_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4779,7 +5053,7 @@ func (x *Doubt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Doubt.ProtoReflect.Descriptor instead.
 func (*Doubt) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{55}
+	return file_wire_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Doubt) GetStream() uint64 {
@@ -4806,7 +5080,7 @@ type Access struct {
 
 func (x *Access) Reset() {
 	*x = Access{}
-	mi := &file_wire_proto_msgTypes[56]
+	mi := &file_wire_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4818,7 +5092,7 @@ func (x *Access) String() string {
 func (*Access) ProtoMessage() {}
 
 func (x *Access) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[56]
+	mi := &file_wire_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4831,7 +5105,7 @@ func (x *Access) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Access.ProtoReflect.Descriptor instead.
 func (*Access) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{56}
+	return file_wire_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Access) GetNumber() uint64 {
@@ -4899,7 +5173,7 @@ type Ruling struct {
 
 func (x *Ruling) Reset() {
 	*x = Ruling{}
-	mi := &file_wire_proto_msgTypes[57]
+	mi := &file_wire_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4911,7 +5185,7 @@ func (x *Ruling) String() string {
 func (*Ruling) ProtoMessage() {}
 
 func (x *Ruling) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[57]
+	mi := &file_wire_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4924,7 +5198,7 @@ func (x *Ruling) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ruling.ProtoReflect.Descriptor instead.
 func (*Ruling) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{57}
+	return file_wire_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Ruling) GetParticipant() string {
@@ -4992,7 +5266,7 @@ type Moderate struct {
 
 func (x *Moderate) Reset() {
 	*x = Moderate{}
-	mi := &file_wire_proto_msgTypes[58]
+	mi := &file_wire_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5004,7 +5278,7 @@ func (x *Moderate) String() string {
 func (*Moderate) ProtoMessage() {}
 
 func (x *Moderate) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[58]
+	mi := &file_wire_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5017,7 +5291,7 @@ func (x *Moderate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moderate.ProtoReflect.Descriptor instead.
 func (*Moderate) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{58}
+	return file_wire_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Moderate) GetVerb() string {
@@ -5079,7 +5353,7 @@ type ModerateAnswer struct {
 
 func (x *ModerateAnswer) Reset() {
 	*x = ModerateAnswer{}
-	mi := &file_wire_proto_msgTypes[59]
+	mi := &file_wire_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5091,7 +5365,7 @@ func (x *ModerateAnswer) String() string {
 func (*ModerateAnswer) ProtoMessage() {}
 
 func (x *ModerateAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[59]
+	mi := &file_wire_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5104,7 +5378,7 @@ func (x *ModerateAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModerateAnswer.ProtoReflect.Descriptor instead.
 func (*ModerateAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{59}
+	return file_wire_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ModerateAnswer) GetCode() string {
@@ -5127,7 +5401,7 @@ type Recording struct {
 
 func (x *Recording) Reset() {
 	*x = Recording{}
-	mi := &file_wire_proto_msgTypes[60]
+	mi := &file_wire_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5139,7 +5413,7 @@ func (x *Recording) String() string {
 func (*Recording) ProtoMessage() {}
 
 func (x *Recording) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[60]
+	mi := &file_wire_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5152,7 +5426,7 @@ func (x *Recording) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recording.ProtoReflect.Descriptor instead.
 func (*Recording) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{60}
+	return file_wire_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Recording) GetOn() bool {
@@ -5197,7 +5471,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_wire_proto_msgTypes[61]
+	mi := &file_wire_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5209,7 +5483,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[61]
+	mi := &file_wire_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5222,7 +5496,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{61}
+	return file_wire_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Revocation) GetInvite() []byte {
@@ -5272,7 +5546,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_wire_proto_msgTypes[62]
+	mi := &file_wire_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5284,7 +5558,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[62]
+	mi := &file_wire_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5297,7 +5571,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{62}
+	return file_wire_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *Keys) GetAccess() []byte {
@@ -5332,7 +5606,7 @@ type MediaKey struct {
 
 func (x *MediaKey) Reset() {
 	*x = MediaKey{}
-	mi := &file_wire_proto_msgTypes[63]
+	mi := &file_wire_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5344,7 +5618,7 @@ func (x *MediaKey) String() string {
 func (*MediaKey) ProtoMessage() {}
 
 func (x *MediaKey) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[63]
+	mi := &file_wire_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5357,7 +5631,7 @@ func (x *MediaKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaKey.ProtoReflect.Descriptor instead.
 func (*MediaKey) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{63}
+	return file_wire_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *MediaKey) GetGeneration() uint32 {
@@ -5386,7 +5660,7 @@ type Redeem struct {
 
 func (x *Redeem) Reset() {
 	*x = Redeem{}
-	mi := &file_wire_proto_msgTypes[64]
+	mi := &file_wire_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5398,7 +5672,7 @@ func (x *Redeem) String() string {
 func (*Redeem) ProtoMessage() {}
 
 func (x *Redeem) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[64]
+	mi := &file_wire_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5411,7 +5685,7 @@ func (x *Redeem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redeem.ProtoReflect.Descriptor instead.
 func (*Redeem) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{64}
+	return file_wire_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Redeem) GetChain() *Chain {
@@ -5440,7 +5714,7 @@ type RedeemAnswer struct {
 
 func (x *RedeemAnswer) Reset() {
 	*x = RedeemAnswer{}
-	mi := &file_wire_proto_msgTypes[65]
+	mi := &file_wire_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5452,7 +5726,7 @@ func (x *RedeemAnswer) String() string {
 func (*RedeemAnswer) ProtoMessage() {}
 
 func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[65]
+	mi := &file_wire_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5465,7 +5739,7 @@ func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemAnswer.ProtoReflect.Descriptor instead.
 func (*RedeemAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{65}
+	return file_wire_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *RedeemAnswer) GetDenied() string {
@@ -5502,7 +5776,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_wire_proto_msgTypes[66]
+	mi := &file_wire_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5514,7 +5788,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[66]
+	mi := &file_wire_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5527,7 +5801,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{66}
+	return file_wire_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Lease) GetTerm() uint64 {
@@ -5576,7 +5850,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_wire_proto_msgTypes[67]
+	mi := &file_wire_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5588,7 +5862,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[67]
+	mi := &file_wire_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5601,7 +5875,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{67}
+	return file_wire_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Offer) GetSlots() uint32 {
@@ -5671,7 +5945,7 @@ type Bid struct {
 
 func (x *Bid) Reset() {
 	*x = Bid{}
-	mi := &file_wire_proto_msgTypes[68]
+	mi := &file_wire_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5683,7 +5957,7 @@ func (x *Bid) String() string {
 func (*Bid) ProtoMessage() {}
 
 func (x *Bid) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[68]
+	mi := &file_wire_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5696,7 +5970,7 @@ func (x *Bid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bid.ProtoReflect.Descriptor instead.
 func (*Bid) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{68}
+	return file_wire_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Bid) GetOffer() *Offer {
@@ -5723,7 +5997,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_wire_proto_msgTypes[69]
+	mi := &file_wire_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5735,7 +6009,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[69]
+	mi := &file_wire_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5748,7 +6022,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{69}
+	return file_wire_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Handover) GetTerm() uint64 {
@@ -5768,7 +6042,7 @@ type HandoverAnswer struct {
 
 func (x *HandoverAnswer) Reset() {
 	*x = HandoverAnswer{}
-	mi := &file_wire_proto_msgTypes[70]
+	mi := &file_wire_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5780,7 +6054,7 @@ func (x *HandoverAnswer) String() string {
 func (*HandoverAnswer) ProtoMessage() {}
 
 func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[70]
+	mi := &file_wire_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5793,7 +6067,7 @@ func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandoverAnswer.ProtoReflect.Descriptor instead.
 func (*HandoverAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{70}
+	return file_wire_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *HandoverAnswer) GetReason() string {
@@ -6114,7 +6388,24 @@ const file_wire_proto_rawDesc = "" +
 	"\bSeatHand\x12\x16\n" +
 	"\x06raised\x18\x01 \x01(\bR\x06raised\x12\x15\n" +
 	"\x06age_ms\x18\x02 \x01(\rR\x05ageMs\x12\x16\n" +
-	"\x06number\x18\x03 \x01(\x04R\x06number\"\x88\x01\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\"f\n" +
+	"\x05Hands\x121\n" +
+	"\x05hands\x18\x01 \x03(\v2\x1b.castd.wire.v1.AudienceHandR\x05hands\x12*\n" +
+	"\x05chain\x18\x02 \x01(\v2\x14.castd.wire.v1.ChainR\x05chain\"\x87\x01\n" +
+	"\fAudienceHand\x12 \n" +
+	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04self\x18\x03 \x01(\bR\x04self\x12\x15\n" +
+	"\x06age_ms\x18\x04 \x01(\rR\x05ageMs\x12\x16\n" +
+	"\x06number\x18\x05 \x01(\x04R\x06number\"Z\n" +
+	"\vHandsAnswer\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x123\n" +
+	"\x05hands\x18\x02 \x03(\v2\x1d.castd.wire.v1.AudienceAnswerR\x05hands\"x\n" +
+	"\x0eAudienceAnswer\x12 \n" +
+	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05place\x18\x03 \x01(\rR\x05place\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x88\x01\n" +
 	"\vChatMessage\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12 \n" +
 	"\vparticipant\x18\x02 \x01(\tR\vparticipant\x12\x12\n" +
@@ -6131,7 +6422,7 @@ const file_wire_proto_rawDesc = "" +
 	"\bsettings\x18/ \x01(\rR\bsettings\x12\x14\n" +
 	"\x05knock\x180 \x01(\bR\x05knock\x12\x18\n" +
 	"\awaiting\x18. \x01(\tR\awaiting\x12\x16\n" +
-	"\x06number\x18, \x01(\x04R\x06number\"\xbb\x01\n" +
+	"\x06number\x18, \x01(\x04R\x06number\"\xef\x01\n" +
 	"\x0fSeatParticipant\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
@@ -6139,7 +6430,9 @@ const file_wire_proto_rawDesc = "" +
 	"\x04peer\x18\x04 \x01(\tR\x04peer\x12\x14\n" +
 	"\x05muted\x18( \x01(\bR\x05muted\x12\x14\n" +
 	"\x05roles\x18) \x03(\tR\x05roles\x12\x18\n" +
-	"\awaiting\x18* \x01(\bR\awaiting\"@\n" +
+	"\awaiting\x18* \x01(\bR\awaiting\x12\x1a\n" +
+	"\baudience\x18+ \x01(\bR\baudience\x12\x16\n" +
+	"\x06called\x18, \x01(\bR\x06called\"@\n" +
 	"\bSeatWish\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04gain\x18\x02 \x01(\x02R\x04gain\"p\n" +
@@ -6287,7 +6580,7 @@ const file_wire_proto_rawDesc = "" +
 	"\bHandover\x12\x12\n" +
 	"\x04term\x18< \x01(\x04R\x04term\"(\n" +
 	"\x0eHandoverAnswer\x12\x16\n" +
-	"\x06reason\x18< \x01(\tR\x06reason*\xac\x03\n" +
+	"\x06reason\x18< \x01(\tR\x06reason*\xc9\x03\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROOM_RECORD\x10\x01\x12\x0e\n" +
@@ -6323,7 +6616,9 @@ const file_wire_proto_rawDesc = "" +
 	"\tCALL_PLAN\x10S\x12\x0f\n" +
 	"\vCALL_REPORT\x10T\x12\f\n" +
 	"\bMODERATE\x10Z\x12\x13\n" +
-	"\x0fMODERATE_ANSWER\x10[\x12\r\n" +
+	"\x0fMODERATE_ANSWER\x10[\x12\t\n" +
+	"\x05HANDS\x10\\\x12\x10\n" +
+	"\fHANDS_ANSWER\x10]\x12\r\n" +
 	"\tRECORDING\x10_*1\n" +
 	"\tChildKind\x12\f\n" +
 	"\bORDINARY\x10\x00\x12\n" +
@@ -6357,7 +6652,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 71)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
 var file_wire_proto_goTypes = []any{
 	(Type)(0),                 // 0: castd.wire.v1.Type
 	(ChildKind)(0),            // 1: castd.wire.v1.ChildKind
@@ -6405,35 +6700,39 @@ var file_wire_proto_goTypes = []any{
 	(*CallReport)(nil),        // 43: castd.wire.v1.CallReport
 	(*SeatNews)(nil),          // 44: castd.wire.v1.SeatNews
 	(*SeatHand)(nil),          // 45: castd.wire.v1.SeatHand
-	(*ChatMessage)(nil),       // 46: castd.wire.v1.ChatMessage
-	(*SeatState)(nil),         // 47: castd.wire.v1.SeatState
-	(*SeatParticipant)(nil),   // 48: castd.wire.v1.SeatParticipant
-	(*SeatWish)(nil),          // 49: castd.wire.v1.SeatWish
-	(*PlayoutMap)(nil),        // 50: castd.wire.v1.PlayoutMap
-	(*PlayoutPosition)(nil),   // 51: castd.wire.v1.PlayoutPosition
-	(*HopOffer)(nil),          // 52: castd.wire.v1.HopOffer
-	(*HopAnswer)(nil),         // 53: castd.wire.v1.HopAnswer
-	(*HopControl)(nil),        // 54: castd.wire.v1.HopControl
-	(*Pulse)(nil),             // 55: castd.wire.v1.Pulse
-	(*RoomPulse)(nil),         // 56: castd.wire.v1.RoomPulse
-	(*Nack)(nil),              // 57: castd.wire.v1.Nack
-	(*KeyFrameWish)(nil),      // 58: castd.wire.v1.KeyFrameWish
-	(*Doubt)(nil),             // 59: castd.wire.v1.Doubt
-	(*Access)(nil),            // 60: castd.wire.v1.Access
-	(*Ruling)(nil),            // 61: castd.wire.v1.Ruling
-	(*Moderate)(nil),          // 62: castd.wire.v1.Moderate
-	(*ModerateAnswer)(nil),    // 63: castd.wire.v1.ModerateAnswer
-	(*Recording)(nil),         // 64: castd.wire.v1.Recording
-	(*Revocation)(nil),        // 65: castd.wire.v1.Revocation
-	(*Keys)(nil),              // 66: castd.wire.v1.Keys
-	(*MediaKey)(nil),          // 67: castd.wire.v1.MediaKey
-	(*Redeem)(nil),            // 68: castd.wire.v1.Redeem
-	(*RedeemAnswer)(nil),      // 69: castd.wire.v1.RedeemAnswer
-	(*Lease)(nil),             // 70: castd.wire.v1.Lease
-	(*Offer)(nil),             // 71: castd.wire.v1.Offer
-	(*Bid)(nil),               // 72: castd.wire.v1.Bid
-	(*Handover)(nil),          // 73: castd.wire.v1.Handover
-	(*HandoverAnswer)(nil),    // 74: castd.wire.v1.HandoverAnswer
+	(*Hands)(nil),             // 46: castd.wire.v1.Hands
+	(*AudienceHand)(nil),      // 47: castd.wire.v1.AudienceHand
+	(*HandsAnswer)(nil),       // 48: castd.wire.v1.HandsAnswer
+	(*AudienceAnswer)(nil),    // 49: castd.wire.v1.AudienceAnswer
+	(*ChatMessage)(nil),       // 50: castd.wire.v1.ChatMessage
+	(*SeatState)(nil),         // 51: castd.wire.v1.SeatState
+	(*SeatParticipant)(nil),   // 52: castd.wire.v1.SeatParticipant
+	(*SeatWish)(nil),          // 53: castd.wire.v1.SeatWish
+	(*PlayoutMap)(nil),        // 54: castd.wire.v1.PlayoutMap
+	(*PlayoutPosition)(nil),   // 55: castd.wire.v1.PlayoutPosition
+	(*HopOffer)(nil),          // 56: castd.wire.v1.HopOffer
+	(*HopAnswer)(nil),         // 57: castd.wire.v1.HopAnswer
+	(*HopControl)(nil),        // 58: castd.wire.v1.HopControl
+	(*Pulse)(nil),             // 59: castd.wire.v1.Pulse
+	(*RoomPulse)(nil),         // 60: castd.wire.v1.RoomPulse
+	(*Nack)(nil),              // 61: castd.wire.v1.Nack
+	(*KeyFrameWish)(nil),      // 62: castd.wire.v1.KeyFrameWish
+	(*Doubt)(nil),             // 63: castd.wire.v1.Doubt
+	(*Access)(nil),            // 64: castd.wire.v1.Access
+	(*Ruling)(nil),            // 65: castd.wire.v1.Ruling
+	(*Moderate)(nil),          // 66: castd.wire.v1.Moderate
+	(*ModerateAnswer)(nil),    // 67: castd.wire.v1.ModerateAnswer
+	(*Recording)(nil),         // 68: castd.wire.v1.Recording
+	(*Revocation)(nil),        // 69: castd.wire.v1.Revocation
+	(*Keys)(nil),              // 70: castd.wire.v1.Keys
+	(*MediaKey)(nil),          // 71: castd.wire.v1.MediaKey
+	(*Redeem)(nil),            // 72: castd.wire.v1.Redeem
+	(*RedeemAnswer)(nil),      // 73: castd.wire.v1.RedeemAnswer
+	(*Lease)(nil),             // 74: castd.wire.v1.Lease
+	(*Offer)(nil),             // 75: castd.wire.v1.Offer
+	(*Bid)(nil),               // 76: castd.wire.v1.Bid
+	(*Handover)(nil),          // 77: castd.wire.v1.Handover
+	(*HandoverAnswer)(nil),    // 78: castd.wire.v1.HandoverAnswer
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: castd.wire.v1.Signed.type:type_name -> castd.wire.v1.Type
@@ -6442,9 +6741,9 @@ var file_wire_proto_depIdxs = []int32{
 	9,  // 3: castd.wire.v1.RoomQuery.chain:type_name -> castd.wire.v1.Chain
 	13, // 4: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
 	14, // 5: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
-	66, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
+	70, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
 	14, // 7: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
-	71, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
+	75, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
 	18, // 9: castd.wire.v1.Census.seats:type_name -> castd.wire.v1.Seat
 	1,  // 10: castd.wire.v1.Seat.kind:type_name -> castd.wire.v1.ChildKind
 	29, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
@@ -6483,30 +6782,33 @@ var file_wire_proto_depIdxs = []int32{
 	41, // 44: castd.wire.v1.SeatAnswer.plan:type_name -> castd.wire.v1.CallPlan
 	3,  // 45: castd.wire.v1.CallPlan.phase:type_name -> castd.wire.v1.CallPhase
 	42, // 46: castd.wire.v1.CallPlan.seats:type_name -> castd.wire.v1.CallSeat
-	47, // 47: castd.wire.v1.SeatNews.state:type_name -> castd.wire.v1.SeatState
-	49, // 48: castd.wire.v1.SeatNews.wishes:type_name -> castd.wire.v1.SeatWish
+	51, // 47: castd.wire.v1.SeatNews.state:type_name -> castd.wire.v1.SeatState
+	53, // 48: castd.wire.v1.SeatNews.wishes:type_name -> castd.wire.v1.SeatWish
 	45, // 49: castd.wire.v1.SeatNews.hand:type_name -> castd.wire.v1.SeatHand
-	46, // 50: castd.wire.v1.SeatNews.chat:type_name -> castd.wire.v1.ChatMessage
-	48, // 51: castd.wire.v1.SeatState.participants:type_name -> castd.wire.v1.SeatParticipant
-	51, // 52: castd.wire.v1.PlayoutMap.inputs:type_name -> castd.wire.v1.PlayoutPosition
-	55, // 53: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
-	57, // 54: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
-	58, // 55: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
-	59, // 56: castd.wire.v1.HopControl.doubts:type_name -> castd.wire.v1.Doubt
-	56, // 57: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
-	29, // 58: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	65, // 59: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
-	61, // 60: castd.wire.v1.Access.rulings:type_name -> castd.wire.v1.Ruling
-	9,  // 61: castd.wire.v1.Moderate.chain:type_name -> castd.wire.v1.Chain
-	67, // 62: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
-	9,  // 63: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
-	9,  // 64: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
-	71, // 65: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
-	66, // [66:66] is the sub-list for method output_type
-	66, // [66:66] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	50, // 50: castd.wire.v1.SeatNews.chat:type_name -> castd.wire.v1.ChatMessage
+	47, // 51: castd.wire.v1.Hands.hands:type_name -> castd.wire.v1.AudienceHand
+	9,  // 52: castd.wire.v1.Hands.chain:type_name -> castd.wire.v1.Chain
+	49, // 53: castd.wire.v1.HandsAnswer.hands:type_name -> castd.wire.v1.AudienceAnswer
+	52, // 54: castd.wire.v1.SeatState.participants:type_name -> castd.wire.v1.SeatParticipant
+	55, // 55: castd.wire.v1.PlayoutMap.inputs:type_name -> castd.wire.v1.PlayoutPosition
+	59, // 56: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
+	61, // 57: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
+	62, // 58: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
+	63, // 59: castd.wire.v1.HopControl.doubts:type_name -> castd.wire.v1.Doubt
+	60, // 60: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
+	29, // 61: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
+	69, // 62: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
+	65, // 63: castd.wire.v1.Access.rulings:type_name -> castd.wire.v1.Ruling
+	9,  // 64: castd.wire.v1.Moderate.chain:type_name -> castd.wire.v1.Chain
+	71, // 65: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
+	9,  // 66: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
+	9,  // 67: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
+	75, // 68: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
+	69, // [69:69] is the sub-list for method output_type
+	69, // [69:69] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -6533,7 +6835,7 @@ func file_wire_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   71,
+			NumMessages:   75,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
