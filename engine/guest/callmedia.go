@@ -137,11 +137,12 @@ func (c *caller) feedback(packets []rtcp.Packet) {
 // The data channel of a call is called "castd", and made by the guest. Messages are JSON in text:
 //
 //	to the guest:  {"type":"state","you":ID,"sections":[{"mid":"0","kind":"audio","carries":"mix"},{"mid":"2","kind":"video","carries":ID}],
-//	                "participants":[{"participant":ID,"name":"Ann","talking":true,"muted":true,"roles":["moderator","listener"]}],
+//	                "participants":[{"participant":ID,"name":"Ann","talking":true,"muted":true,"roles":["moderator","listener"],
+//	                "audience":true,"called":true}],
 //	                "dominant":ID,"hands":[ID],"locked":true,"knock":true,"muted_all":true,"title":"...","waiting":"host",
 //	                "settings":{"tones":true,"wait":false,"music":false},"mixer":{"peer":PEER,"standby":PEER,"readable":true},
 //	                "recording":[{"peer":PEER,"participant":ID,"name":"Ann","since":"..."}]}
-//	               waiting is what he waits for, "host" or "admission"; mixer and recording tell who hears what is said besides
+//	               audience is who only listens and has his hand up, or was called; waiting is what he waits for, "host" or "admission"; mixer and recording tell who hears what is said besides
 //	               {"type":"chat","messages":[{"id":7,"participant":ID,"name":"Ann","text":"...","time":"..."}]}
 //	               {"type":"notice","code":"muted","message":"..."}     something about himself
 //	from him:      {"type":"wish","participant":ID,"gain":0.5}          how loud he wants to hear somebody, 0 to 16

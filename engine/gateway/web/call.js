@@ -28,6 +28,7 @@ export class Call extends Keeper {
     super({ source, say, words: { opening: 'Opening the microphone', live: 'You are in the call.', idle: 'You are not in the call.' } });
     Object.assign(this, { room, name, player, told, seen, blocked });
     this.muted = false;
+    this.earlier = () => ''; // the session before, of who comes from those who listen
     this.picture = null; // of the own camera
     this.wishes = new Map(); // by participant: how loud he is wanted, 1 for as he is
     addEventListener('pagehide', () => this.exchange?.lost());
@@ -68,6 +69,7 @@ export class Call extends Keeper {
   async session() {
     const query = new URLSearchParams();
     if (this.name()) query.set('name', this.name());
+    if (this.earlier()) query.set('session', this.earlier());
     const x = new Exchange(`/call/${encodeURIComponent(this.room)}?${query}`);
     const { media } = this.source;
     const [track] = media.getAudioTracks();

@@ -12,9 +12,10 @@ export function make(tag, attributes = {}, ...children) {
 const verbs = [
   ['admit', 'Let in', (p) => p.waiting && p.outside],
   ['refuse', 'Refuse', (p) => p.waiting && p.outside],
-  ['mic', 'Give the microphone', (p) => p.hand],
+  ['mic', (p) => (p.audience ? 'Call up' : 'Give the microphone'), (p) => p.hand],
   ['lower', 'Lower the hand', (p) => p.hand],
-  ['mute', 'Mute', (p) => !p.muted && !p.owns && !p.waiting],
+  ['dismiss', 'Back to the listeners', (p) => !p.owns && !p.waiting && (p.called || !p.audience && !p.you)],
+  ['mute', 'Mute', (p) => !p.muted && !p.owns && !p.waiting && !p.audience],
   ['unmute', 'Unmute', (p) => p.muted],
   ['kick', 'Put out', (p) => !p.owns && !p.you],
   ['ban', 'Ban', (p) => !p.owns && !p.you],
@@ -39,9 +40,9 @@ class Tile {
     });
     this.summary = make('summary', {}, 'Moderate');
     this.verbs = verbs.map(([verb, text, fits]) => {
-      const b = make('button', { type: 'button', class: 'small', 'data-verb': verb }, text);
+      const b = make('button', { type: 'button', class: 'small', 'data-verb': verb });
       b.addEventListener('click', () => moderate({ verb, participant }));
-      return [b, fits];
+      return [b, fits, typeof text === 'string' ? () => text : text];
     });
     this.actions = make('details', {}, this.summary, make('div', { class: 'row wrap' }, ...this.verbs.map(([b]) => b)));
     this.item = make('li', { 'data-participant': participant }, this.face, make('div', { class: 'text' }, this.name, this.marks), this.loud, this.actions);
@@ -54,14 +55,17 @@ class Tile {
     this.face.textContent = [...called][0].toUpperCase();
     this.name.textContent = called;
     this.marks.textContent = [
-      p.you ? 'you' : '', p.owns ? 'host' : p.moderates ? 'moderator' : '', p.waiting ? 'waiting' : p.muted ? 'muted' : '', p.hand ? `hand up, number ${p.hand}` : '', p.talking ? 'talking' : '',
+      p.you ? 'you' : '', p.owns ? 'host' : p.moderates ? 'moderator' : '', p.waiting ? 'waiting' : p.called ? 'called up' : p.audience ? 'listening' : p.muted ? 'muted' : '', p.hand ? `hand up, number ${p.hand}` : '', p.talking ? 'talking' : '',
     ].filter(Boolean).join(' · ');
-    for (const kind of ['talking', 'dominant', 'muted', 'waiting', 'hand']) this.item.classList.toggle(kind, Boolean(p[kind]));
-    this.loud.hidden = p.you || !p.listening;
+    for (const kind of ['talking', 'dominant', 'muted', 'waiting', 'audience', 'hand']) this.item.classList.toggle(kind, Boolean(p[kind]));
+    this.loud.hidden = p.you || !p.listening || p.audience;
     this.loud.setAttribute('aria-label', 'Loudness of ' + called);
     this.say();
     this.summary.setAttribute('aria-label', 'Moderate ' + called);
-    for (const [b, fits] of this.verbs) b.hidden = !p.mayModerate || !fits(p);
+    for (const [b, fits, text] of this.verbs) {
+      b.textContent = text(p);
+      b.hidden = !p.mayModerate || !fits(p);
+    }
     this.actions.hidden = this.verbs.every(([b]) => b.hidden);
   }
 }

@@ -1,6 +1,7 @@
 // The panel of a conference: joining the call, who is in it, who talks, and how loud each of them is.
 
 import { request } from './api.js';
+import { Asking } from './asking.js';
 import { Call } from './call.js';
 import { listing, make } from './callers.js';
 import { chatting } from './chatting.js';
@@ -26,6 +27,8 @@ function panel() {
     cameras: make('select', { id: 'call-cameras', 'aria-label': 'Camera' }),
     leave: button('call-leave', 'Leave', 'danger'),
     hand: button('call-hand', 'Raise hand'),
+    ask: button('call-ask', 'Raise hand'),
+    wanted: make('p', { id: 'call-called', class: 'notice good', role: 'status' }, 'You may speak now. Nothing of you is heard before you join.'),
     sound: button('call-sound', 'Turn sound on', 'primary'),
     people: make('ul', { id: 'call-people', class: 'people', 'aria-label': 'In the call' }),
     nobody: make('p', { class: 'quiet' }, 'Nobody is in the call yet.'),
@@ -39,15 +42,16 @@ function panel() {
   };
   e.state.append(e.text);
   e.who.value = store(forGood, 'castd-name');
-  e.why.hidden = e.sound.hidden = e.told.hidden = true;
+  e.why.hidden = e.sound.hidden = e.told.hidden = e.wanted.hidden = e.ask.hidden = true;
   e.called = make('div', {}, make('label', { for: 'call-who' }, 'Your name (optional)'), e.who);
   e.own = make('div', {}, make('label', { for: 'call-level' }, 'Its level'), e.level);
-  e.form = make('div', { class: 'pair' }, e.called, make('div', {}, make('label', { for: 'call-microphone' }, 'Microphone'), e.microphone), e.own);
-  e.buttons = make('div', { class: 'row wrap' }, e.join, e.mute, e.camera, e.cameras, e.hand, e.leave, e.sound);
+  e.chosen = make('div', {}, make('label', { for: 'call-microphone' }, 'Microphone'), e.microphone);
+  e.form = make('div', { class: 'pair' }, e.called, e.chosen, e.own);
+  e.buttons = make('div', { class: 'row wrap' }, e.join, e.ask, e.mute, e.camera, e.cameras, e.hand, e.leave, e.sound);
   e.moderation = make('div', { id: 'call-moderation', class: 'row wrap' }, e.all, e.lock, e.knock, e.wait, e.tones);
   e.part = make('div', {}, e.form, e.buttons);
   byId('choice').before(make('section', { id: 'call', class: 'card', 'aria-labelledby': 'call-title' },
-    make('div', { class: 'head' }, make('h2', { id: 'call-title' }, 'Call'), e.state), e.why, e.told, e.people, e.nobody, e.part, e.moderation, e.player));
+    make('div', { class: 'head' }, make('h2', { id: 'call-title' }, 'Call'), e.state), e.why, e.told, e.wanted, e.people, e.nobody, e.part, e.moderation, e.player));
   return e;
 }
 
@@ -91,6 +95,8 @@ export async function calling(name, info, watcher) {
   e.people.before(pictures.part);
   const draw = listing(e.people, e.nobody, { wish: (participant, gain) => call.wish(participant, gain), moderate });
   const chat = chatting((text) => call.tell({ type: 'chat', text }));
+  const asking = new Asking({ watcher, name: () => e.who.value.trim(), changed: () => show(), told: (text) => notice(e.told, text) });
+  const speaks = info.allowed.includes('speak'); // without being called
   const hand = () => (state?.hands || []).indexOf(state?.you) + 1;
   const show = () => {
     const { you, dominant } = state || {};
@@ -109,6 +115,14 @@ export async function calling(name, info, watcher) {
     else e.text.textContent = words;
     pictures.show(state);
     chat.part.hidden = e.hand.hidden = !me?.roles || state.waiting === 'admission';
+    const idle = ['idle', 'error'].includes(e.state.dataset.state);
+    e.ask.hidden = !idle || mayModerate || !watcher.session;
+    e.ask.textContent = !asking.wanted ? 'Raise hand' : asking.state.place && !asking.called ? `Lower hand (number ${asking.state.place})` : 'Lower hand';
+    e.wanted.hidden = !idle || !asking.called;
+    e.join.hidden = !idle || !speaks && !asking.called;
+    e.join.textContent = asking.called ? 'You may speak now: join' : 'Join the call';
+    e.chosen.hidden = e.join.hidden && idle;
+    if (!speaks) e.why.hidden = !idle || asking.called;
     e.hand.textContent = hand() ? 'Lower hand' : 'Raise hand';
     e.moderation.hidden = !mayModerate;
     e.all.textContent = now.muted_all ? 'Unmute all' : 'Mute all';
@@ -127,15 +141,16 @@ export async function calling(name, info, watcher) {
   const update = (now) => {
     known = now;
     show();
+    asking.look();
   };
   update(info);
-  const why = info.allowed.includes('speak') ? whyNoDevices(name)
-    : 'You can listen here. To talk as well, ask whoever gave you this link for one that lets you speak.';
+  const why = whyNoDevices(name);
   if (why) {
     notice(e.why, why);
     e.part.hidden = true;
     return { call, update };
   }
+  if (!speaks) notice(e.why, 'You can listen here. To talk as well, raise your hand, or ask whoever gave you this link for one that lets you speak.');
 
   // enter ends what those hear who only listen, once there is sound in the call; leave does it the other way round, and has nothing more of
   // the person be heard meanwhile.
@@ -165,20 +180,22 @@ export async function calling(name, info, watcher) {
     e.state.dataset.state = kind;
     const busy = kind === 'connecting' || kind === 'live';
     const pressed = e.buttons.contains(document.activeElement); // what is pressed goes, and with it the focus
-    e.join.hidden = busy;
     e.own.hidden = e.mute.hidden = e.camera.hidden = e.leave.hidden = !busy;
     if (!busy) filming.stop();
     e.called.hidden = busy;
     e.mute.textContent = call.muted ? 'Unmute me' : 'Mute me';
     e.mute.classList.toggle('primary', call.muted);
-    if (kind === 'live') enter();
+    if (kind === 'live') {
+      asking.wanted = false; // it was taken along
+      enter();
+    }
     if (!busy) {
       e.sound.hidden = true;
       watcher.start();
     }
-    if (pressed && document.activeElement === document.body) (busy ? e.mute : e.join).focus();
-    watcher.player.parentElement.hidden = kind === 'live' || kind === 'connecting' && !watcher.running;
     show();
+    if (pressed && document.activeElement === document.body) (busy ? e.mute : e.join.hidden ? e.ask : e.join).focus();
+    watcher.player.parentElement.hidden = kind === 'live' || kind === 'connecting' && !watcher.running;
   };
   const source = new Devices({ level: e.level, microphone: e.microphone });
   const camera = new Camera({
@@ -224,6 +241,7 @@ export async function calling(name, info, watcher) {
       else if (message?.type === 'notice') {
         notice(e.told, message.message, message.code === 'mic' || message.code === 'unmuted');
         if (message.code === 'put_out') call.stop(message.message);
+        if (message.code === 'dismissed') call.stop();
       } else {
         state = message;
         show();
@@ -232,6 +250,9 @@ export async function calling(name, info, watcher) {
     seen: (mid, track) => pictures.take(mid, track),
     blocked() { e.sound.hidden = false; },
   });
+  const last = (address) => (address || '').split('/').pop();
+  call.earlier = () => last(watcher.session);
+  watcher.earlier = () => last(call.exchange?.location);
   source.changed = (media) => call.swap(media);
   source.lost = source.failed = (text) => notice(e.told, text);
   e.join.addEventListener('click', () => {
@@ -244,6 +265,11 @@ export async function calling(name, info, watcher) {
   e.mute.addEventListener('click', () => {
     call.mute(!call.muted);
     say(e.state.dataset.state, words);
+  });
+  e.ask.addEventListener('click', () => {
+    store(forGood, 'castd-name', e.who.value.trim());
+    notice(e.told, '');
+    asking.raise(!asking.wanted);
   });
   e.hand.addEventListener('click', () => call.tell({ type: 'hand', raised: !hand() }));
   e.sound.addEventListener('click', () => {

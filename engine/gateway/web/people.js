@@ -16,7 +16,7 @@ export function showInfo(info) {
     li.append(badge);
     return li;
   }), 'Nothing is being sent.');
-  fill(byId('participants'), info.participants.map((p) => item(`${p.name || short(p.participant)} (${p.waiting ? 'waiting' : p.roles.join(', ')})`)), 'Nobody');
+  fill(byId('participants'), info.participants.filter((p) => !p.audience).map((p) => item(`${p.name || short(p.participant)} (${p.waiting ? 'waiting' : p.roles.join(', ')})`)), 'Nobody');
 }
 
 // showHearers says who else hears what is said: who records the room, and who mixes it.

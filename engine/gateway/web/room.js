@@ -71,7 +71,7 @@ export async function showRoom(name, expired) {
   const anew = events(name, refresh, (ev) => {
     showEvent(log, ev);
     if (ev.event === 'error' && ev.code === 'no_common_codec') watcher.refuse('This browser cannot play what the room sends. Try another browser.');
-    if (ev.event === 'error' && (ev.code === 'replaced' || ev.code === 'put_out')) senders.forEach((s) => s.over(ev.slot, ev.message));
+    if (ev.event === 'error' && ['replaced', 'put_out', 'dismissed'].includes(ev.code)) senders.forEach((s) => s.over(ev.slot, ev.message));
     if (ev.event === 'stream' && ev.state === 'live') {
       if (!watcher.want) watcher.on = true;
       if (watcher.refusal) watcher.start(); // this one may fit

@@ -28,6 +28,7 @@ export class Watcher {
     this.media = new MediaStream();
     this.player.srcObject = this.media;
     this.refusal = '';
+    this.earlier = () => ''; // the session before, of who comes from the call
     addEventListener('pagehide', () => {
       this.retire();
       this.exchange?.lost();
@@ -45,7 +46,7 @@ export class Watcher {
       if (!this.old) this.say('connecting', failures === 0 && !this.seen ? 'Connecting' : 'Connection lost, trying again');
       let wait = 0;
       try {
-        await this.session();
+        await this.watch();
         if (this.running !== turn) return;
         if (this.switching) {
           this.switching = false;
@@ -112,16 +113,20 @@ export class Watcher {
     else this.pendingRefusal = { message, at: performance.now() };
   }
 
+  // session is the address of the present session, '' where there is none.
+  get session() { return (!this.exchange?.over && this.exchange?.location) || ''; }
+
   address() {
     const query = new URLSearchParams();
+    if (this.earlier()) query.set('session', this.earlier());
     if (this.want?.slot) query.set('slot', this.want.slot);
     if (this.want?.participant) query.set('participant', this.want.participant);
     const text = query.toString();
     return '/whep/' + encodeURIComponent(this.room) + (text && '?' + text);
   }
 
-  // session is one connection, from offer to end, or until another slot is wanted.
-  async session() {
+  // watch is one connection, from offer to end, or until another slot is wanted.
+  async watch() {
     const x = this.exchange = new Exchange(this.address());
     x.pc.addTransceiver('audio', { direction: 'recvonly' });
     x.pc.addTransceiver('video', { direction: 'recvonly' });

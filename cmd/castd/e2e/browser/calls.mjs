@@ -18,8 +18,17 @@ export const callCommands = (browser, pages) => ({
   async attend({ as, by = 'viewer', url, name, voice }) {
     const page = await open(await browser(by), url, { scripts: ['talk.js'], settings: voice });
     pages.set(as, page);
-    await page.fill('#call-who', name, { timeout: patience });
+    if (name) await page.fill('#call-who', name, { timeout: patience });
     return until(page, 'state', 'live', patience);
+  },
+
+  // asking tells what a page shows to who only listens, and how often it has opened a microphone.
+  async asking({ as }) {
+    return pages.get(as).evaluate(() => {
+      const shown = (id) => document.getElementById(id)?.checkVisibility() || false;
+      const text = (id) => (shown(id) ? document.getElementById(id).textContent : '');
+      return { opened: talk.opened, join: text('call-join'), ask: text('call-ask'), told: text('call-told') || text('call-text'), called: shown('call-called'), form: shown('call-microphone') };
+    });
   },
 
   // clicks tells when a page has heard clicks, by any of its connections.
