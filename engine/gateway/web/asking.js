@@ -7,6 +7,7 @@ export class Asking {
   constructor({ watcher, name, changed, told }) {
     Object.assign(this, { watcher, name, changed, told });
     this.wanted = false;
+    this.away = false; // on the way into the call, into which the hand goes along
     this.state = {}; // what the peer says: raised, place, called
   }
 
@@ -38,13 +39,13 @@ export class Asking {
   // look asks what has become of it.
   async look() {
     const { session } = this.watcher;
-    if (!this.wanted || !session) return;
+    if (!this.wanted || !session || this.away) return;
     if (session !== this.at) {
       this.raise(true);
       return;
     }
     const state = await this.ask(session);
-    if (!state || !this.wanted || session !== this.at) return;
+    if (!state || !this.wanted || this.away || session !== this.at) return;
     this.state = state;
     if (!state.raised) {
       this.wanted = false;

@@ -185,8 +185,9 @@ export async function calling(name, info, watcher) {
     e.called.hidden = busy;
     e.mute.textContent = call.muted ? 'Unmute me' : 'Mute me';
     e.mute.classList.toggle('primary', call.muted);
+    asking.away = busy;
     if (kind === 'live') {
-      asking.wanted = false; // it was taken along
+      asking.wanted = false;
       enter();
     }
     if (!busy) {
