@@ -3,6 +3,7 @@ package plugins
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"regexp"
 	"strings"
@@ -10,33 +11,68 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/castd/castd/engine"
 )
 
 // settleTime is how long a request to reload waits for plugins to come up, so that its answer says what became of them.
 const settleTime = 3 * time.Second
 
-// ServeHTTP lists the plugins for GET, and for POST reads plugins.lock again first. Its caller has let only the administrator in.
+// ServeHTTP lists the plugins for GET, and for POST reads plugins.lock again first. The path value "plugin" names one, with a verb for what it is
+// to do, or with the path value "path" for what it answers itself. Its caller has let only the administrator in.
 func (h *Host) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if one := r.PathValue("plugin"); one != "" {
+		h.serveOne(w, r, one)
+		return
+	}
 	if r.Method == http.MethodPost {
 		if err := h.Reload(); err != nil {
-			h.fail(w, err)
+			fail(w, err)
 			return
 		}
 		h.settle(r.Context())
 	}
 	list, err := h.Status()
 	if err != nil {
-		h.fail(w, err)
+		fail(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(list) // who does not read it any more does not miss it
 }
 
-func (h *Host) fail(w http.ResponseWriter, err error) {
+// serveOne is for one plugin.
+func (h *Host) serveOne(w http.ResponseWriter, r *http.Request, which string) {
+	if path := r.PathValue("path"); path != "" {
+		h.call(w, r, which, path)
+		return
+	}
+	switch name, verb := verb(which); verb {
+	case "run":
+		h.run(w, r, name)
+	default:
+		tellProblem(w, http.StatusNotFound, CodeBadRequest, "write NAME:run for a plugin's command, or NAME/PATH for what it answers")
+	}
+}
+
+// fail tells an error.
+func fail(w http.ResponseWriter, err error) {
+	status, code := http.StatusConflict, CodeBadPlugin
+	if user, ok := errors.AsType[*engine.UserError](err); ok {
+		switch code = user.Code; code {
+		case CodeNoPlugin:
+			status = http.StatusNotFound
+		case CodeBadRequest:
+			status = http.StatusBadRequest
+		}
+	}
+	tellProblem(w, status, code, sentence(err))
+}
+
+func tellProblem(w http.ResponseWriter, status int, code, text string) {
 	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(http.StatusConflict)
-	_ = json.NewEncoder(w).Encode(map[string]any{"title": "plugins", "status": http.StatusConflict, "detail": sentence(err), "code": CodeBadPlugin}) // as above
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"title": "plugins", "status": status, "detail": text, "code": code}) // who does not read it any more does not miss it
 }
 
 // settle waits until no plugin is starting, for a while.

@@ -254,6 +254,59 @@ func (p *testPlugin) Stop(ctx context.Context) error {
 
 func (p *testPlugin) Sends() {}
 
+// Run does what its first argument says.
+func (p *testPlugin) Run(ctx context.Context, c *sdk.Command) int {
+	do := ""
+	if len(c.Args) > 0 {
+		do = c.Args[0]
+	}
+	switch do {
+	case "echo":
+		fmt.Fprintf(c.Out, "%q %q\n", c.Args[1:], c.Input)
+		fmt.Fprintln(c.Err, "done")
+		return 0
+	case "fail":
+		fmt.Fprintln(c.Err, "it cannot be done")
+		return 3
+	case "wild":
+		return -7
+	case "much":
+		for range 1000 {
+			if _, err := c.Out.Write(make([]byte, 100_000)); err != nil {
+				return 1
+			}
+		}
+		return 0
+	case "wait":
+		fmt.Fprintln(c.Out, "waiting")
+		<-ctx.Done()
+		p.say("given up")
+		return 1
+	case "die":
+		panic("out of luck")
+	}
+	return 2
+}
+
+// Answer answers as the path says.
+func (p *testPlugin) Answer(_ context.Context, r sdk.Request) sdk.Response {
+	switch r.Path {
+	case "echo":
+		return sdk.Response{Status: 201, ContentType: "text/html; charset=utf-8", Body: fmt.Appendf(nil, "%s %s %s %s", r.Method, r.Query, r.ContentType, r.Body)}
+	case "much":
+		return sdk.Response{Body: make([]byte, maxAnswer+1)}
+	case "huge":
+		return sdk.Response{Body: make([]byte, 17<<20)}
+	case "strange":
+		return sdk.Response{Status: 7}
+	case "split":
+		return sdk.Response{ContentType: "text/plain\r\nSet-Cookie: a=b", Body: []byte("x")}
+	case "die":
+		panic("out of luck")
+	}
+	return sdk.Response{Status: 404, Body: []byte("{}")}
+}
+
 // Decide says no to who is called so, and does what else the name says.
 func (p *testPlugin) Decide(_ context.Context, q sdk.Question) (sdk.Decision, error) {
 	p.say("asked %s %s %s in %s", q.Action, q.Participant, q.Name, q.RoomName)

@@ -134,7 +134,11 @@ func (s *supervisor) whenRunning(ctx context.Context) (*process, error) {
 		p, state, problem := s.process, s.state, s.problem
 		s.mu.Unlock()
 		if p != nil {
-			return p, nil
+			select {
+			case <-p.exited(): // and the next one is about to start
+			default:
+				return p, nil
+			}
 		}
 		if state == StateFailed || state == StateDisabled {
 			return nil, badPlugin("the plugin %s does not run: %s", s.plugin.Name, problem)

@@ -41,9 +41,12 @@ func exitCode(err error) int {
 	var usage *usageError
 	var missing *notFoundError
 	var user *engine.UserError
+	var said *exitError
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &said):
+		return said.code
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.As(err, &missing):

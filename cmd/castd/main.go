@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -39,7 +40,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	root.SetOut(s.out)
 	root.SetErr(s.err)
 	err := root.ExecuteContext(ctx)
-	if err != nil {
+	if said := (*exitError)(nil); err != nil && !errors.As(err, &said) {
 		fmt.Fprintf(s.err, "castd: %s\n", sentence(err))
 	}
 	return exitCode(err)

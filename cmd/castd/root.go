@@ -60,7 +60,7 @@ func (a *app) root() *cobra.Command {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return unknownCommand(cmd, args[0])
+			return a.otherCommand(cmd, args)
 		},
 		Args:              cobra.ArbitraryArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.prepare(cmd) },
@@ -74,6 +74,13 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.startCommand(), a.listenCommand(), a.publishCommand(), a.statusCommand(), a.treeCommand(),
 		a.roomsCommand(), a.roomCommand(), a.peersCommand(), a.portsCommand(), a.configCommand(), a.completionCommand(),
 		a.inviteCommand(), a.pluginCommand(), a.recordCommand(), a.idCommand(), a.versionCommand(), a.benchCommand(), a.simCommand())
+	root.Flags().SetInterspersed(false) // the flags of a plugin's command are the plugin's
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if help(cmd, args); cmd == root {
+			a.helpPlugins(root)
+		}
+	})
 	a.complete(root)
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(helpCommand(root))

@@ -78,10 +78,17 @@ func (g *Gateway) routes() []route {
 	}
 	if h := g.config.Plugins; h != nil {
 		serve := func(w http.ResponseWriter, r *http.Request) error {
-			h.ServeHTTP(w, r)
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			defer context.AfterFunc(g.closing, cancel)()
+			h.ServeHTTP(w, r.WithContext(ctx))
 			return nil
 		}
-		all = append(all, route{"GET /api/v1/plugins", forAdmin, serve}, route{"POST /api/v1/plugins", forAdmin, serve})
+		all = append(all, route{"GET /api/v1/plugins", forAdmin, serve}, route{"POST /api/v1/plugins", forAdmin, serve},
+			route{"POST /api/v1/plugins/{plugin}", forAdmin, serve})
+		for _, method := range []string{"GET", "POST", "PUT", "DELETE"} {
+			all = append(all, route{method + " /api/v1/plugins/{plugin}/{path...}", forAdmin, serve})
+		}
 	}
 	if g.config.Archive != nil {
 		all = append(all, route{"GET /api/v1/recordings", forAdmin, g.recordings}, route{"POST /api/v1/rooms/{room}/recording", forAdmin, g.startRecording},

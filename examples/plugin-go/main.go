@@ -1,7 +1,8 @@
 // Command castd-plugin-who writes down who speaks when: for each room a WebVTT file, which players show beside a recording.
 //
 //	go build -o castd-plugin-who ./examples/plugin-go
-//	castd plugin install ./castd-plugin-who --grant rooms,audio
+//	castd plugin install ./castd-plugin-who --grant rooms,audio,command
+//	castd who lobby
 //
 // In a conference it is told who talks, and needs no more than the permission rooms. In a broadcast nobody says so: it looks at how loud the
 // packets are, for which it needs audio. The files are in its own folder, plugins/state/who/files of castd's data folder.
@@ -13,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -36,7 +38,7 @@ func main() { sdk.Serve(new(plugin)) }
 func (p *plugin) Describe() sdk.Description {
 	return sdk.Description{
 		Name: "who", Version: "0.1.0", Summary: "Writes down who speaks when, as WebVTT",
-		Permissions: []string{sdk.PermissionRooms, sdk.PermissionAudio},
+		Permissions: []string{sdk.PermissionRooms, sdk.PermissionAudio, sdk.PermissionCommand},
 		Config: map[string]sdk.Setting{
 			"quiet": {Type: "number", Default: 50, Help: "sound is speech when it is louder than this many decibels below full scale"},
 			"pause": {Type: "duration", Default: "800ms", Help: "a silence that is longer ends what somebody says"},
@@ -63,6 +65,28 @@ func (p *plugin) Configure(_ context.Context, c *sdk.Config) error {
 // Metrics implements sdk.Measurer.
 func (p *plugin) Metrics(context.Context) []sdk.Metric {
 	return []sdk.Metric{{Name: "cues_total", Help: "What was written down.", Value: float64(p.cues.Load())}}
+}
+
+// Run implements sdk.Commander: `castd who ROOM` shows what was written down of a room last.
+func (p *plugin) Run(_ context.Context, c *sdk.Command) int {
+	if len(c.Args) != 1 || c.Args[0] != filepath.Base(c.Args[0]) {
+		fmt.Fprintln(c.Err, "castd who ROOM shows who spoke in a room last: name the room")
+		return 2
+	}
+	files, _ := filepath.Glob(filepath.Join(p.folder, c.Args[0]+"_*.vtt")) // a name that is no pattern fits none
+	if len(files) == 0 {
+		fmt.Fprintf(c.Err, "Nothing was written down of the room %q yet.\n", c.Args[0])
+		return 3
+	}
+	text, err := os.ReadFile(slices.Max(files)) // names have the time in them
+	if err == nil {
+		_, err = c.Out.Write(text)
+	}
+	if err != nil {
+		fmt.Fprintln(c.Err, err)
+		return 1
+	}
+	return 0
 }
 
 // Attend implements sdk.Sink.

@@ -10,13 +10,17 @@ import (
 	"github.com/castd/castd/plugins/sdk/protocol"
 )
 
-// Commander is a Plugin with a command, `castd NAME ARGS...`, and paths of castd's API, /api/v1/plugins/NAME/. NAME is the plugin's; castd's own
-// commands come first. It needs PermissionCommand.
+// Commander is a Plugin with a command, `castd NAME ARGS...`. NAME is the plugin's; castd's own commands come first. It needs PermissionCommand.
 type Commander interface {
 	// Run runs the command, and returns its exit code: 0 done, 1 failed, 2 used wrongly, 3 not found. The context ends when the person gives up.
 	Run(ctx context.Context, c *Command) int
-	// Call answers a request of the administrator's to a path. It has 30 s.
-	Call(ctx context.Context, r Request) Response
+}
+
+// Answerer is a Commander that also answers requests to castd's API, below /api/v1/plugins/NAME/.
+type Answerer interface {
+	Commander
+	// Answer answers a request of the administrator's. It has 30 s.
+	Answer(ctx context.Context, r Request) Response
 }
 
 // Command is a call of `castd NAME`.
@@ -86,6 +90,10 @@ func (s commandServer) Run(r *protocol.RunRequest, stream grpc.ServerStreamingSe
 
 // Call implements protocol.CommandsServer.
 func (s commandServer) Call(ctx context.Context, r *protocol.CallRequest) (*protocol.CallResponse, error) {
-	a := s.plugin.Call(ctx, Request{Method: r.Method, Path: r.Path, Query: r.Query, ContentType: r.ContentType, Body: r.Body})
+	answers, ok := s.plugin.(Answerer)
+	if !ok {
+		return &protocol.CallResponse{Status: 404, Body: []byte("{}")}, nil
+	}
+	a := answers.Answer(ctx, Request{Method: r.Method, Path: r.Path, Query: r.Query, ContentType: r.ContentType, Body: r.Body})
 	return &protocol.CallResponse{Status: int32(a.Status), ContentType: a.ContentType, Body: a.Body}, nil
 }

@@ -116,7 +116,26 @@ func TestPlugin(t *testing.T) {
 		t.Errorf("castd_plugin_failures_total is %v", n)
 	}
 	time.Sleep(time.Second) // of sound, for the file
+	// It has a command, which nobody can take from castd or give it without being asked.
+	who := func(wantCode int, want string, args ...string) {
+		t.Helper()
+		out, errs, code := castd(t, append(dir, args...)...)
+		if code != wantCode || !strings.Contains(out+errs, want) {
+			t.Errorf("castd %v: exit code %d: %s%s", args, code, out, errs)
+		}
+	}
+	who(2, `there is no command "who"`, "who", "lobby")
+	run(0, append(dir, "enable", "who", "--grant", "command")...)
+	until(t, "it gets sound with its command", sent)
+	who(0, "WEBVTT lobby", "who", "lobby")
+	who(3, "Nothing was written down", "who", "nowhere")
+	who(2, "name the room", "who")
+	who(3, `the room "--json"`, "who", "--json") // which is the plugin's to understand
+	who(0, "who         Writes down who speaks when", "help")
+	who(0, "who         Writes down who speaks when", "--help")
+	time.Sleep(time.Second)
 	run(0, append(dir, "disable", "who")...)
+	who(1, "castd plugin enable who", "who", "lobby")
 	var text strings.Builder
 	files, _ := filepath.Glob(filepath.Join(o.dir, "plugins/state/who/files/lobby_*.vtt"))
 	for _, f := range files {
