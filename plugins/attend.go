@@ -23,6 +23,12 @@ import (
 // stuckTime is how long a plugin may leave messages unacknowledged before it counts as hung.
 const stuckTime = 10 * time.Second
 
+// Limits of what a plugin says in a room.
+const (
+	messagesASecond = 5000
+	wantGap         = 500 * time.Millisecond // between changes of what it wants: each asks the room for its media anew
+)
+
 // counters count what crosses to a plugin and back, over all its rooms and starts.
 type counters struct {
 	packets, bytes, dropped, droppedBatches, droppedEvents, messages atomic.Uint64
@@ -302,8 +308,12 @@ var errStuck = errors.New("it has taken nothing of a room for 10 s")
 // run attends the room with a plugin until ctx ends, and then lets the plugin finish with what it has, until end ends. It returns nil when
 // the plugin is done with the room, errStuck when it hangs, and other errors when the call broke.
 func (a *attendance) run(ctx, end context.Context, conn grpc.ClientConnInterface) error {
-	streamCtx, cancel := context.WithCancel(end)
+	streamCtx, cancelCause := context.WithCancelCause(end)
+	cancel := func() { cancelCause(nil) }
 	defer cancel()
+	// Who does not read may block the sending before he owes acknowledgements.
+	guard := time.AfterFunc(time.Hour, func() { cancelCause(errStuck) })
+	defer guard.Stop()
 	stream, err := conn.NewStream(streamCtx, &protocol.Rooms_ServiceDesc.Streams[0], protocol.Rooms_Attend_FullMethodName)
 	if err != nil {
 		return fmt.Errorf("attend: %w", err)
@@ -327,8 +337,16 @@ func (a *attendance) run(ctx, end context.Context, conn grpc.ClientConnInterface
 	}()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	wanted, rest := a.wanted, time.NewTimer(time.Hour) // nil while what is wanted rests
+	defer rest.Stop()
 	for {
+		guard.Reset(stuckTime)
 		wait, err := a.send(stream)
+		guard.Stop()
+		if context.Cause(streamCtx) == errStuck { //nolint:errorlint // it is this one
+			<-received
+			return errStuck
+		}
 		if err != nil {
 			cancel()
 			return cmpErr(<-received, err)
@@ -350,7 +368,11 @@ func (a *attendance) run(ctx, end context.Context, conn grpc.ClientConnInterface
 			return nil
 		case err := <-received:
 			return ended(err)
-		case w := <-a.wanted:
+		case <-rest.C:
+			wanted = a.wanted
+		case w := <-wanted:
+			wanted = nil
+			rest.Reset(wantGap)
 			if err := a.listen(&in, w); err != nil {
 				cancel()
 				<-received
@@ -448,10 +470,12 @@ func (a *attendance) send(stream grpc.ClientStream) (time.Duration, error) {
 func (a *attendance) receive(stream grpc.ClientStream) error {
 	var f protocol.Frame
 	var m protocol.FromPluginMessage
+	p := pace{gap: time.Second / messagesASecond, burst: messagesASecond / 5}
 	for {
 		if err := stream.RecvMsg(&f); err != nil {
 			return err
 		}
+		time.Sleep(p.wait(time.Now())) // what else comes waits at the plugin
 		if err := m.Parse(f.Bytes); err != nil {
 			return fmt.Errorf("the plugin sent what cannot be read: %w", err)
 		}

@@ -80,6 +80,8 @@ type hostService struct {
 	outputs atomic.Pointer[map[uint32]*output]
 
 	mu           sync.Mutex // guards what follows
+	calls        pace
+	costly       map[string]*pace // by method
 	publications map[uint64]*publication
 	last         uint64 // publication
 	tracks       uint32
@@ -106,7 +108,16 @@ type publication struct {
 }
 
 func newHostService(plugin string, granted []string) *hostService {
-	s := &hostService{plugin: plugin, granted: grants(granted), publications: make(map[uint64]*publication), token: rand.Text()}
+	changes := &pace{gap: 100 * time.Millisecond, burst: 100} // each writes a file
+	s := &hostService{
+		plugin: plugin, granted: grants(granted), publications: make(map[uint64]*publication), token: rand.Text(),
+		calls: pace{gap: 10 * time.Millisecond, burst: 100},
+		costly: map[string]*pace{
+			protocol.Host_Log_FullMethodName: {gap: time.Second / logsASecond, burst: logsASecond},
+			protocol.Host_Put_FullMethodName: changes, protocol.Host_Delete_FullMethodName: changes,
+			protocol.Host_Publish_FullMethodName: {gap: time.Second, burst: maxPublications}, // others in the room are told of each
+		},
+	}
 	s.outputs.Store(&map[uint32]*output{})
 	return s
 }
@@ -124,7 +135,7 @@ func (s *hostService) listen(path string) error {
 	s.path = path
 	s.server = grpc.NewServer(grpc.MaxRecvMsgSize(maxRequest), grpc.MaxConcurrentStreams(64), grpc.UnaryInterceptor(s.check))
 	protocol.RegisterHostServer(s.server, s)
-	go func() { _ = s.server.Serve(l) }() // it ends with close
+	go func() { _ = s.server.Serve(fewConnections(l)) }() // it ends with close
 	return nil
 }
 
@@ -146,6 +157,9 @@ func (s *hostService) close() {
 
 // check admits who has the token, to what was granted.
 func (s *hostService) check(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	if err := s.wait(ctx, info.FullMethod); err != nil {
+		return nil, err
+	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	token := strings.Join(md.Get(protocol.TokenKey), "")
 	if subtle.ConstantTimeCompare([]byte(token), []byte(s.token)) != 1 {
@@ -160,6 +174,30 @@ func (s *hostService) check(ctx context.Context, req any, info *grpc.UnaryServer
 		return nil, status.Error(codes.PermissionDenied, notGranted(s.plugin, need))
 	}
 	return handle(ctx, req)
+}
+
+// maxPause is how long a call waits for those before it.
+const maxPause = 5 * time.Second
+
+// wait holds a call up until it is its turn: a plugin may ask for so much in a time, and no more.
+func (s *hostService) wait(ctx context.Context, method string) error {
+	now := time.Now()
+	s.mu.Lock()
+	p := s.costly[method]
+	if p == nil {
+		p = &s.calls
+	}
+	before := *p
+	d := p.wait(now)
+	if d > maxPause {
+		*p = before
+	}
+	s.mu.Unlock()
+	pause(ctx, min(d, maxPause))
+	if d > maxPause {
+		return status.Error(codes.ResourceExhausted, "the plugin asks for more than castd does for it in a time: collect what is to be done")
+	}
+	return ctx.Err()
 }
 
 // notGranted says what was refused, and how to change that.
