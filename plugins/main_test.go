@@ -27,6 +27,7 @@ import (
 
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/plugins/recording"
 	"github.com/castd/castd/plugins/sdk"
 	"github.com/castd/castd/plugins/sdk/protocol"
 )
@@ -34,6 +35,9 @@ import (
 // TestMain makes this program all that the tests start: the launcher, and plugins, which it is by the name of its file.
 func TestMain(m *testing.M) {
 	Launch()
+	if len(os.Args) == 2 && os.Args[1] == "be-"+recording.Name {
+		recording.Serve()
+	}
 	if name := nameOf(os.Args[0]); name != "" {
 		bePlugin(name)
 	}

@@ -88,6 +88,14 @@ func (h *Host) NeedOwn(name string, room string, needed bool) error {
 	return nil
 }
 
+// OwnRuns reports whether a plugin of Config.Own runs, or is about to.
+func (h *Host) OwnRuns(name string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.running[name]
+	return s != nil && s.plugin.own != nil
+}
+
 // Values keeps what castd wants to tell an own plugin, and what that keeps.
 func (h *Host) Values(name string) Values {
 	h.mu.Lock()

@@ -299,7 +299,7 @@ func (a *archive) forget(id wire.RoomID) {
 
 const (
 	// startedTime is how long the plugin may take to begin, and endedTime to finish.
-	startedTime = 8 * time.Second
+	startedTime = 15 * time.Second
 	endedTime   = 9 * time.Second
 	// lookTime is how often it is looked what it has written.
 	lookTime = 20 * time.Millisecond
@@ -372,11 +372,17 @@ func (a *archive) StopRecording(ctx context.Context, id wire.RoomID) (engine.Rec
 	defer a.forget(id)
 	ctx, cancel := context.WithTimeout(ctx, endedTime)
 	defer cancel()
-	info, err := a.await(ctx, folder, func(i *engine.RecordedInfo) bool { return i.State == recording.StateEnded })
-	if err != nil && info.State != "" {
-		return info, nil // interrupted, and usable all the same
+	info, err := a.await(ctx, folder, func(i *engine.RecordedInfo) bool {
+		return i.State == recording.StateEnded || !a.host.OwnRuns(recording.Name)
+	})
+	if info.State != recording.StateRecording {
+		return info, err
 	}
-	return info, err
+	// The recorder was not there to end it: what it has written is usable all the same.
+	if err := recording.End(filepath.Join(a.dir, folder), time.Now()); err != nil {
+		return info, a.diskError(err)
+	}
+	return a.read(folder)
 }
 
 // Recordings implements engine.Archive.

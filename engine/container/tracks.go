@@ -18,7 +18,10 @@ const (
 	typeAudio = 2
 )
 
-const maxTracks = 64
+// MaxTracks bounds the tracks of a file: the numbers of all of them have one octet.
+const MaxTracks = 126
+
+const maxTracks = MaxTracks
 
 // entry is what the reader must know of a track to read its blocks.
 type entry struct {

@@ -115,6 +115,17 @@ func ParseManifest(text []byte) (*Manifest, error) {
 	return &m, nil
 }
 
+// crashed notes that files that were being written are not any more.
+func (m *Manifest) crashed() {
+	for _, list := range [][]Segment{m.Segments, m.Tracks} {
+		for i := range list {
+			if list[i].Reason == "" {
+				list[i].Reason = ReasonCrash
+			}
+		}
+	}
+}
+
 // event adds an event.
 func (m *Manifest) event(e Event) {
 	if len(m.Events) >= maxEvents {

@@ -2,6 +2,7 @@ package recording
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -220,6 +221,25 @@ func readManifest(path string) *Manifest {
 		return nil
 	}
 	return m
+}
+
+// End has the manifest of a recording that was interrupted say that it has ended, when nobody goes on with it.
+func End(folder string, now time.Time) error {
+	path := filepath.Join(folder, ManifestName)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("end recording: %w", err)
+	}
+	m, err := ParseManifest(text)
+	if err != nil {
+		return err
+	}
+	m.crashed()
+	m.State, m.Ended, m.Problem = StateEnded, stamp(now), ""
+	if text, err = json.MarshalIndent(m, "", " "); err != nil {
+		return fmt.Errorf("end recording: %w", err)
+	}
+	return systemDisk{folder}.replace(ManifestName, append(text, '\n'))
 }
 
 var (

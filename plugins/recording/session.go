@@ -87,16 +87,7 @@ func newSession(room *sdk.RoomInfo, o Options, before *Manifest, sp *spool, rand
 			s.started = began
 		}
 		s.number, s.trackNumber = len(before.Segments), len(before.Tracks)
-		for i := range s.manifest.Segments {
-			if g := &s.manifest.Segments[i]; g.Reason == "" {
-				g.Reason = ReasonCrash
-			}
-		}
-		for i := range s.manifest.Tracks {
-			if g := &s.manifest.Tracks[i]; g.Reason == "" {
-				g.Reason = ReasonCrash
-			}
-		}
+		s.manifest.crashed()
 		s.manifest.State, s.manifest.Ended, s.manifest.Problem = StateRecording, "", ""
 		s.event(now, Event{Event: "resumed", Text: fmt.Sprintf("after %v without a recorder", now.Sub(s.lastEnd()).Round(10*time.Millisecond))})
 		s.manifest.chapter(s.ms(now), "Resumed")
@@ -312,7 +303,7 @@ func (s *session) begin(origin int64, now time.Time) bool {
 	video, sounds := false, 0
 	for _, id := range sortedKeys(s.tracks) {
 		t := s.tracks[id]
-		if !t.in.Ready || t.stream.Voice || !t.stream.Live && now.Sub(t.came) > fadeAfter {
+		if len(all) == container.MaxTracks || !t.in.Ready || t.stream.Voice || !t.stream.Live && now.Sub(t.came) > fadeAfter {
 			continue
 		}
 		all, with = append(all, t.in.Track), append(with, t)
@@ -423,6 +414,10 @@ func (s *session) place(t *track, g *segment, now time.Time) bool {
 		return false // the disk, which tick sees
 	}
 	if !ok {
+		if len(g.info.Tracks) == container.MaxTracks {
+			s.manifest.Dropped++ // another file would have no room for it either
+			return false
+		}
 		s.endLater(ReasonTracks, now)
 		return false
 	}

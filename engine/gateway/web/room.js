@@ -18,6 +18,7 @@ export async function showRoom(name, expired) {
   const watcher = playing(name, expired);
   const choose = choosing(watcher);
   let senders = [];
+  let recordings = () => {}; // looks at them again
   let update = () => {}; // takes what the API tells, where the room is a conference
   let ready = false;
 
@@ -34,6 +35,10 @@ export async function showRoom(name, expired) {
     }
     byId('panels').hidden = byId('room-line').hidden = false;
     inviting(name, path, info);
+    if (info.allowed.includes('admin')) {
+      const { recording } = await import('./recording.js');
+      recordings = recording(info.room, path);
+    }
   };
 
   const refresh = whenever(async () => {
@@ -76,6 +81,7 @@ export async function showRoom(name, expired) {
       if (!watcher.want) watcher.on = true;
       if (watcher.refusal) watcher.start(); // this one may fit
     }
+    if (ev.event === 'recording' || ev.event === 'plugin') recordings();
     if (ev.event !== 'gap' && ev.event !== 'stats') refresh();
   });
   onWake((sure) => {
