@@ -59,6 +59,15 @@ const (
 	idCompAlgo         = 0x4254
 	idCompSettings     = 0x4255
 
+	idSeek               = 0x4dbb
+	idSeekID             = 0x53ab
+	idSeekPosition       = 0x53ac
+	idCuePoint           = 0xbb
+	idCueTime            = 0xb3
+	idCueTrackPositions  = 0xb7
+	idCueTrack           = 0xf7
+	idCueClusterPosition = 0xf1
+
 	idTimestamp      = 0xe7
 	idSimpleBlock    = 0xa3
 	idBlockGroup     = 0xa0

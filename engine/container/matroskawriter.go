@@ -19,8 +19,9 @@ const clusterSpan = time.Second
 // writerScale is the unit of the timestamps that are written.
 const writerScale = time.Millisecond
 
-// MatroskaWriter writes WebM or Matroska as a live stream: Segment and Clusters of unknown size, SimpleBlocks, no index. Each
-// frame is handed to the writer in one call at once, so that every prefix of whole blocks is a playable file.
+// MatroskaWriter writes WebM or Matroska as a live stream: Segment and Clusters of unknown size, SimpleBlocks, and an index only where what
+// was written can be written over, at the end. Each frame is handed to the writer in one call at once, so that every prefix of whole blocks
+// is a playable file.
 type MatroskaWriter struct {
 	w       io.Writer
 	tracks  []Track
@@ -30,10 +31,11 @@ type MatroskaWriter struct {
 	open    bool          // a Cluster has been begun
 	blocks  int           // in it
 	buf     []byte
-	// Of a file whose tracks may become more: where they are, and how long that place is.
-	rewrite func(b []byte, at int64) error
 	webm    bool
+	// Of a file whose tracks may become more: where they are, and what is told when it is finished.
+	rewrite func(b []byte, at int64) error
 	at      int
+	index   *matroskaIndex // nil after a write that failed
 }
 
 // growingHead is how long the head of a file is whose tracks may become more, in octets: a page of memory, which a process that is killed
@@ -65,14 +67,19 @@ func NewGrowingMatroska(w io.Writer, rewrite func(b []byte, at int64) error, tra
 	if err != nil {
 		return nil, err
 	}
+	m.index = &matroskaIndex{from: int64(len(m.header()))}
 	head := m.head()
 	m.at = len(head)
-	place, ok := padded(entries, growingHead-m.at)
+	place, ok := m.place(entries)
 	if !ok {
-		m.rewrite, place = nil, master(nil, idTracks, entries) // these fill it by themselves
+		m.rewrite, m.index, place = nil, nil, master(nil, idTracks, entries) // these fill it by themselves
 	}
-	if _, err := w.Write(append(head, place...)); err != nil {
+	head = append(head, place...)
+	if _, err := w.Write(head); err != nil {
 		return nil, fmt.Errorf("write recording: %w", err)
+	}
+	if m.index != nil {
+		m.index.size = int64(len(head))
 	}
 	return m, nil
 }
@@ -84,7 +91,7 @@ func (m *MatroskaWriter) AddTrack(t Track) error {
 	}
 	before, video := m.tracks, m.video
 	entries, err := m.entries(append(slices.Clone(before), t))
-	place, ok := padded(entries, growingHead-m.at)
+	place, ok := m.place(entries)
 	if err == nil && !ok {
 		err = ErrTracks
 	}
@@ -96,6 +103,15 @@ func (m *MatroskaWriter) AddTrack(t Track) error {
 		delete(m.numbers, t.ID)
 	}
 	return err
+}
+
+// place is what fills the head behind what comes before the tracks. It reports false where nothing could be told any more when the file is
+// finished.
+func (m *MatroskaWriter) place(entries []byte) ([]byte, bool) {
+	if _, ok := padded(entries, growingHead-m.at-finishRoom); !ok {
+		return nil, false
+	}
+	return padded(entries, growingHead-m.at)
 }
 
 // padded is the element Tracks with an element Void behind it, size octets in all.
@@ -133,7 +149,10 @@ func (m *MatroskaWriter) entries(tracks []Track) ([]byte, error) {
 }
 
 // head returns what comes before the tracks.
-func (m *MatroskaWriter) head() []byte {
+func (m *MatroskaWriter) head() []byte { return append(m.header(), m.info(0)...) }
+
+// header returns what comes before the content of the Segment, whose size is last and unknown.
+func (m *MatroskaWriter) header() []byte {
 	doc := "matroska"
 	if m.webm {
 		doc = "webm"
@@ -146,11 +165,18 @@ func (m *MatroskaWriter) head() []byte {
 	b = appendString(b, idDocType, doc)
 	b = appendUint(b, idDocVersion, 4)
 	b = appendUint(b, idDocReadVersion, 2)
-	file := appendUnknown(master(nil, idEBML, b), idSegment)
-	b = appendUint(nil, idTimestampScale, uint64(writerScale))
+	return appendUnknown(master(nil, idEBML, b), idSegment)
+}
+
+// info is the element Info, of a file that lasts that long; 0 is not known.
+func (m *MatroskaWriter) info(length time.Duration) []byte {
+	b := appendUint(nil, idTimestampScale, uint64(writerScale))
+	if length > 0 {
+		b = appendFloat(b, idDuration, float64(length)/float64(writerScale))
+	}
 	b = appendString(b, idMuxingApp, "castd")
 	b = appendString(b, idWritingApp, "castd")
-	return master(file, idInfo, b)
+	return master(nil, idInfo, b)
 }
 
 func trackEntry(t Track, number uint64, webm bool) ([]byte, error) {
@@ -203,6 +229,9 @@ func (m *MatroskaWriter) WriteFrame(f *Frame) error {
 	m.buf = m.buf[:0]
 	if !m.open || m.due(f, stamp) || relative < math.MinInt16 || relative > math.MaxInt16 {
 		m.cluster, m.open, m.blocks, relative = stamp, true, 0, 0
+		if m.index != nil {
+			m.index.begin(f, stamp, number, m.tracks[number-1].Kind, m.video)
+		}
 		m.buf = appendUint(appendUnknown(m.buf, idCluster), idTimestamp, uint64(stamp/writerScale))
 	}
 	var flags byte
@@ -217,10 +246,14 @@ func (m *MatroskaWriter) WriteFrame(f *Frame) error {
 	m.buf = binary.BigEndian.AppendUint16(m.buf, uint16(int16(relative)))
 	m.buf = append(append(m.buf, flags), f.Data...)
 	if _, err := m.w.Write(m.buf); err != nil {
-		m.open = false
+		m.open, m.index = false, nil
 		return fmt.Errorf("write recording: %w", err)
 	}
 	m.blocks++
+	if m.index != nil {
+		m.index.size += int64(len(m.buf))
+		m.index.last = max(m.index.last, f.Time+f.Duration)
+	}
 	return nil
 }
 
@@ -232,8 +265,9 @@ func (m *MatroskaWriter) due(f *Frame, stamp time.Duration) bool {
 	return stamp-m.cluster >= clusterSpan
 }
 
-// Close ends the file. Nothing is left to be written, and the writer below is not closed.
+// Close ends the file. One whose tracks may become more gets its length and an index; of others nothing is left to be written. The writer
+// below is not closed.
 func (m *MatroskaWriter) Close() error {
 	m.open = false
-	return nil
+	return m.finish()
 }

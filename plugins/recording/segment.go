@@ -68,6 +68,8 @@ func (s *segment) close() error {
 	var err error
 	if s.ogg != nil {
 		err = s.ogg.Close()
+	} else {
+		err = s.mkv.Close()
 	}
 	s.file.close()
 	return err
