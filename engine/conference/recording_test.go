@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/castd/castd/engine"
+	"github.com/castd/castd/engine/room"
+	"github.com/castd/castd/engine/wire"
 )
 
 // TestRecordingIsSeen: everybody in the room is told who records it, as long as he does: those who take part by any peer, who listens, and who
@@ -66,5 +68,28 @@ func TestRecordingIsSeen(t *testing.T) {
 		k.net.Cut(zoe, true)
 		time.Sleep(20 * time.Second)
 		seen("who recorded has gone")
+	})
+}
+
+// TestMayRecord: the owner may have his room recorded, others when he has granted them the right, or to moderate.
+func TestMayRecord(t *testing.T) {
+	onTalk(t, 84, func(t *testing.T, k *gathering) {
+		if err := k.room.MayRecord(); err != nil {
+			t.Errorf("the owner may not: %v", err)
+		}
+		if got := code(k.r1.MayRecord()); got != engine.CodeNotAllowed {
+			t.Errorf("a member may: %q", got)
+		}
+		who := wire.ParticipantID(k.near.Signer.User())
+		if err := k.room.Moderate(t.Context(), engine.Moderation{Verb: room.Grant, Who: who, Rights: room.Recording}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if err := k.r1.MayRecord(); err != nil {
+			t.Errorf("who has the right may not: %v", err)
+		}
+		if got := code(k.r2.MayRecord()); got != engine.CodeNotAllowed {
+			t.Errorf("another member may: %q", got)
+		}
 	})
 }

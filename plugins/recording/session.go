@@ -619,16 +619,22 @@ func (s *session) silences(g *segment, now time.Time) {
 			continue
 		}
 		if t.main.keyed {
-			if until := now.Add(-fillAfter).Sub(time.UnixMicro(g.origin)); until-t.main.end >= fillFrom {
+			if until := passed(t.main.end, now.Add(-fillAfter).Sub(time.UnixMicro(g.origin))); until > t.main.end {
 				_ = t.silence(g, &t.main, t.in.Track.ID, until) // the disk, which tick sees
 			}
 		}
 		if t.own != nil && t.own.state.keyed {
-			if until := now.Add(-fillAfter).Sub(time.UnixMicro(t.own.segment.origin)); until-t.own.state.end >= fillFrom {
+			if until := passed(t.own.state.end, now.Add(-fillAfter).Sub(time.UnixMicro(t.own.segment.origin))); until > t.own.state.end {
 				_ = t.silence(t.own.segment, &t.own.state, t.in.Track.ID, until)
 			}
 		}
 	}
+}
+
+// passed is up to when silence is written that lasts from end until now: by tenths of a second, so that it is few packets.
+func passed(end, until time.Duration) time.Duration {
+	const step = 100 * time.Millisecond
+	return end + max(0, until-end)/step*step
 }
 
 // lookAtDisk sees what became of what was written, and tells.

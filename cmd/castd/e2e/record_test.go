@@ -30,11 +30,22 @@ type recordingFile struct {
 // manifest is manifest.json of the newest recording of the room lobby.
 type manifest struct {
 	State    string          `json:"state"`
+	Started  time.Time       `json:"started"`
 	Problem  string          `json:"problem"`
 	Segments []recordingFile `json:"segments"`
 	Tracks   []recordingFile `json:"tracks"`
 	Events   []event         `json:"events"`
 	folder   string
+}
+
+// resumed returns when a recorder went on last.
+func (m *manifest) resumed() (at time.Time) {
+	for _, e := range m.Events {
+		if e.text("event") == "resumed" {
+			at = m.Started.Add(time.Duration(e.number("ms")) * time.Millisecond)
+		}
+	}
+	return at
 }
 
 func readManifest(t *testing.T, dir string) manifest {
@@ -198,7 +209,7 @@ func TestRecordKilled(t *testing.T) {
 		}
 		until(t, "it goes on in another file", func() bool { m := readManifest(t, dir); return len(m.Segments) > 1 && m.Segments[1].Duration > 0 })
 		m := readManifest(t, dir)
-		back = max(back, m.Segments[1].Started.Sub(killed))
+		back = max(back, m.resumed().Sub(killed))
 		check(m, m.Segments[0], killed)
 		time.Sleep(time.Duration(rand.IntN(2000)) * time.Millisecond)
 		killed = time.Now()
@@ -227,6 +238,38 @@ func TestRecordKilled(t *testing.T) {
 	t.Logf("%d files of %d kills: at most %v are missing at their ends; the recorder was back after %v at most", checked, *recordKills, worst, back)
 	if back > 20*time.Second { // two seconds are wanted of a machine with nothing else to do
 		t.Errorf("back after %v", back)
+	}
+}
+
+// TestRecordHangs stops the recorder: it is ended and started again, and the room notices nothing.
+func TestRecordHangs(t *testing.T) {
+	t.Parallel()
+	tool(t, "ffmpeg")
+	o := origin(t)
+	viewer := launch(t, "viewer", "listen", "lobby", "--bootstrap", o.address())
+	spawn(t, "publisher", o.dir, "publish", "lobby", "--demo", "--loop", "--data-dir", o.dir, "--json")
+	o.wait("a stream", 1, is("stream", "state", "live"))
+	record(t, 0, o.dir, "start")
+	until(t, "something is recorded", func() bool { m := readManifest(t, o.dir); return len(m.Segments) > 0 && m.Segments[0].Duration > 1000 })
+	before := len(viewer.seen(is("gap"))) // of joining
+	pid := int(pluginList(t, o.dir).number("pid"))
+	stopped := time.Now()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it goes on in another file", func() bool { m := readManifest(t, o.dir); return len(m.Segments) > 1 && m.Segments[1].Duration > 0 })
+	record(t, 0, o.dir, "stop")
+	m := readManifest(t, o.dir)
+	for _, f := range m.Segments {
+		decodes(t, filepath.Join(m.folder, f.File))
+	}
+	back := m.resumed().Sub(stopped)
+	t.Logf("back after %v", back)
+	if back > 20*time.Second { // two seconds are wanted of a machine with nothing else to do
+		t.Errorf("back after %v", back)
+	}
+	if gaps := viewer.seen(is("gap")); len(gaps) > before {
+		t.Errorf("the room noticed: %v", gaps)
 	}
 }
 
