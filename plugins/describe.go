@@ -32,7 +32,7 @@ func Describe(ctx context.Context, program, shown string) (*sdk.Description, err
 	out, stderr := &head{max: 128 << 10}, &tail{}
 	c := &child{
 		program: program, args: []string{"describe"}, env: environment(dir, dir), dir: dir, stdout: out, stderr: stderr,
-		confinement: confinement{Read: []string{filepath.Dir(program)}, Write: []string{dir}},
+		confinement: confinement{Read: []string{filepath.Dir(program)}, Write: []string{dir}, Memory: fenceMemory},
 	}
 	if err := c.start(); err != nil {
 		return nil, cannotStart(shown, err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -75,5 +76,67 @@ func TestPurgedValuesAreGone(t *testing.T) {
 	h.running("keeper")
 	if v, found, err := values().get("key"); found || err != nil {
 		t.Errorf("it has %q still (%v)", v, err)
+	}
+}
+
+// TestControlSocket: a plugin runs as castd's user, and could administer castd by its socket.
+func TestControlSocket(t *testing.T) {
+	h := newTestHost(t)
+	path := filepath.Join(filepath.Dir(h.store.dir), "castd.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	accept := func() bool {
+		t.Helper()
+		if err := l.(*net.UnixListener).SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return h.FromPlugin(c)
+	}
+	h.install("nosy", Change{Set: []string{"do=try"}})
+	h.start()
+	if !accept() {
+		t.Error("a plugin is not recognized")
+	}
+	own, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	if accept() {
+		t.Error("this process is taken for a plugin")
+	}
+}
+
+func TestConfined(t *testing.T) {
+	const status = "Name:\tcurl\nNoNewPrivs:\t1\nSeccomp:\t0\n"
+	limits := func(data, core, files string) string {
+		return "Limit                     Soft Limit           Hard Limit           Units     \n" +
+			"Max data size             4294967296           " + data + "           bytes     \nMax core file size        0                    " + core +
+			"                    bytes     \nMax open files            1024                 " + files + "                 files     \n"
+	}
+	for _, tt := range []struct {
+		status, limits string
+		want           bool
+	}{
+		{status, limits("4294967296", "0", "1024"), true},
+		{status, limits("1000", "0", "3"), true},
+		{status, limits("unlimited", "0", "1024"), false},
+		{status, limits("4294967296", "unlimited", "1024"), false},
+		{status, limits("4294967296", "0", "524288"), false},
+		{"Name:\tcurl\nNoNewPrivs:\t0\n", limits("4294967296", "0", "1024"), false},
+		{status, "", false},
+		{"", "", false},
+	} {
+		if got := confined(tt.status, tt.limits); got != tt.want {
+			t.Errorf("%q: %v", tt.limits, got)
+		}
 	}
 }

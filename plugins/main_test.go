@@ -235,6 +235,11 @@ func (p *testPlugin) try(ctx context.Context) {
 	if err == nil {
 		l.Close()
 	}
+	socket, err := net.Dial("unix", "../../../../castd.sock")
+	if err == nil {
+		_, err = socket.Read(make([]byte, 1))
+	}
+	report("socket", err)
 	report("kill", syscall.Kill(os.Getppid(), 0))
 }
 

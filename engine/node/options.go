@@ -66,6 +66,8 @@ type Options struct {
 	Plugins interface {
 		http.Handler
 		prometheus.Collector
+		// FromPlugin reports whether a plugin has made a connection to the data folder's socket, which is not for plugins.
+		FromPlugin(net.Conn) bool
 	}
 
 	// Archive records rooms for the API; nil: nothing does.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -137,5 +138,31 @@ func (n *Node) listenLocal() (net.Listener, string, error) {
 		_ = l.Close()
 		return nil, "", fmt.Errorf("the control socket %s cannot be protected: %w", path, err)
 	}
+	if p := n.options.Plugins; p != nil {
+		l = &ownersListener{Listener: l, refuse: p.FromPlugin, log: n.log}
+	}
 	return l, path, nil
+}
+
+// ownersListener accepts connections to the data folder's socket, but for those of plugins: they run as the same user.
+type ownersListener struct {
+	net.Listener
+	refuse func(net.Conn) bool
+	log    *slog.Logger
+	told   bool
+}
+
+// Accept implements net.Listener.
+func (l *ownersListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil || !l.refuse(c) {
+			return c, err
+		}
+		_ = c.Close()
+		if !l.told {
+			l.told = true
+			l.log.Warn("a plugin tried to administer castd by its control socket, and was refused: castd plugin list shows which run")
+		}
+	}
 }
