@@ -1,6 +1,6 @@
 // The panel of a conference: joining the call, who is in it, who talks, and how loud each of them is.
 
-import { request } from './api.js';
+import { get, request } from './api.js';
 import { Asking } from './asking.js';
 import { Call } from './call.js';
 import { listing, make } from './callers.js';
@@ -38,6 +38,11 @@ function panel() {
     knock: button('call-knock', 'Have newcomers knock', 'small'),
     wait: button('call-wait', 'Wait for a host', 'small'),
     tones: button('call-tones', 'Entry tones', 'small'),
+    music: button('call-music', 'Music on hold', 'small'),
+    title: make('input', { id: 'call-title-text', maxlength: '120', autocomplete: 'off' }),
+    file: make('input', { id: 'call-announce-file', type: 'file', accept: '.ogg,.opus,.oga,.webm,.mka,audio/ogg,audio/webm' }),
+    to: make('select', { id: 'call-announce-to' }, new Option('Everybody', '')),
+    announce: button('call-announce', 'Announce'),
     player: make('audio', { id: 'call-player' }),
   };
   e.state.append(e.text);
@@ -48,10 +53,15 @@ function panel() {
   e.chosen = make('div', {}, make('label', { for: 'call-microphone' }, 'Microphone'), e.microphone);
   e.form = make('div', { class: 'pair' }, e.called, e.chosen, e.own);
   e.buttons = make('div', { class: 'row wrap' }, e.join, e.ask, e.mute, e.camera, e.cameras, e.hand, e.leave, e.sound);
-  e.moderation = make('div', { id: 'call-moderation', class: 'row wrap' }, e.all, e.lock, e.knock, e.wait, e.tones);
+  e.moderation = make('div', { id: 'call-moderation', class: 'row wrap' }, e.all, e.lock, e.knock, e.wait, e.tones, e.music);
+  e.titling = make('form', { class: 'row' }, e.title, make('button', {}, 'Set'));
+  e.announcing = make('div', { class: 'pair' },
+    make('div', {}, make('label', { for: 'call-announce-file' }, 'Announcement: a file with Opus, two minutes at most'), e.file),
+    make('div', {}, make('label', { for: 'call-announce-to' }, 'Who hears it'), make('div', { class: 'row' }, e.to, e.announce)));
+  e.more = make('details', { id: 'call-more' }, make('summary', {}, 'Title and announcements'), make('label', { for: 'call-title-text' }, 'Title of the room'), e.titling, e.announcing);
   e.part = make('div', {}, e.form, e.buttons);
   byId('choice').before(make('section', { id: 'call', class: 'card', 'aria-labelledby': 'call-title' },
-    make('div', { class: 'head' }, make('h2', { id: 'call-title' }, 'Call'), e.state), e.why, e.told, e.wanted, e.people, e.nobody, e.part, e.moderation, e.player));
+    make('div', { class: 'head' }, make('h2', { id: 'call-title' }, 'Call'), e.state), e.why, e.told, e.wanted, e.people, e.nobody, e.part, e.moderation, e.more, e.player));
   return e;
 }
 
@@ -83,13 +93,19 @@ export async function calling(name, info, watcher) {
   let words = ''; // what the call says of itself
   const admin = info.allowed.includes('admin');
   // moderate goes by the data channel, which knows who asks, and outside of the call by the administrator's API.
-  const moderate = async ({ verb, participant }) => {
-    if (state) return call.tell({ type: 'moderate', verb, participant });
+  const moderate = async ({ verb, participant, title }) => {
+    if (state) return call.tell({ type: 'moderate', verb, participant, title });
     const path = '/api/v1/rooms/' + encodeURIComponent(name);
     const asked = participant
       ? request(`${path}/participants/${encodeURIComponent(participant)}:${verb}`, { method: 'POST' })
-      : request(path + '/moderation', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ verb }) });
-    await asked.then(() => notice(e.told, ''), (err) => notice(e.told, err.message));
+      : request(path + '/moderation', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ verb, title }) });
+    try {
+      await asked;
+      notice(e.told, '');
+      update(await get('rooms/' + encodeURIComponent(name)));
+    } catch (err) {
+      notice(e.told, err.message);
+    }
   };
   const pictures = new Pictures((sections) => call.tell({ type: 'want', sections }));
   e.people.before(pictures.part);
@@ -97,6 +113,14 @@ export async function calling(name, info, watcher) {
   const chat = chatting((text) => call.tell({ type: 'chat', text }));
   const asking = new Asking({ watcher, name: () => e.who.value.trim(), changed: () => show(), told: (text) => notice(e.told, text) });
   const speaks = info.allowed.includes('speak'); // without being called
+  // whom offers those who may be the only ones to hear an announcement.
+  const whom = (people) => {
+    const options = people.map((p) => new Option(p.name || 'Somebody', p.participant));
+    if (options.map((o) => o.value + o.text).join() === [...e.to.options].slice(1).map((o) => o.value + o.text).join()) return;
+    const chosen = e.to.value;
+    e.to.replaceChildren(new Option('Everybody', ''), ...options);
+    e.to.value = options.some((o) => o.value === chosen) ? chosen : '';
+  };
   const hand = () => (state?.hands || []).indexOf(state?.you) + 1;
   const show = () => {
     const { you, dominant } = state || {};
@@ -124,7 +148,9 @@ export async function calling(name, info, watcher) {
     e.chosen.hidden = e.join.hidden && idle;
     if (!speaks) e.why.hidden = !idle || asking.called;
     e.hand.textContent = hand() ? 'Lower hand' : 'Raise hand';
-    e.moderation.hidden = !mayModerate;
+    e.moderation.hidden = e.more.hidden = !mayModerate;
+    e.announcing.hidden = !admin;
+    whom(now.participants.filter((p) => !p.audience && p.participant !== you));
     e.all.textContent = now.muted_all ? 'Unmute all' : 'Mute all';
     e.lock.textContent = now.locked ? 'Unlock the room' : 'Lock the room';
     e.all.dataset.verb = now.muted_all ? 'unmute-all' : 'mute-all';
@@ -134,10 +160,32 @@ export async function calling(name, info, watcher) {
     e.wait.dataset.verb = now.settings?.wait ? 'wait-off' : 'wait';
     e.tones.textContent = now.settings?.tones ? 'No entry tones' : 'Entry tones';
     e.tones.dataset.verb = now.settings?.tones ? 'tones-off' : 'tones';
+    e.music.textContent = now.settings?.music ? 'No music for who is alone' : 'Music for who is alone';
+    e.music.dataset.verb = now.settings?.music ? 'music-off' : 'music';
+    if (document.activeElement !== e.title) e.title.value = now.title || '';
   };
   e.knock.dataset.verb = 'knock';
-  for (const b of [e.all, e.lock, e.knock, e.wait, e.tones]) b.addEventListener('click', () => moderate({ verb: b.dataset.verb }));
-  e.moderation.after(chat.part);
+  for (const b of [e.all, e.lock, e.knock, e.wait, e.tones, e.music]) b.addEventListener('click', () => moderate({ verb: b.dataset.verb }));
+  e.titling.addEventListener('submit', (ev) => {
+    ev.preventDefault();
+    moderate({ verb: 'title', title: e.title.value.trim() });
+    e.title.blur();
+  });
+  e.announce.addEventListener('click', async () => {
+    const [file] = e.file.files;
+    if (!file) return notice(e.told, 'Choose a file first, like one made by ffmpeg -i FILE -vn -c:a libopus OUT.ogg.');
+    e.announce.disabled = true;
+    try {
+      const query = e.to.value ? '?to=' + encodeURIComponent(e.to.value) : '';
+      await request(`/api/v1/rooms/${encodeURIComponent(name)}/announcements${query}`, { method: 'POST', body: file, timeout: 180000 });
+      notice(e.told, 'The announcement was heard.', true);
+    } catch (err) {
+      notice(e.told, err.message);
+    } finally {
+      e.announce.disabled = false;
+    }
+  });
+  e.more.after(chat.part);
   const update = (now) => {
     known = now;
     show();

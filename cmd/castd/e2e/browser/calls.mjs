@@ -97,6 +97,26 @@ export const callCommands = (browser, pages) => ({
     return {};
   },
 
+  // type fills a field and sends its form.
+  async type({ as, selector, text }) {
+    const page = pages.get(as);
+    await page.fill(selector, text, { timeout: patience });
+    await page.press(selector, 'Enter');
+    return {};
+  },
+
+  // announce has a file heard by all, or by one.
+  async announce({ as, file, to }) {
+    const page = pages.get(as);
+    await page.setInputFiles('#call-announce-file', file, { timeout: patience });
+    await page.selectOption('#call-announce-to', { label: to || 'Everybody' }, { timeout: patience });
+    await page.click('#call-announce', { timeout: patience });
+    return {};
+  },
+
+  // shown tells whether a page shows something.
+  async shown({ as, selector }) { return { shown: await pages.get(as).isVisible(selector) }; },
+
   // picture saves what a page of a call looks like on a screen of that size, and tells what does not fit on it, what is too small to
   // touch, and what has no name.
   async picture({ as, file, width, height, dark, cut }) {
