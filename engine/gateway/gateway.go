@@ -84,6 +84,7 @@ type Gateway struct {
 	closed   bool
 	sessions map[string]*session
 	senders  map[tokenKey]int // publishing sessions by token
+	outs     map[outKey]out   // who was put out
 	servers  map[*http.Server]struct{}
 }
 
@@ -94,7 +95,7 @@ func New(c Config) (*Gateway, error) {
 	}
 	g := &Gateway{
 		config: c, log: c.Log, hosts: map[string]bool{"localhost": true}, origin: http.NewCrossOriginProtection(),
-		limits: newLimits(), sessions: map[string]*session{}, senders: map[tokenKey]int{}, servers: map[*http.Server]struct{}{},
+		limits: newLimits(), sessions: map[string]*session{}, senders: map[tokenKey]int{}, outs: map[outKey]out{}, servers: map[*http.Server]struct{}{},
 	}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)

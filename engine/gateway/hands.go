@@ -2,35 +2,12 @@ package gateway
 
 import (
 	"context"
-	"crypto/rand"
 	"net/http"
 	"time"
 
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/room"
 )
-
-// seatAfter returns the seat of a guest's new session: that of an earlier one of the same token that still is there, so that who goes
-// from those who listen into the call, or back, is the same for the others, and a new one for everybody else. Two who take part never
-// have the same.
-func (g *Gateway) seatAfter(c caller, p protocol, m engine.Media, earlier string) string {
-	fresh := rand.Text()
-	if earlier == "" || p == whip {
-		return fresh
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	from := g.sessions[earlier]
-	if from == nil || from.owner != c.key || from.id != m.ID() || from.protocol == whip.name {
-		return fresh
-	}
-	for _, s := range g.sessions {
-		if p == tele && s.protocol == tele.name && s.about.Seat == from.about.Seat && s.owner == c.key {
-			return fresh
-		}
-	}
-	return from.about.Seat
-}
 
 // handBody says that a hand is to be up or down.
 type handBody struct {

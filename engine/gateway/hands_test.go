@@ -6,6 +6,7 @@ import (
 	"path"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/castd/castd/engine"
 )
@@ -103,4 +104,79 @@ func TestSeats(t *testing.T) {
 	if b.handsUp() != 1 {
 		t.Error("the hand is down")
 	}
+}
+
+// TestPutOut: who was put out and comes again by the same link from the same address is the same, so that it holds; nobody else is.
+func TestPutOut(t *testing.T) {
+	b := newBench(t)
+	b.remote = "192.0.2.7:4000"
+	seat := func(path, token, remote string) string {
+		t.Helper()
+		b.remote = remote
+		if w := b.offer(path, token); w.Code != http.StatusCreated {
+			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+		}
+		_, o := b.guests.last()
+		return o.Seat
+	}
+	end := func(code string) {
+		t.Helper()
+		s, _ := b.guests.last()
+		s.end(engine.NewUserError(code, "you are out"))
+		for deadline := time.Now().Add(10 * time.Second); b.gateway.sessionOf(s.id); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the session has not ended")
+			}
+		}
+	}
+	const here, there = "192.0.2.7:4000", "192.0.2.8:4000"
+	first := seat("/call/talk", talker, here)
+	end(engine.CodeTimeout)
+	second := seat("/call/talk", talker, here)
+	if first == second {
+		t.Error("who only lost his connection has the seat of before")
+	}
+	end(engine.CodePutOut)
+	if again := seat("/call/talk", talker, "192.0.2.7:5000"); again != second {
+		t.Errorf("who was put out comes as %q, was %q", again, second)
+	}
+	if other := seat("/call/talk", talker, here); other == second {
+		t.Error("two in the call have one seat")
+	}
+	if other := seat("/call/talk", talker, there); other == second {
+		t.Error("somebody at another address has the seat")
+	}
+	// The administrator is never kept out.
+	owner := seat("/call/talk", admin, here)
+	end(engine.CodePutOut)
+	if again := seat("/call/talk", admin, here); again == owner {
+		t.Error("the administrator is remembered")
+	}
+	// What is remembered is bounded, and ends.
+	b.gateway.mu.Lock()
+	defer b.gateway.mu.Unlock()
+	now := time.Now()
+	for i := range 2 * maxOuts {
+		s := &session{owner: tokenKey{byte(i), byte(i >> 8)}, id: talk, about: engine.GuestOptions{Remote: here, Seat: "x"}}
+		b.gateway.mu.Unlock()
+		b.gateway.notePutOut(s, now.Add(time.Duration(i)*time.Millisecond))
+		b.gateway.mu.Lock()
+	}
+	if n := len(b.gateway.outs); n != maxOuts {
+		t.Errorf("%d are remembered", n)
+	}
+	b.gateway.mu.Unlock()
+	b.gateway.notePutOut(&session{id: talk, about: engine.GuestOptions{Remote: here}}, now.Add(2*outLife))
+	b.gateway.mu.Lock()
+	if n := len(b.gateway.outs); n != 1 {
+		t.Errorf("%d are remembered for ever", n)
+	}
+}
+
+// sessionOf reports whether there still is a session.
+func (g *Gateway) sessionOf(id string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, ok := g.sessions[id]
+	return ok
 }

@@ -125,7 +125,7 @@ func (g *Gateway) offer(p protocol) func(http.ResponseWriter, *http.Request) err
 		}
 		s, err := g.open(r.Context(), p, m, string(sdp), c, engine.GuestOptions{
 			Slot: slot, From: from, Participant: c.access.Subject, Name: room.CleanName(query.Get("name")), Remote: c.remote, Self: c.access.Admin,
-			Seat: g.seatAfter(c, p, m, query.Get("session")),
+			Seat: g.seatFor(c, p, m, query.Get("session"), time.Now()),
 		}, name)
 		if err != nil {
 			return err
@@ -226,6 +226,9 @@ func (g *Gateway) await(s *session) {
 		over = errEnded
 		_ = s.guest.Close() // Done follows
 		<-s.guest.Done()
+	}
+	if user, ok := errors.AsType[*engine.UserError](s.guest.Err()); ok && user.Code == engine.CodePutOut {
+		g.notePutOut(s, time.Now()) // before he can come again
 	}
 	g.mu.Lock()
 	delete(g.sessions, s.guest.ID())

@@ -128,8 +128,12 @@ func TestModeration(t *testing.T) {
 	eve.until(t, "Eve is told", func() bool {
 		return slices.Contains(eve.codes, "put_out") || eve.pc.ConnectionState().String() != "connected"
 	})
-	room(hub.dir, 0, "lock", "talk")
 	offer := strings.ReplaceAll(callOffer, "\n", "\r\n")
+	if res, body := newGuest(t, base1, guest1).request(context.Background(), t, http.MethodPost, "/call/talk", "application/sdp", offer); res.StatusCode != http.StatusForbidden || !strings.Contains(string(body), "put_out") {
+		t.Errorf("Eve comes again: %s: %s", res.Status, body)
+	}
+	room(hub.dir, 0, "lock", "talk")
+	guest1 = guestToken(t, base1, first.text("token"), "talk")
 	if res, body := newGuest(t, base1, guest1).request(context.Background(), t, http.MethodPost, "/call/talk", "application/sdp", offer); res.StatusCode != http.StatusForbidden || !strings.Contains(string(body), "locked") {
 		t.Errorf("into a locked room: %s: %s", res.Status, body)
 	}
