@@ -19,7 +19,7 @@ import (
 const (
 	maxPage       = 100_000
 	maxPagePacked = 40_000
-	maxRest       = 60_000
+	maxRest       = 64_000
 	maxRestPacked = 23_000
 )
 
