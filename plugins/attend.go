@@ -314,7 +314,7 @@ func (a *attendance) run(ctx, end context.Context, conn grpc.ClientConnInterface
 	// Who does not read may block the sending before he owes acknowledgements.
 	guard := time.AfterFunc(time.Hour, func() { cancelCause(errStuck) })
 	defer guard.Stop()
-	stream, err := conn.NewStream(streamCtx, &protocol.Rooms_ServiceDesc.Streams[0], protocol.Rooms_Attend_FullMethodName)
+	stream, err := conn.NewStream(streamCtx, &protocol.Rooms_ServiceDesc.Streams[0], protocol.Rooms_Attend_FullMethodName, grpc.MaxCallRecvMsgSize(maxRequest))
 	if err != nil {
 		return fmt.Errorf("attend: %w", err)
 	}

@@ -25,6 +25,8 @@ type child struct {
 	confinement confinement
 	// sockets is the folder in which it may listen for castd.
 	sockets string
+	// shared has it share castd's network whatever it was granted: tests want what happens where there can be no namespaces.
+	shared bool
 	// stdout and stderr get copies of what it prints; nil for nobody. Who reads from out and err gets it as well.
 	stdout, stderr io.Writer
 

@@ -24,7 +24,7 @@ func (c *child) spawn(stdout, stderr *os.File) error {
 		defer runtime.UnlockOSThread()
 		// Without a network at all, where the system lets us; else what Landlock knows of is refused.
 		var err error
-		for _, isolate := range []bool{!c.confinement.Network, false} {
+		for _, isolate := range []bool{!c.confinement.Network && !c.shared, false} {
 			if err = c.command(stdout, stderr, isolate); err != nil {
 				break
 			}

@@ -41,5 +41,10 @@ func (c *child) memory() uint64 { return 0 }
 // Launch is of Linux.
 func Launch() {}
 
+// networkHint says what a plugin can reach.
+func networkHint(name string) string {
+	return "castd confines plugins on Linux only: disable the plugin " + name + " if you do not trust it with your files and the network"
+}
+
 // Confinement lists what keeps a plugin from what it was not granted.
 func Confinement() []string { return nil }

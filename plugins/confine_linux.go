@@ -184,6 +184,16 @@ func allowPath(rules int, path string, access uint64) error {
 	return nil
 }
 
+// networkHint says what a plugin can reach although it was not granted the network, where castd may make no namespaces.
+func networkHint(name string) string {
+	reach := "the whole network"
+	if landlockVersion() >= 4 {
+		reach = "others by UDP, though not by TCP,"
+	}
+	return fmt.Sprintf("the plugin %s could reach %s without having been granted the network, as this system lets castd make no namespaces: allow them "+
+		"(sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns), or disable a plugin that you do not trust", name, reach)
+}
+
 // Confinement lists what keeps a plugin from what it was not granted, for people.
 func Confinement() []string {
 	out := []string{"no new privileges", "limits of memory and files"}

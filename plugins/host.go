@@ -38,6 +38,7 @@ type Host struct {
 	log     *slog.Logger
 	// startTime is how long a plugin may take until its handshake; tests change it.
 	startTime time.Duration
+	shared    bool // as where the system lets castd make no namespaces; tests change it
 	events    events
 	pool      buffers
 	stops     context.CancelFunc
@@ -216,6 +217,7 @@ type Status struct {
 	Granted      []string `json:"granted,omitempty"`
 	Rooms        []string `json:"rooms,omitempty"`
 	Confinement  []string `json:"confinement,omitempty"` // what keeps it from what it was not granted
+	Hint         string   `json:"hint,omitempty"`        // what this system cannot keep it from
 	PID          int      `json:"pid,omitempty"`
 	Restarts     uint64   `json:"restarts,omitempty"`
 	MemoryBytes  uint64   `json:"memory_bytes,omitempty"`
@@ -256,6 +258,8 @@ func (s *supervisor) status() Status {
 		out.Confinement = Confinement()
 		if p.child.isolated {
 			out.Confinement = append(out.Confinement, "no network")
+		} else if !slices.Contains(s.plugin.Granted, permissionNetwork) {
+			out.Hint = networkHint(s.plugin.Name)
 		}
 	}
 	out.PID, out.Restarts, out.MemoryBytes = int(s.pid.Load()), s.crashed.Load(), s.memory.Load()

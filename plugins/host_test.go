@@ -256,6 +256,8 @@ func TestBadPlugins(t *testing.T) {
 		{"raw-noise", Change{}, []string{`printed "starting up, please wait" on standard output`, "standard error"}},
 		{"raw-old", Change{}, []string{"another version of the protocol"}},
 		{"raw-netrpc", Change{}, []string{"net/rpc", "gRPC"}},
+		{"raw-garbage", Change{}, []string{"raw-garbage does not say what it is", "castd plugin test"}},
+		{"raw-goodbye", Change{}, []string{"raw-goodbye does not say what it is", "castd plugin test"}},
 		{"picky", Change{Set: []string{"do=refuse"}}, []string{"refuses its configuration", "write something else", "castd plugin enable picky --set"}},
 		{"swapped", Change{}, []string{"is not what was installed", "castd plugin install"}},
 		{"gone", Change{}, []string{"is gone", "castd plugin remove gone"}},

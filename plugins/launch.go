@@ -56,6 +56,7 @@ type launchSpec struct {
 	limit   time.Duration // for the handshake
 	// For the conformance kit: other values than what is true; 0 for the truth.
 	parent, version int
+	shared          bool // as where the system lets castd make no namespaces
 	log             *slog.Logger
 	service         *hostService
 }
@@ -100,7 +101,7 @@ func launch(ctx context.Context, l *launchSpec) (_ *process, err error) {
 	out := &head{max: 200}
 	logs := &logWriter{log: l.log.With("plugin", name), level: slog.LevelInfo}
 	p.child = &child{
-		program: program, args: args, dir: l.folder, sockets: p.sockets, stdout: out, stderr: p.errors,
+		program: program, args: args, dir: l.folder, sockets: p.sockets, shared: l.shared, stdout: out, stderr: p.errors,
 		confinement: confinement{
 			Read: []string{p.runDir}, Write: []string{l.folder, temporary, p.sockets},
 			Files: granted[permissionFiles], Network: granted[permissionNetwork], Memory: fenceMemory,
@@ -260,7 +261,7 @@ func (p *process) configure(ctx context.Context, l *launchSpec) error {
 	defer cancel()
 	d, err := p.base.Describe(ctx, &protocol.DescribeRequest{})
 	if err != nil {
-		return badPlugin("the plugin %s does not say what it is: %s%s", name, callError(err), p.errors.quote())
+		return badPlugin("the plugin %s does not say what it is (%s): its author can find out why with castd plugin test PATH%s", name, callError(err), p.errors.quote())
 	}
 	if d.Name != name {
 		return &permanentError{badPlugin("the plugin %s says now that it is %.40q: install it again with castd plugin install PATH", name, d.Name)}

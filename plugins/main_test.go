@@ -96,6 +96,8 @@ func bePlugin(name string) {
 		select {}
 	case name == "raw-deaf":
 		beDeaf()
+	case name == "raw-garbage", name == "raw-goodbye":
+		garbage(name == "raw-goodbye")
 	case name == "raw-dying":
 		panic("no licence")
 	}
@@ -131,6 +133,34 @@ func (d *deaf) Describe(context.Context, *protocol.DescribeRequest) (*protocol.D
 func (d *deaf) Configure(context.Context, *protocol.ConfigureRequest) (*protocol.ConfigureResponse, error) {
 	time.AfterFunc(time.Second, d.server.Stop)
 	return &protocol.ConfigureResponse{}, nil
+}
+
+// garbage shakes hands as it should, and then says what is no gRPC, or hangs up.
+func garbage(hangUp bool) {
+	path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "garbage")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Printf("1|1|unix|%s|grpc\n", path)
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			panic(err)
+		}
+		go func() {
+			defer c.Close()
+			b := make([]byte, 1<<16)
+			for i := range b {
+				b[i] = byte(i * 7)
+			}
+			for !hangUp {
+				if _, err := c.Write(b); err != nil {
+					return
+				}
+			}
+		}()
+	}
 }
 
 // testPlugin does what its settings say.
@@ -352,8 +382,17 @@ func (p *testPlugin) Attend(ctx context.Context, r *sdk.Room) error {
 			return err
 		}
 	}
-	if p.config.Do == "send" {
+	switch p.config.Do {
+	case "send":
 		go p.send(ctx, r)
+	case "flood":
+		go func() {
+			for r.Send(sdk.Packet{Track: 7, Payload: make([]byte, 100)}) == nil {
+			}
+		}()
+	case "huge":
+		for r.Send(sdk.Packet{Track: 7, Payload: make([]byte, 1<<20)}) == nil {
+		}
 	}
 	packets := 0
 	for {

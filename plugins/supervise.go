@@ -193,7 +193,7 @@ func (s *supervisor) once(ctx context.Context, epoch uint64) error {
 	s.started.Add(1)
 	p, err := launch(ctx, &launchSpec{
 		plugin: s.plugin, program: h.store.program(name), folder: s.folder(), runDir: h.store.runDir(), epoch: epoch, castd: h.version,
-		log: h.log, service: service, limit: h.startTime,
+		log: h.log, service: service, limit: h.startTime, shared: h.shared,
 	})
 	if err != nil {
 		return err

@@ -117,8 +117,10 @@ func (a *app) pluginListCommand() *cobra.Command {
 					granted = "nothing"
 				}
 				t.row(s.Name, s.Version, s.State, granted, fmt.Sprint(s.Restarts))
-				if s.Problem != "" {
-					problems = append(problems, s.Problem)
+				for _, text := range []string{s.Problem, s.Hint} {
+					if text != "" {
+						problems = append(problems, text)
+					}
 				}
 			}
 			switch {
@@ -164,6 +166,7 @@ func (a *app) pluginInfoCommand() *cobra.Command {
 					rooms = strings.Join(p.Rooms, ", ")
 				}
 				out.text("  granted       %s\n  rooms         %s\n  SHA-256       %s\n  from          %s\n", orNothing(p.Granted), rooms, p.SHA256, p.Source)
+				a.showRunning(cmd.Context(), out, p.Name)
 			}
 			t := table{head: []string{"SETTING", "TYPE", "VALUE", "MEANING"}}
 			for _, s := range p.SettingsShown() {
@@ -177,6 +180,29 @@ func (a *app) pluginInfoCommand() *cobra.Command {
 	}
 	a.jsonFlag(cmd.Flags())
 	return cmd
+}
+
+// showRunning says how a plugin is, and what keeps it from what it was not granted, where castd is running.
+func (a *app) showRunning(ctx context.Context, out *printer, name string) {
+	all, err := a.pluginStatus(ctx, false)
+	if err != nil {
+		return // it is the files that were asked for
+	}
+	for i := range all {
+		s := &all[i]
+		if s.Name != name {
+			continue
+		}
+		out.text("  state         %s\n", s.State)
+		if len(s.Confinement) > 0 {
+			out.text("  kept in by    %s\n", strings.Join(s.Confinement, ", "))
+		}
+		for _, text := range []string{s.Problem, s.Hint} {
+			if text != "" {
+				out.text("%s\n", text)
+			}
+		}
+	}
 }
 
 func orNothing(list []string) string {
