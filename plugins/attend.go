@@ -57,6 +57,8 @@ type attendance struct {
 	tracks map[wire.StreamID]*heard
 	voices []*engine.Voice // of whom packets come
 	spoken map[*engine.Voice]*heard
+	lines  []*line // of the plugin's participants who hear
+	closed bool
 	last   uint32 // track
 	audio  protocol.Payload
 	video  protocol.Payload
@@ -146,6 +148,12 @@ func (a *attendance) streamsLocked(all []*engine.StreamState) {
 			changed = true
 		}
 	}
+	for _, l := range a.lines {
+		list.Streams = append(list.Streams, &protocol.Stream{
+			Track: l.id, Slot: "heard", Label: "audio", Kind: "audio", Codec: "opus", ClockRate: 48000, Channels: 1, Participant: l.participant,
+			ParticipantName: l.name, Live: true, Heard: true,
+		})
+	}
 	if a.voicesLocked(list) || changed {
 		a.out.streams = list
 	}
@@ -182,6 +190,64 @@ func (a *attendance) voicesLocked(list *protocol.StreamList) (changed bool) {
 		}
 	}
 	return changed
+}
+
+// maxLines bounds the participants of a plugin's in a room that hear.
+const maxLines = 64
+
+// line is what a participant of the plugin's hears.
+type line struct {
+	track
+	participant, name string
+}
+
+// hear begins to bring what a participant of the plugin's hears. write is called by the mixer: it copies the packet, and never waits.
+func (a *attendance) hear(participant, name string) (l *line, write func(*engine.MediaPacket), ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closed || len(a.lines) >= maxLines {
+		return nil, nil, false
+	}
+	a.last++
+	l = &line{track{id: a.last}, participant, name}
+	a.lines = append(a.lines, l)
+	a.relist = true
+	a.streamsLocked(a.media.Streams())
+	a.wakeUp()
+	return l, func(p *engine.MediaPacket) {
+		now := time.Now()
+		m := protocol.Media{
+			Track: l.id, Number: uint64(p.Sequence) & (1<<48 - 1), Timestamp: p.Timestamp, ArrivedUs: now.UnixMicro(), Marker: p.Marker, Payload: p.Payload,
+		}
+		if p.Level <= 127 {
+			m.Level = p.Level + 1
+		}
+		a.mu.Lock()
+		wake := !a.closed && a.out.add(now, &l.track, &m, a.pool)
+		a.mu.Unlock()
+		if wake {
+			a.wakeUp()
+		}
+	}, true
+}
+
+// deafen ends that.
+func (a *attendance) deafen(l *line) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lines = slices.DeleteFunc(a.lines, func(o *line) bool { return o == l })
+	if !a.closed {
+		a.relist = true
+		a.streamsLocked(a.media.Streams())
+		a.wakeUp()
+	}
+}
+
+// close ends what others bring.
+func (a *attendance) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed, a.lines = true, nil
 }
 
 // Voices implements engine.Tap.
@@ -329,7 +395,10 @@ func (a *attendance) run(ctx, end context.Context, conn grpc.ClientConnInterface
 	go func() { received <- a.receive(stream) }()
 
 	var in ears
+	a.service.attends(a, true)
 	defer func() {
+		a.service.attends(a, false)
+		a.close()
 		in.close()
 		if a.pcm != nil {
 			a.pcm.close()

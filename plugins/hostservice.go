@@ -83,6 +83,7 @@ type hostService struct {
 	calls        pace
 	costly       map[string]*pace // by method
 	publications map[uint64]*publication
+	attending    map[wire.RoomID]*attendance
 	last         uint64 // publication
 	tracks       uint32
 	notices      int // in a row
@@ -103,6 +104,7 @@ type output struct {
 // publication is an open place to send from.
 type publication struct {
 	tracks []uint32
+	heard  uint32 // track of what he hears; 0: he does not
 	// end is for who has done with it, leave for who may come back to the same streams.
 	end, leave func() error
 }
@@ -110,7 +112,7 @@ type publication struct {
 func newHostService(plugin string, granted []string) *hostService {
 	changes := &pace{gap: 100 * time.Millisecond, burst: 100} // each writes a file
 	s := &hostService{
-		plugin: plugin, granted: grants(granted), publications: make(map[uint64]*publication), token: rand.Text(),
+		plugin: plugin, granted: grants(granted), publications: make(map[uint64]*publication), attending: make(map[wire.RoomID]*attendance), token: rand.Text(),
 		calls: pace{gap: 10 * time.Millisecond, burst: 100},
 		costly: map[string]*pace{
 			protocol.Host_Log_FullMethodName: {gap: time.Second / logsASecond, burst: logsASecond},
@@ -291,11 +293,24 @@ func (s *hostService) open(ctx context.Context, m engine.Media, participant stri
 		if only := r.Streams[0]; !ok || len(r.Streams) != 1 || only.Kind != "audio" || only.Codec != "opus" {
 			return nil, status.Error(codes.InvalidArgument, "into a conference a plugin sends one audio stream of Opus")
 		}
-		call, err := caller.Call(ctx, engine.SeatConfig{Participant: participant, Name: cleanName(r.Name), SendsStereo: r.Streams[0].Channels == 2, Hear: func(*engine.MediaPacket) {}})
+		c := engine.SeatConfig{Participant: participant, Name: cleanName(r.Name), SendsStereo: r.Streams[0].Channels == 2, Hear: func(*engine.MediaPacket) {}}
+		deafen := func() {}
+		if r.Hear {
+			var err error
+			if c.Hear, deafen, err = s.hear(m.ID(), &c, p); err != nil {
+				return nil, err
+			}
+		}
+		call, err := caller.Call(ctx, c)
 		if err != nil {
+			deafen()
 			return nil, err
 		}
-		p.end, p.leave = call.Close, call.Close
+		p.end = func() error {
+			defer deafen()
+			return call.Close()
+		}
+		p.leave = p.end
 		write := func(p *engine.MediaPacket) error { call.Write(p); return nil }
 		return []*output{{room: m.ID(), write: write}}, nil
 	}
@@ -327,6 +342,38 @@ func (s *hostService) open(ctx context.Context, m engine.Media, participant stri
 	return outs, nil
 }
 
+// attends notes that the plugin attends a room, or does no longer.
+func (s *hostService) attends(a *attendance, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch id := a.media.ID(); {
+	case on:
+		s.attending[id] = a
+	case s.attending[id] == a:
+		delete(s.attending, id)
+	}
+}
+
+// hear has what a participant of the plugin's hears go to where the plugin attends the room.
+func (s *hostService) hear(id wire.RoomID, c *engine.SeatConfig, p *publication) (write func(*engine.MediaPacket), deafen func(), err error) {
+	if !s.granted[permissionAudio] {
+		s.refused(permissionAudio)
+		return nil, nil, status.Error(codes.PermissionDenied, notGranted(s.plugin, permissionAudio))
+	}
+	s.mu.Lock()
+	a := s.attending[id]
+	s.mu.Unlock()
+	if a == nil {
+		return nil, nil, status.Error(codes.FailedPrecondition, "the plugin does not attend the room, by which what its participant hears would come")
+	}
+	l, write, ok := a.hear(c.Participant, c.Name)
+	if !ok {
+		return nil, nil, status.Errorf(codes.ResourceExhausted, "a plugin can hear as %d participants of a room at a time", maxLines)
+	}
+	p.heard = l.id
+	return write, func() { a.deafen(l) }, nil
+}
+
 // add notes a publication, whose tracks can be sent from now on.
 func (s *hostService) add(outs []*output, p *publication) (*protocol.PublishResponse, error) {
 	s.mu.Lock()
@@ -344,7 +391,7 @@ func (s *hostService) add(outs []*output, p *publication) (*protocol.PublishResp
 	}
 	s.outputs.Store(&next)
 	s.publications[s.last] = p
-	return &protocol.PublishResponse{Publication: s.last, Tracks: slices.Clone(p.tracks)}, nil
+	return &protocol.PublishResponse{Publication: s.last, Tracks: slices.Clone(p.tracks), Heard: p.heard}, nil
 }
 
 // Unpublish implements protocol.HostServer.

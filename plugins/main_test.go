@@ -27,6 +27,7 @@ import (
 
 	"github.com/castd/castd/engine"
 	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/mixer/tonetest"
 	"github.com/castd/castd/plugins/recording"
 	"github.com/castd/castd/plugins/sdk"
 	"github.com/castd/castd/plugins/sdk/protocol"
@@ -175,6 +176,9 @@ type testPlugin struct {
 	out  *os.File
 	mu   sync.Mutex
 	n    atomic.Int64
+
+	heard atomic.Uint32 // track
+	ear   *tonetest.Ear // of Attend
 }
 
 func (p *testPlugin) Describe() sdk.Description {
@@ -368,6 +372,21 @@ func (p *testPlugin) Decide(_ context.Context, q sdk.Question) (sdk.Decision, er
 	return sdk.Decision{Allow: true}, nil
 }
 
+// listen takes a packet of what the plugin's participant hears.
+func (p *testPlugin) listen(m *sdk.Packet) {
+	if m.Track != p.heard.Load() {
+		return
+	}
+	if p.ear == nil {
+		p.ear, _ = tonetest.NewEar()
+	}
+	p.ear.Hear(m.Payload)
+	if m.Number%50 == 0 {
+		p.say("hears %.0f %.0f", p.ear.Level(400), p.ear.Level(1200))
+		p.ear.Forget()
+	}
+}
+
 func (p *testPlugin) Attend(ctx context.Context, r *sdk.Room) error {
 	p.say("attend %s %s", r.Name, r.Mode)
 	if p.config.Do != "quiet" {
@@ -375,6 +394,8 @@ func (p *testPlugin) Attend(ctx context.Context, r *sdk.Room) error {
 		switch p.config.Do {
 		case "samples":
 			want = sdk.Want{Audio: sdk.PCM}
+		case "talk":
+			want = sdk.Want{}
 		case "conference":
 			want = sdk.Want{Audio: sdk.PCM, Voices: sdk.Opus, Talking: true, Chat: true}
 		}
@@ -385,6 +406,8 @@ func (p *testPlugin) Attend(ctx context.Context, r *sdk.Room) error {
 	switch p.config.Do {
 	case "send":
 		go p.send(ctx, r)
+	case "talk":
+		go p.talk(ctx, r)
 	case "flood":
 		go func() {
 			for r.Send(sdk.Packet{Track: 7, Payload: make([]byte, 100)}) == nil {
@@ -424,6 +447,10 @@ func (p *testPlugin) Attend(ctx context.Context, r *sdk.Room) error {
 			p.say("event %s", strings.Join(strings.Fields(fmt.Sprint(e.Name, " ", ev.Participant, " ", ev.State, " ", ev.Message)), " "))
 		}
 		for _, m := range b.Packets {
+			if p.config.Do == "talk" {
+				p.listen(&m)
+				continue
+			}
 			if m.Number%50 == 0 || p.config.Do == "each" {
 				p.say("packet %d %d %d %d", m.Track, m.Number, m.Timestamp, len(m.Payload))
 			}
@@ -433,6 +460,37 @@ func (p *testPlugin) Attend(ctx context.Context, r *sdk.Room) error {
 		}
 		if p.config.Do == "hang" && packets > 10 {
 			syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		}
+	}
+}
+
+// talk takes part in a conference: it says a tone, and says what of the others' tones it hears, and of its own, once a second.
+func (p *testPlugin) talk(ctx context.Context, r *sdk.Room) {
+	pub, err := p.host.Publish(ctx, sdk.PublishSpec{
+		Room: r.ID, Name: "a robot", Hear: true, Streams: []sdk.PublishStream{{Label: "audio", Kind: "audio", Codec: "opus", ClockRate: 48000, Channels: 1}},
+	})
+	if err != nil {
+		p.say("publish: %v", err)
+		return
+	}
+	p.heard.Store(pub.Heard)
+	voice, err := tonetest.NewVoice(1200, 0.2)
+	if err != nil {
+		p.say("voice: %v", err)
+		return
+	}
+	defer voice.Close()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for n := uint64(0); ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		payload, level, err := voice.Packet()
+		if err != nil || r.Send(sdk.Packet{Track: pub.Tracks[0], Number: n, Timestamp: uint32(n) * 960, Level: level + 1, Payload: payload}) != nil {
+			return
 		}
 	}
 }

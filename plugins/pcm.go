@@ -28,7 +28,7 @@ func (d *pcm) streams(list *protocol.StreamList) error {
 	}
 	there := make(map[uint32]bool)
 	for _, s := range list.Streams {
-		if s.Kind != "audio" || s.Voice { // voices are never wanted as samples
+		if s.Kind != "audio" || s.Voice || s.Heard { // which are never wanted as samples
 			continue
 		}
 		there[s.Track] = true

@@ -70,6 +70,8 @@ type Publication struct {
 	id   uint64
 	// Tracks are what Packet.Track must be, one for each stream.
 	Tracks []uint32
+	// Heard is the Packet.Track of what the participant hears, where PublishSpec.Hear asked for it.
+	Heard uint32
 }
 
 // PublishSpec says what is to be sent into a room.
@@ -78,6 +80,9 @@ type PublishSpec struct {
 	Slot    string // distinguishes what a plugin sends; "" is "main"
 	Name    string // what others see as the participant's name
 	Streams []PublishStream
+	// Hear has what the participant of a conference hears come as well, everybody but himself, to the Room that the plugin attends: as Opus, whatever
+	// Want says. It needs PermissionAudio.
+	Hear bool
 }
 
 // PublishStream is a stream of a PublishSpec.
@@ -92,7 +97,7 @@ type PublishStream struct {
 // Publish opens a place to send from, until it is closed or the plugin ends. In a conference it is a participant, who sends Opus: his
 // packets pass the jitter buffer as anybody's do.
 func (h *Host) Publish(ctx context.Context, p PublishSpec) (*Publication, error) {
-	req := &protocol.PublishRequest{Room: p.Room, Slot: p.Slot, Name: p.Name}
+	req := &protocol.PublishRequest{Room: p.Room, Slot: p.Slot, Name: p.Name, Hear: p.Hear}
 	for _, s := range p.Streams {
 		req.Streams = append(req.Streams, &protocol.PublishStream{Label: s.Label, Kind: s.Kind, Codec: s.Codec, ClockRate: s.ClockRate, Channels: s.Channels})
 	}
@@ -100,7 +105,7 @@ func (h *Host) Publish(ctx context.Context, p PublishSpec) (*Publication, error)
 	if err != nil {
 		return nil, err
 	}
-	return &Publication{host: h, id: r.Publication, Tracks: r.Tracks}, nil
+	return &Publication{host: h, id: r.Publication, Tracks: r.Tracks, Heard: r.Heard}, nil
 }
 
 // Close ends the publication. Packets that are still on their way to castd are lost: who has sent the last one waits a moment.

@@ -71,6 +71,7 @@ type Stream struct {
 	Live        bool
 	Incarnation uint32
 	Voice       bool // what a participant of a conference says, see Want.Voices
+	Heard       bool // what a participant of the plugin's hears, see PublishSpec.Hear
 }
 
 // Event is something that happened in a room.
@@ -221,7 +222,7 @@ func (r *Room) Next() (*Batch, error) {
 			b.Streams = append(b.Streams, Stream{
 				Track: s.Track, ID: s.Id, Slot: s.Slot, Label: s.Label, Kind: s.Kind, Codec: s.Codec, ClockRate: s.ClockRate,
 				Channels: s.Channels, Fmtp: s.Fmtp, Participant: s.Participant, Name: s.ParticipantName,
-				Started: time.UnixMilli(s.StartedMs), Live: s.Live, Incarnation: s.Incarnation, Voice: s.Voice,
+				Started: time.UnixMilli(s.StartedMs), Live: s.Live, Incarnation: s.Incarnation, Voice: s.Voice, Heard: s.Heard,
 			})
 		}
 	}

@@ -1037,7 +1037,9 @@ type Stream struct {
 	// Grows when the publisher came back with numbers and timestamps that do not go on.
 	Incarnation uint32 `protobuf:"varint,14,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	// This is what a participant of a conference says, as it comes to this peer, and not a stream of the room; see Want.voices.
-	Voice         bool `protobuf:"varint,15,opt,name=voice,proto3" json:"voice,omitempty"`
+	Voice bool `protobuf:"varint,15,opt,name=voice,proto3" json:"voice,omitempty"`
+	// This is what a participant hears that Host.Publish made, everybody but himself, in Opus; see PublishRequest.hear.
+	Heard         bool `protobuf:"varint,16,opt,name=heard,proto3" json:"heard,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1173,6 +1175,13 @@ func (x *Stream) GetIncarnation() uint32 {
 func (x *Stream) GetVoice() bool {
 	if x != nil {
 		return x.Voice
+	}
+	return false
+}
+
+func (x *Stream) GetHeard() bool {
+	if x != nil {
+		return x.Heard
 	}
 	return false
 }
@@ -2039,8 +2048,11 @@ type PublishRequest struct {
 	// Distinguishes what a plugin sends into a room; "" is "main".
 	Slot string `protobuf:"bytes,2,opt,name=slot,proto3" json:"slot,omitempty"`
 	// What others see as the participant's name.
-	Name          string           `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
-	Streams       []*PublishStream `protobuf:"bytes,4,rep,name=streams,proto3" json:"streams,omitempty"`
+	Name    string           `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Streams []*PublishStream `protobuf:"bytes,4,rep,name=streams,proto3" json:"streams,omitempty"`
+	// Of a conference: what this participant hears comes as well, everybody but himself, as packets of the track PublishResponse.heard of the call of
+	// Attend that lasts at the moment, whatever that wants. It needs the permission "audio".
+	Hear          bool `protobuf:"varint,5,opt,name=hear,proto3" json:"hear,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2101,6 +2113,13 @@ func (x *PublishRequest) GetStreams() []*PublishStream {
 		return x.Streams
 	}
 	return nil
+}
+
+func (x *PublishRequest) GetHear() bool {
+	if x != nil {
+		return x.Hear
+	}
+	return false
 }
 
 type PublishStream struct {
@@ -2185,7 +2204,9 @@ type PublishResponse struct {
 	// Names the publication for Unpublish.
 	Publication uint64 `protobuf:"varint,1,opt,name=publication,proto3" json:"publication,omitempty"`
 	// One for each stream of the request.
-	Tracks        []uint32 `protobuf:"varint,2,rep,packed,name=tracks,proto3" json:"tracks,omitempty"`
+	Tracks []uint32 `protobuf:"varint,2,rep,packed,name=tracks,proto3" json:"tracks,omitempty"`
+	// Where he hears: the track of Attend.
+	Heard         uint32 `protobuf:"varint,3,opt,name=heard,proto3" json:"heard,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2232,6 +2253,13 @@ func (x *PublishResponse) GetTracks() []uint32 {
 		return x.Tracks
 	}
 	return nil
+}
+
+func (x *PublishResponse) GetHeard() uint32 {
+	if x != nil {
+		return x.Heard
+	}
+	return 0
 }
 
 type UnpublishRequest struct {
@@ -2897,7 +2925,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\x05muted\x18\x04 \x01(\bR\x05muted\"?\n" +
 	"\n" +
 	"StreamList\x121\n" +
-	"\astreams\x18\x01 \x03(\v2\x17.castd.plugin.v1.StreamR\astreams\"\x89\x03\n" +
+	"\astreams\x18\x01 \x03(\v2\x17.castd.plugin.v1.StreamR\astreams\"\x9f\x03\n" +
 	"\x06Stream\x12\x14\n" +
 	"\x05track\x18\x01 \x01(\rR\x05track\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
@@ -2916,7 +2944,8 @@ const file_plugin_proto_rawDesc = "" +
 	"started_ms\x18\f \x01(\x03R\tstartedMs\x12\x12\n" +
 	"\x04live\x18\r \x01(\bR\x04live\x12 \n" +
 	"\vincarnation\x18\x0e \x01(\rR\vincarnation\x12\x14\n" +
-	"\x05voice\x18\x0f \x01(\bR\x05voice\"\xe0\x01\n" +
+	"\x05voice\x18\x0f \x01(\bR\x05voice\x12\x14\n" +
+	"\x05heard\x18\x10 \x01(\bR\x05heard\"\xe0\x01\n" +
 	"\x04Want\x12.\n" +
 	"\x05audio\x18\x01 \x01(\x0e2\x18.castd.plugin.v1.PayloadR\x05audio\x12.\n" +
 	"\x05video\x18\x02 \x01(\x0e2\x18.castd.plugin.v1.PayloadR\x05video\x12\x18\n" +
@@ -2979,22 +3008,24 @@ const file_plugin_proto_rawDesc = "" +
 	"\x04body\x18\x03 \x01(\fR\x04body\"\x12\n" +
 	"\x10ListRoomsRequest\"@\n" +
 	"\x11ListRoomsResponse\x12+\n" +
-	"\x05rooms\x18\x01 \x03(\v2\x15.castd.plugin.v1.RoomR\x05rooms\"\x86\x01\n" +
+	"\x05rooms\x18\x01 \x03(\v2\x15.castd.plugin.v1.RoomR\x05rooms\"\x9a\x01\n" +
 	"\x0ePublishRequest\x12\x12\n" +
 	"\x04room\x18\x01 \x01(\tR\x04room\x12\x12\n" +
 	"\x04slot\x18\x02 \x01(\tR\x04slot\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x128\n" +
-	"\astreams\x18\x04 \x03(\v2\x1e.castd.plugin.v1.PublishStreamR\astreams\"\x8a\x01\n" +
+	"\astreams\x18\x04 \x03(\v2\x1e.castd.plugin.v1.PublishStreamR\astreams\x12\x12\n" +
+	"\x04hear\x18\x05 \x01(\bR\x04hear\"\x8a\x01\n" +
 	"\rPublishStream\x12\x14\n" +
 	"\x05label\x18\x01 \x01(\tR\x05label\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
 	"\x05codec\x18\x03 \x01(\tR\x05codec\x12\x1d\n" +
 	"\n" +
 	"clock_rate\x18\x04 \x01(\rR\tclockRate\x12\x1a\n" +
-	"\bchannels\x18\x05 \x01(\rR\bchannels\"K\n" +
+	"\bchannels\x18\x05 \x01(\rR\bchannels\"a\n" +
 	"\x0fPublishResponse\x12 \n" +
 	"\vpublication\x18\x01 \x01(\x04R\vpublication\x12\x16\n" +
-	"\x06tracks\x18\x02 \x03(\rR\x06tracks\"4\n" +
+	"\x06tracks\x18\x02 \x03(\rR\x06tracks\x12\x14\n" +
+	"\x05heard\x18\x03 \x01(\rR\x05heard\"4\n" +
 	"\x10UnpublishRequest\x12 \n" +
 	"\vpublication\x18\x01 \x01(\x04R\vpublication\"\x13\n" +
 	"\x11UnpublishResponse\"=\n" +
