@@ -50,8 +50,10 @@ func (h *Host) serveOne(w http.ResponseWriter, r *http.Request, which string) {
 	switch name, verb := verb(which); verb {
 	case "run":
 		h.run(w, r, name)
+	case "dial":
+		h.dial(w, r, name)
 	default:
-		tellProblem(w, http.StatusNotFound, CodeBadRequest, "write NAME:run for a plugin's command, or NAME/PATH for what it answers")
+		tellProblem(w, http.StatusNotFound, CodeBadRequest, "write NAME:run for a plugin's command, NAME:dial for a call, or NAME/PATH for what it answers")
 	}
 }
 
@@ -64,6 +66,12 @@ func fail(w http.ResponseWriter, err error) {
 			status = http.StatusNotFound
 		case CodeBadRequest:
 			status = http.StatusBadRequest
+		case engine.CodeNoRoom:
+			status = http.StatusNotFound
+		case engine.CodeNotAllowed:
+			status = http.StatusForbidden
+		case engine.CodeFull:
+			status = http.StatusServiceUnavailable
 		}
 	}
 	tellProblem(w, status, code, sentence(err))

@@ -52,7 +52,16 @@ func (p *Installed) Commands() bool {
 }
 
 // commander returns a plugin's Commands, as soon as it runs.
-func (h *Host) commander(ctx context.Context, name string) (*supervisor, protocol.CommandsClient, error) {
+func (h *Host) commander(ctx context.Context, name string) (protocol.CommandsClient, error) {
+	_, p, err := h.serving(ctx, name, sdk.CapabilityCommand, sdk.PermissionCommand)
+	if err != nil {
+		return nil, err
+	}
+	return protocol.NewCommandsClient(p.conn), nil
+}
+
+// serving returns a plugin that has a capability and was granted what it needs, as soon as it runs.
+func (h *Host) serving(ctx context.Context, name, capability, permission string) (*supervisor, *process, error) {
 	h.mu.Lock()
 	s := h.running[name]
 	h.mu.Unlock()
@@ -64,11 +73,11 @@ func (h *Host) commander(ctx context.Context, name string) (*supervisor, protoco
 		return nil, nil, badPlugin("the plugin %s does not run: type castd plugin enable %s", p.Name, p.Name)
 	}
 	switch {
-	case !slices.Contains(s.plugin.Capabilities, sdk.CapabilityCommand):
-		return nil, nil, engine.NewUserError(CodeNoPlugin, fmt.Sprintf("the plugin %s has no commands: castd plugin info %s says what it does", name, name))
-	case !slices.Contains(s.plugin.Granted, sdk.PermissionCommand):
-		s.refused(sdk.PermissionCommand)
-		return nil, nil, badPlugin("%s", notGranted(name, sdk.PermissionCommand))
+	case !slices.Contains(s.plugin.Capabilities, capability):
+		return nil, nil, engine.NewUserError(CodeNoPlugin, fmt.Sprintf("the plugin %s is no %s: castd plugin info %s says what it does", name, capability, name))
+	case !slices.Contains(s.plugin.Granted, permission):
+		s.refused(permission)
+		return nil, nil, badPlugin("%s", notGranted(name, permission))
 	}
 	ctx, cancel := context.WithTimeout(ctx, commandWait)
 	defer cancel()
@@ -76,7 +85,7 @@ func (h *Host) commander(ctx context.Context, name string) (*supervisor, protoco
 	if err != nil {
 		return nil, nil, badPlugin("the plugin %s does not run at the moment: castd plugin list says why", name)
 	}
-	return s, protocol.NewCommandsClient(p.conn), nil
+	return s, p, nil
 }
 
 // run has a plugin run a command, and writes its output as it comes.
@@ -94,7 +103,7 @@ func (h *Host) run(w http.ResponseWriter, r *http.Request, name string) {
 	for i, a := range spec.Args {
 		spec.Args[i] = valid(a)
 	}
-	_, client, err := h.commander(r.Context(), name)
+	client, err := h.commander(r.Context(), name)
 	if err != nil {
 		fail(w, err)
 		return
@@ -150,7 +159,7 @@ func (h *Host) call(w http.ResponseWriter, r *http.Request, name, path string) {
 		tellProblem(w, http.StatusRequestEntityTooLarge, CodeBadRequest, fmt.Sprintf("a request to a plugin has at most %d MiB", maxInput>>20))
 		return
 	}
-	_, client, err := h.commander(r.Context(), name)
+	client, err := h.commander(r.Context(), name)
 	if err != nil {
 		fail(w, err)
 		return

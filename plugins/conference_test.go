@@ -4,7 +4,9 @@ package plugins
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,7 +87,7 @@ func TestConference(t *testing.T) {
 		talking.Wait()
 		_ = call.Close()
 	}()
-	h.install("robot", Change{Grant: []string{"rooms", "audio", "send"}, Set: []string{"do=talk"}})
+	h.install("robot", Change{Grant: []string{"rooms", "audio", "send", "dial"}, Set: []string{"do=talk"}})
 	if err := h.Start(svc, func(engine.Event) {}); err != nil {
 		t.Fatal(err)
 	}
@@ -120,19 +122,45 @@ func TestConference(t *testing.T) {
 	if err != nil || len(room.Participants) != 2 {
 		t.Errorf("participants are %+v, %v", room.Participants, err)
 	}
+	// It also brings in somebody whom it calls, until castd hangs up.
+	calls := api(t, h)
+	if got := dialled(t, calls.URL, "robot", `{"room":"talk","number":"answer and hang up"}`); got != "ringing 0, answered 0, ended 16" {
+		t.Errorf("the call: %q", got)
+	}
+	resp, err := http.Post(calls.URL+"/plugins/robot:dial", "application/json", strings.NewReader(`{"room":"talk","number":"answer"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := func(n int) {
+		t.Helper()
+		for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+			room, err := svc.RoomInfo(m.ID())
+			if err == nil && len(room.Participants) == n {
+				return
+			}
+			if time.Since(began) > patience {
+				t.Fatalf("there are %+v, %v", room.Participants, err)
+			}
+		}
+	}
+	there(3)
+	for events := json.NewDecoder(resp.Body); ; {
+		var e DialEvent
+		if err := events.Decode(&e); err != nil {
+			t.Fatal(err)
+		}
+		if e.State == "answered" {
+			break
+		}
+	}
+	resp.Body.Close()
+	h.said("robot", "castd has hung up")
+	there(2)
 	if err := h.store.Disable("robot"); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		room, err := svc.RoomInfo(m.ID())
-		if err == nil && len(room.Participants) == 1 {
-			break
-		}
-		if time.Since(began) > patience {
-			t.Fatalf("after the plugin's end there are %+v, %v", room.Participants, err)
-		}
-	}
+	there(1)
 }

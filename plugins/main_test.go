@@ -185,7 +185,7 @@ func (p *testPlugin) Describe() sdk.Description {
 	name := p.name
 	return sdk.Description{
 		Name: name, Version: "1.2.3", Summary: "Does what tests want",
-		Permissions: []string{sdk.PermissionRooms, sdk.PermissionAudio, sdk.PermissionVideo, sdk.PermissionChat, sdk.PermissionSend, sdk.PermissionPolicy, sdk.PermissionCommand, sdk.PermissionNotify, sdk.PermissionNetwork, sdk.PermissionFiles},
+		Permissions: []string{sdk.PermissionRooms, sdk.PermissionAudio, sdk.PermissionVideo, sdk.PermissionChat, sdk.PermissionSend, sdk.PermissionPolicy, sdk.PermissionDial, sdk.PermissionCommand, sdk.PermissionNotify, sdk.PermissionNetwork, sdk.PermissionFiles},
 		Config: map[string]sdk.Setting{
 			"do": {Type: "string", Default: ""}, "delay": {Type: "duration", Default: "0s"}, "count": {Type: "number"}, "deep": {Type: "bool"},
 		},
@@ -348,6 +348,43 @@ func (p *testPlugin) Answer(_ context.Context, r sdk.Request) sdk.Response {
 		panic("out of luck")
 	}
 	return sdk.Response{Status: 404, Body: []byte("{}")}
+}
+
+// Place calls a number that says what becomes of the call.
+func (p *testPlugin) Place(ctx context.Context, c *sdk.Outgoing) sdk.Ended {
+	switch c.Number {
+	case "busy":
+		return sdk.Ended{Cause: sdk.CauseBusy, Reason: "the line is\ntaken"}
+	case "answer", "answer and hang up":
+		c.Ringing()
+		c.Ringing()
+		pub, err := p.host.Publish(ctx, sdk.PublishSpec{
+			Room: c.Room, Slot: c.Number, Name: c.Number, Hear: true,
+			Streams: []sdk.PublishStream{{Label: "audio", Kind: "audio", Codec: "opus", ClockRate: 48000, Channels: 1}},
+		})
+		if err != nil {
+			return sdk.Ended{Cause: sdk.CauseRejected, Reason: err.Error()}
+		}
+		c.Answered()
+		if c.Number == "answer" {
+			<-ctx.Done()
+			p.say("castd has hung up")
+		}
+		if err := pub.Close(context.WithoutCancel(ctx)); err != nil {
+			p.say("unpublish: %v", err)
+		}
+		return sdk.Ended{}
+	case "forever":
+		c.Ringing()
+		<-ctx.Done()
+	case "chatter":
+		for ctx.Err() == nil {
+			c.Ringing()
+		}
+	case "die":
+		panic("out of luck")
+	}
+	return sdk.Ended{}
 }
 
 // Decide says no to who is called so, and does what else the name says.

@@ -52,6 +52,7 @@ type supervisor struct {
 
 	answers   answers
 	questions chan struct{} // capacity maxQuestions: those that wait for an answer
+	calls     chan struct{} // capacity maxCalls: those to the world outside
 
 	end     atomic.Pointer[context.Context] // until when a plugin may finish, once it is to end
 	started atomic.Uint64
@@ -71,7 +72,7 @@ func newSupervisor(h *Host, p Installed) *supervisor {
 	log := h.log.With("plugin", p.Name)
 	s := &supervisor{
 		host: h, plugin: p, log: log, counters: h.countersOf(p.Name), values: h.valuesOf(p.Name), done: make(chan struct{}),
-		looking: make(chan struct{}, 1), state: StateStarting, questions: make(chan struct{}, maxQuestions), wants: make(map[string]bool),
+		looking: make(chan struct{}, 1), state: StateStarting, questions: make(chan struct{}, maxQuestions), calls: make(chan struct{}, maxCalls), wants: make(map[string]bool),
 		since: time.Now(),
 	}
 	ctx, cancel := context.WithCancel(context.Background())

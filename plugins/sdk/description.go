@@ -16,6 +16,8 @@ const (
 	CapabilitySource = "source"
 	// CapabilityPolicy is asked before somebody watches, sends, takes part or dials.
 	CapabilityPolicy = "policy"
+	// CapabilityEndpoint calls people outside.
+	CapabilityEndpoint = "endpoint"
 	// CapabilityCommand adds a command and API paths.
 	CapabilityCommand = "command"
 )
@@ -33,6 +35,8 @@ const (
 	PermissionSend = "send"
 	// PermissionPolicy decides who may join, speak and dial. Nobody is let in while the plugin is down, unless the operator says otherwise.
 	PermissionPolicy = "policy"
+	// PermissionDial calls people outside, when somebody who may asks for it.
+	PermissionDial = "dial"
 	// PermissionCommand answers `castd NAME` and requests to /api/v1/plugins/NAME/.
 	PermissionCommand = "command"
 	// PermissionNotify shows messages to the operator.
@@ -45,13 +49,13 @@ const (
 
 // Capabilities lists all capabilities, and Permissions all permissions, in the order in which people are shown them.
 func Capabilities() []string {
-	return []string{CapabilitySink, CapabilitySource, CapabilityPolicy, CapabilityCommand}
+	return []string{CapabilitySink, CapabilitySource, CapabilityPolicy, CapabilityEndpoint, CapabilityCommand}
 }
 
 // Permissions lists all permissions.
 func Permissions() []string {
 	return []string{
-		PermissionRooms, PermissionAudio, PermissionVideo, PermissionChat, PermissionSend, PermissionPolicy, PermissionCommand, PermissionNotify, PermissionNetwork, PermissionFiles,
+		PermissionRooms, PermissionAudio, PermissionVideo, PermissionChat, PermissionSend, PermissionPolicy, PermissionDial, PermissionCommand, PermissionNotify, PermissionNetwork, PermissionFiles,
 	}
 }
 

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -64,6 +65,9 @@ func (h *Host) Rooms(ctx context.Context) ([]RoomInfo, error) {
 	return out, nil
 }
 
+// publishTime is how long castd may take to open a place to send from: it may have to reach another peer.
+const publishTime = 15 * time.Second
+
 // Publication is a place to send from.
 type Publication struct {
 	host *Host
@@ -101,9 +105,16 @@ func (h *Host) Publish(ctx context.Context, p PublishSpec) (*Publication, error)
 	for _, s := range p.Streams {
 		req.Streams = append(req.Streams, &protocol.PublishStream{Label: s.Label, Kind: s.Kind, Codec: s.Codec, ClockRate: s.ClockRate, Channels: s.Channels})
 	}
-	r, err := h.client.Publish(ctx, req)
+	// Who gives up while castd answers would not know of the place that it has made.
+	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTime)
+	defer cancel()
+	r, err := h.client.Publish(whole, req)
 	if err != nil {
 		return nil, err
+	}
+	if ctx.Err() != nil {
+		_, _ = h.client.Unpublish(whole, &protocol.UnpublishRequest{Publication: r.Publication}) // it ends with the plugin at the latest
+		return nil, context.Cause(ctx)
 	}
 	return &Publication{host: h, id: r.Publication, Tracks: r.Tracks, Heard: r.Heard}, nil
 }

@@ -112,6 +112,9 @@ func describe(p Plugin) Description {
 	if _, ok := p.(Policy); ok {
 		d.Capabilities = append(d.Capabilities, CapabilityPolicy)
 	}
+	if _, ok := p.(Endpoint); ok {
+		d.Capabilities = append(d.Capabilities, CapabilityEndpoint)
+	}
 	if _, ok := p.(Commander); ok {
 		d.Capabilities = append(d.Capabilities, CapabilityCommand)
 	}
@@ -185,6 +188,9 @@ func (s *served) GRPCServer(_ *goplugin.GRPCBroker, g *grpc.Server) error {
 	}
 	if p, ok := s.server.plugin.(Policy); ok {
 		protocol.RegisterPolicyServer(g, policyServer{plugin: p})
+	}
+	if e, ok := s.server.plugin.(Endpoint); ok {
+		protocol.RegisterEndpointServer(g, endpointServer{plugin: e})
 	}
 	if c, ok := s.server.plugin.(Commander); ok {
 		protocol.RegisterCommandsServer(g, commandServer{plugin: c})

@@ -1697,6 +1697,132 @@ func (x *DecideResponse) GetValidMs() int64 {
 	return 0
 }
 
+type PlaceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the room that he is to come to.
+	Room string `protobuf:"bytes,1,opt,name=room,proto3" json:"room,omitempty"`
+	// Whom to call, in a form that the plugin understands.
+	Number        string `protobuf:"bytes,2,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlaceRequest) Reset() {
+	*x = PlaceRequest{}
+	mi := &file_plugin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlaceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlaceRequest) ProtoMessage() {}
+
+func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlaceRequest.ProtoReflect.Descriptor instead.
+func (*PlaceRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *PlaceRequest) GetRoom() string {
+	if x != nil {
+		return x.Room
+	}
+	return ""
+}
+
+func (x *PlaceRequest) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+type PlaceEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "ringing" or "answered".
+	State string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	Ended bool   `protobuf:"varint,2,opt,name=ended,proto3" json:"ended,omitempty"`
+	// With ended: why, as ITU-T Q.850 has it: 16 normal clearing, 17 user busy, 19 no answer, 21 call rejected, 1 unallocated number, 27
+	// destination out of order, 34 no circuit, 41 temporary failure. 0 is 16 after an answer, and 31 (unspecified) before.
+	Cause int32 `protobuf:"varint,3,opt,name=cause,proto3" json:"cause,omitempty"`
+	// A sentence for people, of at most 200 octets.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlaceEvent) Reset() {
+	*x = PlaceEvent{}
+	mi := &file_plugin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlaceEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlaceEvent) ProtoMessage() {}
+
+func (x *PlaceEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlaceEvent.ProtoReflect.Descriptor instead.
+func (*PlaceEvent) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PlaceEvent) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *PlaceEvent) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *PlaceEvent) GetCause() int32 {
+	if x != nil {
+		return x.Cause
+	}
+	return 0
+}
+
+func (x *PlaceEvent) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type RunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Args  []string               `protobuf:"bytes,1,rep,name=args,proto3" json:"args,omitempty"`
@@ -1708,7 +1834,7 @@ type RunRequest struct {
 
 func (x *RunRequest) Reset() {
 	*x = RunRequest{}
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1720,7 +1846,7 @@ func (x *RunRequest) String() string {
 func (*RunRequest) ProtoMessage() {}
 
 func (x *RunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1733,7 +1859,7 @@ func (x *RunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunRequest.ProtoReflect.Descriptor instead.
 func (*RunRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{24}
+	return file_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RunRequest) GetArgs() []string {
@@ -1764,7 +1890,7 @@ type RunOutput struct {
 
 func (x *RunOutput) Reset() {
 	*x = RunOutput{}
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1776,7 +1902,7 @@ func (x *RunOutput) String() string {
 func (*RunOutput) ProtoMessage() {}
 
 func (x *RunOutput) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1789,7 +1915,7 @@ func (x *RunOutput) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunOutput.ProtoReflect.Descriptor instead.
 func (*RunOutput) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{25}
+	return file_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RunOutput) GetOut() []byte {
@@ -1835,7 +1961,7 @@ type CallRequest struct {
 
 func (x *CallRequest) Reset() {
 	*x = CallRequest{}
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1847,7 +1973,7 @@ func (x *CallRequest) String() string {
 func (*CallRequest) ProtoMessage() {}
 
 func (x *CallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1860,7 +1986,7 @@ func (x *CallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
 func (*CallRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{26}
+	return file_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CallRequest) GetMethod() string {
@@ -1912,7 +2038,7 @@ type CallResponse struct {
 
 func (x *CallResponse) Reset() {
 	*x = CallResponse{}
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1924,7 +2050,7 @@ func (x *CallResponse) String() string {
 func (*CallResponse) ProtoMessage() {}
 
 func (x *CallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1937,7 +2063,7 @@ func (x *CallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallResponse.ProtoReflect.Descriptor instead.
 func (*CallResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{27}
+	return file_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CallResponse) GetStatus() int32 {
@@ -1969,7 +2095,7 @@ type ListRoomsRequest struct {
 
 func (x *ListRoomsRequest) Reset() {
 	*x = ListRoomsRequest{}
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1981,7 +2107,7 @@ func (x *ListRoomsRequest) String() string {
 func (*ListRoomsRequest) ProtoMessage() {}
 
 func (x *ListRoomsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1994,7 +2120,7 @@ func (x *ListRoomsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoomsRequest.ProtoReflect.Descriptor instead.
 func (*ListRoomsRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{28}
+	return file_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 type ListRoomsResponse struct {
@@ -2006,7 +2132,7 @@ type ListRoomsResponse struct {
 
 func (x *ListRoomsResponse) Reset() {
 	*x = ListRoomsResponse{}
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2018,7 +2144,7 @@ func (x *ListRoomsResponse) String() string {
 func (*ListRoomsResponse) ProtoMessage() {}
 
 func (x *ListRoomsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2031,7 +2157,7 @@ func (x *ListRoomsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRoomsResponse.ProtoReflect.Descriptor instead.
 func (*ListRoomsResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{29}
+	return file_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListRoomsResponse) GetRooms() []*Room {
@@ -2059,7 +2185,7 @@ type PublishRequest struct {
 
 func (x *PublishRequest) Reset() {
 	*x = PublishRequest{}
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2071,7 +2197,7 @@ func (x *PublishRequest) String() string {
 func (*PublishRequest) ProtoMessage() {}
 
 func (x *PublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2084,7 +2210,7 @@ func (x *PublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
 func (*PublishRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{30}
+	return file_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PublishRequest) GetRoom() string {
@@ -2136,7 +2262,7 @@ type PublishStream struct {
 
 func (x *PublishStream) Reset() {
 	*x = PublishStream{}
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2148,7 +2274,7 @@ func (x *PublishStream) String() string {
 func (*PublishStream) ProtoMessage() {}
 
 func (x *PublishStream) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2161,7 +2287,7 @@ func (x *PublishStream) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishStream.ProtoReflect.Descriptor instead.
 func (*PublishStream) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{31}
+	return file_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PublishStream) GetLabel() string {
@@ -2213,7 +2339,7 @@ type PublishResponse struct {
 
 func (x *PublishResponse) Reset() {
 	*x = PublishResponse{}
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2225,7 +2351,7 @@ func (x *PublishResponse) String() string {
 func (*PublishResponse) ProtoMessage() {}
 
 func (x *PublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2238,7 +2364,7 @@ func (x *PublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResponse.ProtoReflect.Descriptor instead.
 func (*PublishResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{32}
+	return file_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PublishResponse) GetPublication() uint64 {
@@ -2271,7 +2397,7 @@ type UnpublishRequest struct {
 
 func (x *UnpublishRequest) Reset() {
 	*x = UnpublishRequest{}
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2283,7 +2409,7 @@ func (x *UnpublishRequest) String() string {
 func (*UnpublishRequest) ProtoMessage() {}
 
 func (x *UnpublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2296,7 +2422,7 @@ func (x *UnpublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpublishRequest.ProtoReflect.Descriptor instead.
 func (*UnpublishRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{33}
+	return file_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *UnpublishRequest) GetPublication() uint64 {
@@ -2314,7 +2440,7 @@ type UnpublishResponse struct {
 
 func (x *UnpublishResponse) Reset() {
 	*x = UnpublishResponse{}
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2326,7 +2452,7 @@ func (x *UnpublishResponse) String() string {
 func (*UnpublishResponse) ProtoMessage() {}
 
 func (x *UnpublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2339,7 +2465,7 @@ func (x *UnpublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnpublishResponse.ProtoReflect.Descriptor instead.
 func (*UnpublishResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{34}
+	return file_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 type NotifyRequest struct {
@@ -2353,7 +2479,7 @@ type NotifyRequest struct {
 
 func (x *NotifyRequest) Reset() {
 	*x = NotifyRequest{}
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2365,7 +2491,7 @@ func (x *NotifyRequest) String() string {
 func (*NotifyRequest) ProtoMessage() {}
 
 func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2378,7 +2504,7 @@ func (x *NotifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyRequest.ProtoReflect.Descriptor instead.
 func (*NotifyRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{35}
+	return file_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *NotifyRequest) GetRoom() string {
@@ -2403,7 +2529,7 @@ type NotifyResponse struct {
 
 func (x *NotifyResponse) Reset() {
 	*x = NotifyResponse{}
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2415,7 +2541,7 @@ func (x *NotifyResponse) String() string {
 func (*NotifyResponse) ProtoMessage() {}
 
 func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2428,7 +2554,7 @@ func (x *NotifyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NotifyResponse.ProtoReflect.Descriptor instead.
 func (*NotifyResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{36}
+	return file_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 type LogRequest struct {
@@ -2442,7 +2568,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2580,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2467,7 +2593,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{37}
+	return file_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LogRequest) GetLevel() string {
@@ -2492,7 +2618,7 @@ type LogResponse struct {
 
 func (x *LogResponse) Reset() {
 	*x = LogResponse{}
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2504,7 +2630,7 @@ func (x *LogResponse) String() string {
 func (*LogResponse) ProtoMessage() {}
 
 func (x *LogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2517,7 +2643,7 @@ func (x *LogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogResponse.ProtoReflect.Descriptor instead.
 func (*LogResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{38}
+	return file_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 type GetRequest struct {
@@ -2529,7 +2655,7 @@ type GetRequest struct {
 
 func (x *GetRequest) Reset() {
 	*x = GetRequest{}
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2541,7 +2667,7 @@ func (x *GetRequest) String() string {
 func (*GetRequest) ProtoMessage() {}
 
 func (x *GetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2554,7 +2680,7 @@ func (x *GetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRequest.ProtoReflect.Descriptor instead.
 func (*GetRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{39}
+	return file_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetRequest) GetKey() string {
@@ -2574,7 +2700,7 @@ type GetResponse struct {
 
 func (x *GetResponse) Reset() {
 	*x = GetResponse{}
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2586,7 +2712,7 @@ func (x *GetResponse) String() string {
 func (*GetResponse) ProtoMessage() {}
 
 func (x *GetResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2599,7 +2725,7 @@ func (x *GetResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetResponse.ProtoReflect.Descriptor instead.
 func (*GetResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{40}
+	return file_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetResponse) GetFound() bool {
@@ -2626,7 +2752,7 @@ type PutRequest struct {
 
 func (x *PutRequest) Reset() {
 	*x = PutRequest{}
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2638,7 +2764,7 @@ func (x *PutRequest) String() string {
 func (*PutRequest) ProtoMessage() {}
 
 func (x *PutRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2651,7 +2777,7 @@ func (x *PutRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRequest.ProtoReflect.Descriptor instead.
 func (*PutRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{41}
+	return file_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *PutRequest) GetKey() string {
@@ -2676,7 +2802,7 @@ type PutResponse struct {
 
 func (x *PutResponse) Reset() {
 	*x = PutResponse{}
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2688,7 +2814,7 @@ func (x *PutResponse) String() string {
 func (*PutResponse) ProtoMessage() {}
 
 func (x *PutResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2701,7 +2827,7 @@ func (x *PutResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutResponse.ProtoReflect.Descriptor instead.
 func (*PutResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{42}
+	return file_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 type DeleteRequest struct {
@@ -2713,7 +2839,7 @@ type DeleteRequest struct {
 
 func (x *DeleteRequest) Reset() {
 	*x = DeleteRequest{}
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2725,7 +2851,7 @@ func (x *DeleteRequest) String() string {
 func (*DeleteRequest) ProtoMessage() {}
 
 func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2738,7 +2864,7 @@ func (x *DeleteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{43}
+	return file_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DeleteRequest) GetKey() string {
@@ -2756,7 +2882,7 @@ type DeleteResponse struct {
 
 func (x *DeleteResponse) Reset() {
 	*x = DeleteResponse{}
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +2894,7 @@ func (x *DeleteResponse) String() string {
 func (*DeleteResponse) ProtoMessage() {}
 
 func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +2907,7 @@ func (x *DeleteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResponse.ProtoReflect.Descriptor instead.
 func (*DeleteResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{44}
+	return file_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 type KeysRequest struct {
@@ -2792,7 +2918,7 @@ type KeysRequest struct {
 
 func (x *KeysRequest) Reset() {
 	*x = KeysRequest{}
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2804,7 +2930,7 @@ func (x *KeysRequest) String() string {
 func (*KeysRequest) ProtoMessage() {}
 
 func (x *KeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2817,7 +2943,7 @@ func (x *KeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysRequest.ProtoReflect.Descriptor instead.
 func (*KeysRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{45}
+	return file_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 type KeysResponse struct {
@@ -2829,7 +2955,7 @@ type KeysResponse struct {
 
 func (x *KeysResponse) Reset() {
 	*x = KeysResponse{}
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2841,7 +2967,7 @@ func (x *KeysResponse) String() string {
 func (*KeysResponse) ProtoMessage() {}
 
 func (x *KeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2854,7 +2980,7 @@ func (x *KeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeysResponse.ProtoReflect.Descriptor instead.
 func (*KeysResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{46}
+	return file_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *KeysResponse) GetKeys() []string {
@@ -2986,7 +3112,16 @@ const file_plugin_proto_rawDesc = "" +
 	"\x0eDecideResponse\x12\x14\n" +
 	"\x05allow\x18\x01 \x01(\bR\x05allow\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x19\n" +
-	"\bvalid_ms\x18\x03 \x01(\x03R\avalidMs\"6\n" +
+	"\bvalid_ms\x18\x03 \x01(\x03R\avalidMs\":\n" +
+	"\fPlaceRequest\x12\x12\n" +
+	"\x04room\x18\x01 \x01(\tR\x04room\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\tR\x06number\"f\n" +
+	"\n" +
+	"PlaceEvent\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x14\n" +
+	"\x05ended\x18\x02 \x01(\bR\x05ended\x12\x14\n" +
+	"\x05cause\x18\x03 \x01(\x05R\x05cause\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"6\n" +
 	"\n" +
 	"RunRequest\x12\x12\n" +
 	"\x04args\x18\x01 \x03(\tR\x04args\x12\x14\n" +
@@ -3069,7 +3204,9 @@ const file_plugin_proto_rawDesc = "" +
 	"\x05Rooms\x12D\n" +
 	"\x06Attend\x12\x19.castd.plugin.v1.ToPlugin\x1a\x1b.castd.plugin.v1.FromPlugin(\x010\x012S\n" +
 	"\x06Policy\x12I\n" +
-	"\x06Decide\x12\x1e.castd.plugin.v1.DecideRequest\x1a\x1f.castd.plugin.v1.DecideResponse2\x91\x01\n" +
+	"\x06Decide\x12\x1e.castd.plugin.v1.DecideRequest\x1a\x1f.castd.plugin.v1.DecideResponse2Q\n" +
+	"\bEndpoint\x12E\n" +
+	"\x05Place\x12\x1d.castd.plugin.v1.PlaceRequest\x1a\x1b.castd.plugin.v1.PlaceEvent0\x012\x91\x01\n" +
 	"\bCommands\x12@\n" +
 	"\x03Run\x12\x1b.castd.plugin.v1.RunRequest\x1a\x1a.castd.plugin.v1.RunOutput0\x01\x12C\n" +
 	"\x04Call\x12\x1c.castd.plugin.v1.CallRequest\x1a\x1d.castd.plugin.v1.CallResponse2\x9d\x05\n" +
@@ -3097,7 +3234,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_plugin_proto_goTypes = []any{
 	(Payload)(0),              // 0: castd.plugin.v1.Payload
 	(*DescribeRequest)(nil),   // 1: castd.plugin.v1.DescribeRequest
@@ -3124,29 +3261,31 @@ var file_plugin_proto_goTypes = []any{
 	(*Event)(nil),             // 22: castd.plugin.v1.Event
 	(*DecideRequest)(nil),     // 23: castd.plugin.v1.DecideRequest
 	(*DecideResponse)(nil),    // 24: castd.plugin.v1.DecideResponse
-	(*RunRequest)(nil),        // 25: castd.plugin.v1.RunRequest
-	(*RunOutput)(nil),         // 26: castd.plugin.v1.RunOutput
-	(*CallRequest)(nil),       // 27: castd.plugin.v1.CallRequest
-	(*CallResponse)(nil),      // 28: castd.plugin.v1.CallResponse
-	(*ListRoomsRequest)(nil),  // 29: castd.plugin.v1.ListRoomsRequest
-	(*ListRoomsResponse)(nil), // 30: castd.plugin.v1.ListRoomsResponse
-	(*PublishRequest)(nil),    // 31: castd.plugin.v1.PublishRequest
-	(*PublishStream)(nil),     // 32: castd.plugin.v1.PublishStream
-	(*PublishResponse)(nil),   // 33: castd.plugin.v1.PublishResponse
-	(*UnpublishRequest)(nil),  // 34: castd.plugin.v1.UnpublishRequest
-	(*UnpublishResponse)(nil), // 35: castd.plugin.v1.UnpublishResponse
-	(*NotifyRequest)(nil),     // 36: castd.plugin.v1.NotifyRequest
-	(*NotifyResponse)(nil),    // 37: castd.plugin.v1.NotifyResponse
-	(*LogRequest)(nil),        // 38: castd.plugin.v1.LogRequest
-	(*LogResponse)(nil),       // 39: castd.plugin.v1.LogResponse
-	(*GetRequest)(nil),        // 40: castd.plugin.v1.GetRequest
-	(*GetResponse)(nil),       // 41: castd.plugin.v1.GetResponse
-	(*PutRequest)(nil),        // 42: castd.plugin.v1.PutRequest
-	(*PutResponse)(nil),       // 43: castd.plugin.v1.PutResponse
-	(*DeleteRequest)(nil),     // 44: castd.plugin.v1.DeleteRequest
-	(*DeleteResponse)(nil),    // 45: castd.plugin.v1.DeleteResponse
-	(*KeysRequest)(nil),       // 46: castd.plugin.v1.KeysRequest
-	(*KeysResponse)(nil),      // 47: castd.plugin.v1.KeysResponse
+	(*PlaceRequest)(nil),      // 25: castd.plugin.v1.PlaceRequest
+	(*PlaceEvent)(nil),        // 26: castd.plugin.v1.PlaceEvent
+	(*RunRequest)(nil),        // 27: castd.plugin.v1.RunRequest
+	(*RunOutput)(nil),         // 28: castd.plugin.v1.RunOutput
+	(*CallRequest)(nil),       // 29: castd.plugin.v1.CallRequest
+	(*CallResponse)(nil),      // 30: castd.plugin.v1.CallResponse
+	(*ListRoomsRequest)(nil),  // 31: castd.plugin.v1.ListRoomsRequest
+	(*ListRoomsResponse)(nil), // 32: castd.plugin.v1.ListRoomsResponse
+	(*PublishRequest)(nil),    // 33: castd.plugin.v1.PublishRequest
+	(*PublishStream)(nil),     // 34: castd.plugin.v1.PublishStream
+	(*PublishResponse)(nil),   // 35: castd.plugin.v1.PublishResponse
+	(*UnpublishRequest)(nil),  // 36: castd.plugin.v1.UnpublishRequest
+	(*UnpublishResponse)(nil), // 37: castd.plugin.v1.UnpublishResponse
+	(*NotifyRequest)(nil),     // 38: castd.plugin.v1.NotifyRequest
+	(*NotifyResponse)(nil),    // 39: castd.plugin.v1.NotifyResponse
+	(*LogRequest)(nil),        // 40: castd.plugin.v1.LogRequest
+	(*LogResponse)(nil),       // 41: castd.plugin.v1.LogResponse
+	(*GetRequest)(nil),        // 42: castd.plugin.v1.GetRequest
+	(*GetResponse)(nil),       // 43: castd.plugin.v1.GetResponse
+	(*PutRequest)(nil),        // 44: castd.plugin.v1.PutRequest
+	(*PutResponse)(nil),       // 45: castd.plugin.v1.PutResponse
+	(*DeleteRequest)(nil),     // 46: castd.plugin.v1.DeleteRequest
+	(*DeleteResponse)(nil),    // 47: castd.plugin.v1.DeleteResponse
+	(*KeysRequest)(nil),       // 48: castd.plugin.v1.KeysRequest
+	(*KeysResponse)(nil),      // 49: castd.plugin.v1.KeysResponse
 }
 var file_plugin_proto_depIdxs = []int32{
 	9,  // 0: castd.plugin.v1.MetricsResponse.metrics:type_name -> castd.plugin.v1.Metric
@@ -3164,7 +3303,7 @@ var file_plugin_proto_depIdxs = []int32{
 	0,  // 12: castd.plugin.v1.Want.video:type_name -> castd.plugin.v1.Payload
 	0,  // 13: castd.plugin.v1.Want.voices:type_name -> castd.plugin.v1.Payload
 	15, // 14: castd.plugin.v1.ListRoomsResponse.rooms:type_name -> castd.plugin.v1.Room
-	32, // 15: castd.plugin.v1.PublishRequest.streams:type_name -> castd.plugin.v1.PublishStream
+	34, // 15: castd.plugin.v1.PublishRequest.streams:type_name -> castd.plugin.v1.PublishStream
 	1,  // 16: castd.plugin.v1.Plugin.Describe:input_type -> castd.plugin.v1.DescribeRequest
 	3,  // 17: castd.plugin.v1.Plugin.Configure:input_type -> castd.plugin.v1.ConfigureRequest
 	5,  // 18: castd.plugin.v1.Plugin.Health:input_type -> castd.plugin.v1.HealthRequest
@@ -3172,37 +3311,39 @@ var file_plugin_proto_depIdxs = []int32{
 	10, // 20: castd.plugin.v1.Plugin.Shutdown:input_type -> castd.plugin.v1.ShutdownRequest
 	12, // 21: castd.plugin.v1.Rooms.Attend:input_type -> castd.plugin.v1.ToPlugin
 	23, // 22: castd.plugin.v1.Policy.Decide:input_type -> castd.plugin.v1.DecideRequest
-	25, // 23: castd.plugin.v1.Commands.Run:input_type -> castd.plugin.v1.RunRequest
-	27, // 24: castd.plugin.v1.Commands.Call:input_type -> castd.plugin.v1.CallRequest
-	29, // 25: castd.plugin.v1.Host.ListRooms:input_type -> castd.plugin.v1.ListRoomsRequest
-	31, // 26: castd.plugin.v1.Host.Publish:input_type -> castd.plugin.v1.PublishRequest
-	34, // 27: castd.plugin.v1.Host.Unpublish:input_type -> castd.plugin.v1.UnpublishRequest
-	36, // 28: castd.plugin.v1.Host.Notify:input_type -> castd.plugin.v1.NotifyRequest
-	38, // 29: castd.plugin.v1.Host.Log:input_type -> castd.plugin.v1.LogRequest
-	40, // 30: castd.plugin.v1.Host.Get:input_type -> castd.plugin.v1.GetRequest
-	42, // 31: castd.plugin.v1.Host.Put:input_type -> castd.plugin.v1.PutRequest
-	44, // 32: castd.plugin.v1.Host.Delete:input_type -> castd.plugin.v1.DeleteRequest
-	46, // 33: castd.plugin.v1.Host.Keys:input_type -> castd.plugin.v1.KeysRequest
-	2,  // 34: castd.plugin.v1.Plugin.Describe:output_type -> castd.plugin.v1.DescribeResponse
-	4,  // 35: castd.plugin.v1.Plugin.Configure:output_type -> castd.plugin.v1.ConfigureResponse
-	6,  // 36: castd.plugin.v1.Plugin.Health:output_type -> castd.plugin.v1.HealthResponse
-	8,  // 37: castd.plugin.v1.Plugin.Metrics:output_type -> castd.plugin.v1.MetricsResponse
-	11, // 38: castd.plugin.v1.Plugin.Shutdown:output_type -> castd.plugin.v1.ShutdownResponse
-	13, // 39: castd.plugin.v1.Rooms.Attend:output_type -> castd.plugin.v1.FromPlugin
-	24, // 40: castd.plugin.v1.Policy.Decide:output_type -> castd.plugin.v1.DecideResponse
-	26, // 41: castd.plugin.v1.Commands.Run:output_type -> castd.plugin.v1.RunOutput
-	28, // 42: castd.plugin.v1.Commands.Call:output_type -> castd.plugin.v1.CallResponse
-	30, // 43: castd.plugin.v1.Host.ListRooms:output_type -> castd.plugin.v1.ListRoomsResponse
-	33, // 44: castd.plugin.v1.Host.Publish:output_type -> castd.plugin.v1.PublishResponse
-	35, // 45: castd.plugin.v1.Host.Unpublish:output_type -> castd.plugin.v1.UnpublishResponse
-	37, // 46: castd.plugin.v1.Host.Notify:output_type -> castd.plugin.v1.NotifyResponse
-	39, // 47: castd.plugin.v1.Host.Log:output_type -> castd.plugin.v1.LogResponse
-	41, // 48: castd.plugin.v1.Host.Get:output_type -> castd.plugin.v1.GetResponse
-	43, // 49: castd.plugin.v1.Host.Put:output_type -> castd.plugin.v1.PutResponse
-	45, // 50: castd.plugin.v1.Host.Delete:output_type -> castd.plugin.v1.DeleteResponse
-	47, // 51: castd.plugin.v1.Host.Keys:output_type -> castd.plugin.v1.KeysResponse
-	34, // [34:52] is the sub-list for method output_type
-	16, // [16:34] is the sub-list for method input_type
+	25, // 23: castd.plugin.v1.Endpoint.Place:input_type -> castd.plugin.v1.PlaceRequest
+	27, // 24: castd.plugin.v1.Commands.Run:input_type -> castd.plugin.v1.RunRequest
+	29, // 25: castd.plugin.v1.Commands.Call:input_type -> castd.plugin.v1.CallRequest
+	31, // 26: castd.plugin.v1.Host.ListRooms:input_type -> castd.plugin.v1.ListRoomsRequest
+	33, // 27: castd.plugin.v1.Host.Publish:input_type -> castd.plugin.v1.PublishRequest
+	36, // 28: castd.plugin.v1.Host.Unpublish:input_type -> castd.plugin.v1.UnpublishRequest
+	38, // 29: castd.plugin.v1.Host.Notify:input_type -> castd.plugin.v1.NotifyRequest
+	40, // 30: castd.plugin.v1.Host.Log:input_type -> castd.plugin.v1.LogRequest
+	42, // 31: castd.plugin.v1.Host.Get:input_type -> castd.plugin.v1.GetRequest
+	44, // 32: castd.plugin.v1.Host.Put:input_type -> castd.plugin.v1.PutRequest
+	46, // 33: castd.plugin.v1.Host.Delete:input_type -> castd.plugin.v1.DeleteRequest
+	48, // 34: castd.plugin.v1.Host.Keys:input_type -> castd.plugin.v1.KeysRequest
+	2,  // 35: castd.plugin.v1.Plugin.Describe:output_type -> castd.plugin.v1.DescribeResponse
+	4,  // 36: castd.plugin.v1.Plugin.Configure:output_type -> castd.plugin.v1.ConfigureResponse
+	6,  // 37: castd.plugin.v1.Plugin.Health:output_type -> castd.plugin.v1.HealthResponse
+	8,  // 38: castd.plugin.v1.Plugin.Metrics:output_type -> castd.plugin.v1.MetricsResponse
+	11, // 39: castd.plugin.v1.Plugin.Shutdown:output_type -> castd.plugin.v1.ShutdownResponse
+	13, // 40: castd.plugin.v1.Rooms.Attend:output_type -> castd.plugin.v1.FromPlugin
+	24, // 41: castd.plugin.v1.Policy.Decide:output_type -> castd.plugin.v1.DecideResponse
+	26, // 42: castd.plugin.v1.Endpoint.Place:output_type -> castd.plugin.v1.PlaceEvent
+	28, // 43: castd.plugin.v1.Commands.Run:output_type -> castd.plugin.v1.RunOutput
+	30, // 44: castd.plugin.v1.Commands.Call:output_type -> castd.plugin.v1.CallResponse
+	32, // 45: castd.plugin.v1.Host.ListRooms:output_type -> castd.plugin.v1.ListRoomsResponse
+	35, // 46: castd.plugin.v1.Host.Publish:output_type -> castd.plugin.v1.PublishResponse
+	37, // 47: castd.plugin.v1.Host.Unpublish:output_type -> castd.plugin.v1.UnpublishResponse
+	39, // 48: castd.plugin.v1.Host.Notify:output_type -> castd.plugin.v1.NotifyResponse
+	41, // 49: castd.plugin.v1.Host.Log:output_type -> castd.plugin.v1.LogResponse
+	43, // 50: castd.plugin.v1.Host.Get:output_type -> castd.plugin.v1.GetResponse
+	45, // 51: castd.plugin.v1.Host.Put:output_type -> castd.plugin.v1.PutResponse
+	47, // 52: castd.plugin.v1.Host.Delete:output_type -> castd.plugin.v1.DeleteResponse
+	49, // 53: castd.plugin.v1.Host.Keys:output_type -> castd.plugin.v1.KeysResponse
+	35, // [35:54] is the sub-list for method output_type
+	16, // [16:35] is the sub-list for method input_type
 	16, // [16:16] is the sub-list for extension type_name
 	16, // [16:16] is the sub-list for extension extendee
 	0,  // [0:16] is the sub-list for field type_name
@@ -3219,9 +3360,9 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   47,
+			NumMessages:   49,
 			NumExtensions: 0,
-			NumServices:   5,
+			NumServices:   6,
 		},
 		GoTypes:           file_plugin_proto_goTypes,
 		DependencyIndexes: file_plugin_proto_depIdxs,

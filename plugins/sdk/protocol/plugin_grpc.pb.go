@@ -513,6 +513,123 @@ var Policy_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
+	Endpoint_Place_FullMethodName = "/castd.plugin.v1.Endpoint/Place"
+)
+
+// EndpointClient is the client API for Endpoint service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Endpoint is served by plugins of the capability "endpoint", which connect rooms with the world outside. It needs the permission "dial".
+//
+// Who calls from outside needs nothing of it: the plugin answers him, and brings him into a room with Host.Publish, whose error says why not.
+type EndpointClient interface {
+	// Place calls somebody outside, and lasts as long as the call. When he answers the plugin brings him into the room with Host.Publish, where
+	// hear is set, and says "answered". That castd hangs up is told by cancelling. The last message has ended set.
+	Place(ctx context.Context, in *PlaceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PlaceEvent], error)
+}
+
+type endpointClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewEndpointClient(cc grpc.ClientConnInterface) EndpointClient {
+	return &endpointClient{cc}
+}
+
+func (c *endpointClient) Place(ctx context.Context, in *PlaceRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PlaceEvent], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Endpoint_ServiceDesc.Streams[0], Endpoint_Place_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PlaceRequest, PlaceEvent]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Endpoint_PlaceClient = grpc.ServerStreamingClient[PlaceEvent]
+
+// EndpointServer is the server API for Endpoint service.
+// All implementations must embed UnimplementedEndpointServer
+// for forward compatibility.
+//
+// Endpoint is served by plugins of the capability "endpoint", which connect rooms with the world outside. It needs the permission "dial".
+//
+// Who calls from outside needs nothing of it: the plugin answers him, and brings him into a room with Host.Publish, whose error says why not.
+type EndpointServer interface {
+	// Place calls somebody outside, and lasts as long as the call. When he answers the plugin brings him into the room with Host.Publish, where
+	// hear is set, and says "answered". That castd hangs up is told by cancelling. The last message has ended set.
+	Place(*PlaceRequest, grpc.ServerStreamingServer[PlaceEvent]) error
+	mustEmbedUnimplementedEndpointServer()
+}
+
+// UnimplementedEndpointServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedEndpointServer struct{}
+
+func (UnimplementedEndpointServer) Place(*PlaceRequest, grpc.ServerStreamingServer[PlaceEvent]) error {
+	return status.Error(codes.Unimplemented, "method Place not implemented")
+}
+func (UnimplementedEndpointServer) mustEmbedUnimplementedEndpointServer() {}
+func (UnimplementedEndpointServer) testEmbeddedByValue()                  {}
+
+// UnsafeEndpointServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to EndpointServer will
+// result in compilation errors.
+type UnsafeEndpointServer interface {
+	mustEmbedUnimplementedEndpointServer()
+}
+
+func RegisterEndpointServer(s grpc.ServiceRegistrar, srv EndpointServer) {
+	// If the following call panics, it indicates UnimplementedEndpointServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Endpoint_ServiceDesc, srv)
+}
+
+func _Endpoint_Place_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PlaceRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(EndpointServer).Place(m, &grpc.GenericServerStream[PlaceRequest, PlaceEvent]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Endpoint_PlaceServer = grpc.ServerStreamingServer[PlaceEvent]
+
+// Endpoint_ServiceDesc is the grpc.ServiceDesc for Endpoint service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Endpoint_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "castd.plugin.v1.Endpoint",
+	HandlerType: (*EndpointServer)(nil),
+	Methods:     []grpc.MethodDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Place",
+			Handler:       _Endpoint_Place_Handler,
+			ServerStreams: true,
+		},
+	},
+	Metadata: "plugin.proto",
+}
+
+const (
 	Commands_Run_FullMethodName  = "/castd.plugin.v1.Commands/Run"
 	Commands_Call_FullMethodName = "/castd.plugin.v1.Commands/Call"
 )
