@@ -251,7 +251,6 @@ func TestRecordHangs(t *testing.T) {
 	o.wait("a stream", 1, is("stream", "state", "live"))
 	record(t, 0, o.dir, "start")
 	until(t, "something is recorded", func() bool { m := readManifest(t, o.dir); return len(m.Segments) > 0 && m.Segments[0].Duration > 1000 })
-	before := len(viewer.seen(is("gap"))) // of joining
 	pid := int(pluginList(t, o.dir).number("pid"))
 	stopped := time.Now()
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
@@ -268,9 +267,20 @@ func TestRecordHangs(t *testing.T) {
 	if back > 20*time.Second { // two seconds are wanted of a machine with nothing else to do
 		t.Errorf("back after %v", back)
 	}
-	if gaps := viewer.seen(is("gap")); len(gaps) > before {
-		t.Errorf("the room noticed: %v", gaps)
+	unhurt(t, viewer)
+}
+
+// unhurt holds that a viewer lost nothing. How late packets were is only shown: that depends on what else the machine does.
+func unhurt(t *testing.T, viewer *process) {
+	t.Helper()
+	longest := 0.0
+	for _, gap := range viewer.seen(is("gap")) {
+		longest = max(longest, gap.number("ms"))
+		if gap.number("lost") > 0 {
+			t.Errorf("the room noticed: %v", gap)
+		}
 	}
+	t.Logf("the longest gap of a viewer: %v ms", longest)
 }
 
 // tone makes a file of sound.
@@ -329,9 +339,7 @@ func TestRecordDiskFull(t *testing.T) {
 	for _, f := range m.Segments {
 		decodes(t, filepath.Join(m.folder, f.File))
 	}
-	if gaps := viewer.seen(is("gap")); len(gaps) > 0 {
-		t.Errorf("the room noticed: %v", gaps)
-	}
+	unhurt(t, viewer)
 	t.Logf("told after %v", told)
 	if told > 10*time.Second {
 		t.Errorf("told after %v", told)
