@@ -30,21 +30,40 @@ func (r *Room) Announce(ctx context.Context, to string) (Call, error) {
 			return nil, err
 		}
 	}
-	unmixed := r.unmixed()
+	unmixed := r.unmixed() || r.hearsBoth()
 	k, err := r.Call(ctx, SeatConfig{Participant: "announcement " + rand.Text(), Self: true, Announces: true, To: to, Hear: func(*MediaPacket) {}})
 	if err != nil || !unmixed {
 		return k, err
 	}
-	select {
-	case <-time.After(announceAfter):
-		return k, nil
-	case <-ctx.Done():
-		return nil, errors.Join(ctx.Err(), k.Close())
+	least, most := time.After(announceAfter), time.After(announceWithin)
+	for {
+		select {
+		case <-least:
+			if !r.hearsBoth() {
+				return k, nil
+			}
+			least = time.After(announceLook)
+		case <-most:
+			return k, nil
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), k.Close())
+		}
 	}
 }
 
-// announceAfter is how long those who hear each other directly take to come to the mixer, which plays announcements.
-const announceAfter = 2 * time.Second
+// Those who hear each other directly come to the mixer, which plays announcements, after announceAfter or so, and where that takes longer
+// announceWithin is the end of patience.
+const (
+	announceAfter  = 2 * time.Second
+	announceWithin = 8 * time.Second
+	announceLook   = 100 * time.Millisecond
+)
+
+// hearsBoth reports whether those who take part are on the way between each other and the mixer, as far as this peer knows.
+func (r *Room) hearsBoth() bool {
+	p := r.plan.Load()
+	return p != nil && p.hub == r.mixer() && p.has(r.e.self) && r.calls.Load() > 0 && p.phase == wire.CallPhase_CALL_BOTH
+}
 
 // mayAnnounceLoop returns an error for who wants to announce something and may not, or to somebody who is not there.
 func (r *Room) mayAnnounceLoop(c SeatConfig, who room.Standing, chain *wire.Chain) error {

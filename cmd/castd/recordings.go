@@ -516,12 +516,17 @@ func (a *archive) announce(ctx context.Context, m engine.Media) {
 				a.log.Info("nobody hears that the room is recorded, since this peer's user does not moderate it; everybody sees it", "room", m.ID())
 				return
 			}
-			if err != nil && ctx.Err() == nil {
-				a.log.Debug("an announcement was not heard", "room", m.ID(), "err", err)
+			if err != nil {
+				a.log.Debug("an announcement was not heard, and is tried again", "room", m.ID(), "err", err)
+				continue
 			}
-		}
-		for _, id := range fresh {
-			told[id] = true
+			if who != "" {
+				told[who] = true
+				continue
+			}
+			for _, id := range fresh {
+				told[id] = true
+			}
 		}
 		select {
 		case <-tick.C:
