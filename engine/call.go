@@ -59,12 +59,15 @@ type call struct {
 
 	seats atomic.Pointer[[]callSeat]
 	local atomic.Pointer[localSeat] // while others are heard directly, or about to be
+	place atomic.Pointer[placed]    // where the hub says that his sound is to go
+	sound atomic.Pointer[soundSeat] // at a further mixer; nil: it goes to the hub
 	muted atomic.Bool               // he is, by what this peer knows
 
 	// of its goroutine
 	obeyed   *room.Access // by which muted was looked at last, and when
 	obeyedAt time.Time
 	needless map[peer.ID]time.Time // since when there are seats where none is needed
+	turn     soundTurn
 
 	hearing sync.Mutex // guards what is heard, and is held while Hear is called
 	heard   splice[MediaPacket]
@@ -128,7 +131,7 @@ func (r *Room) Call(ctx context.Context, c SeatConfig) (Call, error) {
 // newCall returns a call without seats, which may be told the state of the conference before it knows that it has one.
 func newCall(r *Room, c SeatConfig) *call {
 	k := &call{
-		room: r, config: c, done: make(chan struct{}), wants: make(map[string]float32), needless: make(map[peer.ID]time.Time),
+		room: r, config: c, turn: soundTurn{tries: make(chan callTry, 1), again: make(map[peer.ID]time.Time)}, done: make(chan struct{}), wants: make(map[string]float32), needless: make(map[peer.ID]time.Time),
 		heard: splice[MediaPacket]{copy: func(to, from *MediaPacket) { *to = *from }}, // payloads may be kept
 	}
 	k.seats.Store(&[]callSeat{})
@@ -203,6 +206,7 @@ func (k *call) run() {
 	trying, again := make(map[peer.ID]bool), make(map[peer.ID]time.Time)
 	defer func() {
 		k.standDirect()
+		k.standSound()
 		for range trying {
 			if t := <-tries; t.seat != nil {
 				t.seat.Close()
@@ -212,12 +216,13 @@ func (k *call) run() {
 			s.seat.Close()
 		}
 	}()
-	look := time.NewTicker(callLook)
+	look, looksNear := time.NewTicker(callLook), false
 	defer look.Stop()
 	for {
 		at := k.room.mixers()
 		k.leaveBut(at, time.Now())
 		k.sitDirect()
+		k.sitSound(time.Now())
 		for i, id := range at {
 			if k.at(id) || trying[id] || len(trying) == cap(tries) || time.Now().Before(again[id]) {
 				continue
@@ -239,6 +244,12 @@ func (k *call) run() {
 		case <-k.ctx.Done():
 			return
 		case <-look.C:
+			if near := k.sound.Load() != nil; near != looksNear {
+				looksNear = near
+				look.Reset(map[bool]time.Duration{false: callLook, true: soundLook}[near])
+			}
+		case t := <-k.turn.tries:
+			k.triedSound(t, time.Now())
 		case t := <-tries:
 			delete(trying, t.at)
 			k.tried(t)
@@ -363,7 +374,7 @@ func (k *call) Write(p *MediaPacket) {
 		k.room.e.metrics.muted.Add(1)
 		return
 	}
-	if !k.writeDirect(p) {
+	if !k.writeDirect(p) || !k.writeSound(p) {
 		return
 	}
 	for _, s := range *k.seats.Load() {
@@ -373,11 +384,8 @@ func (k *call) Write(p *MediaPacket) {
 
 // Loss implements Call.
 func (k *call) Loss(percent float64) {
-	for _, s := range *k.seats.Load() {
-		s.seat.Loss(percent)
-	}
-	if l := k.local.Load(); l != nil {
-		l.seat.Loss(percent)
+	for _, s := range k.soundSeats() {
+		s.Loss(percent)
 	}
 }
 
@@ -392,11 +400,8 @@ func (k *call) Wish(participant string, gain float32) {
 		return
 	}
 	k.wants[participant] = gain
-	for _, s := range *k.seats.Load() {
-		s.seat.Wish(participant, gain)
-	}
-	if l := k.local.Load(); l != nil {
-		l.seat.Wish(participant, gain)
+	for _, s := range k.soundSeats() {
+		s.Wish(participant, gain)
 	}
 }
 

@@ -92,6 +92,9 @@ func (e *Engine) HandleMessage(from peer.ID, env []byte) {
 	case wire.Type_CALL_PLAN, wire.Type_CALL_REPORT:
 		e.callMessage(from, m)
 		return
+	case wire.Type_CALL_CASCADE, wire.Type_CALL_FURTHER:
+		e.cascadeMessage(from, m)
+		return
 	case wire.Type_SEAT_NEWS:
 		var n wire.SeatNews
 		if err := proto.Unmarshal(m.Body, &n); err != nil {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"crypto/ed25519"
 	"maps"
 	"slices"
@@ -38,7 +37,7 @@ type direct struct {
 	phase   wire.CallPhase
 	follows wire.StreamID // maps of the hub that come; 0: none
 	far     map[planSeatKey]*farVoice
-	mates   map[peer.ID]*mate
+	mates   mates
 }
 
 // planSeatKey tells the seats of a plan apart.
@@ -53,13 +52,6 @@ type farVoice struct {
 	id    wire.StreamID
 	seat  Seat
 	muted atomic.Bool
-}
-
-// mate is another peer of the plan.
-type mate struct {
-	since   time.Time // when it was reached last; before that, when it came
-	reached bool      // it was
-	dialing *atomic.Bool
 }
 
 // directNow is what the packet path goes by. Values are immutable.
@@ -77,11 +69,6 @@ type way struct {
 }
 
 const (
-	// mateSilence is how long another peer may be silent, which tells twice a second that it lives.
-	mateSilence = 1500 * time.Millisecond
-	// matePatience is how long the first hop to one may take, and mateGrace how long it may be away afterwards.
-	matePatience = 3 * time.Second
-	mateGrace    = time.Second
 	// planGrace is how long those whom a new hub does not name yet are heard still: they are about to take their seats there.
 	planGrace = 5 * time.Second
 )
@@ -120,7 +107,7 @@ func (r *Room) planLoop(now time.Time) {
 		}
 		r.planner = newPlanner(before, len(r.mixing.seats), now)
 	}
-	f := planFacts{needed: r.neededLoop(), hears: func(id peer.ID) bool {
+	f := planFacts{needed: r.neededLoop() || r.cascade.cascader != nil && r.cascade.cascader.busy(), hears: func(id peer.ID) bool {
 		hop := r.e.hop(id)
 		return id == r.e.self || hop != nil && silentFor(hop, now) < mateSilence
 	}}
@@ -199,6 +186,7 @@ func (r *Room) reportedLoop(from peer.ID, w *wire.CallReport, now time.Time) {
 		r.sendPlanLoop(from)
 	}
 	r.planLoop(now)
+	r.cascadeLoop(now)
 }
 
 // At the peers of those who take part
@@ -295,7 +283,7 @@ func (r *Room) directLoopNow(now time.Time) {
 			return // the hub finds that it does not answer
 		}
 		mix.Talks(r.talksLoop(talkDirect))
-		d = &direct{room: r, mix: mix, since: now, far: make(map[planSeatKey]*farVoice), mates: make(map[peer.ID]*mate)}
+		d = &direct{room: r, mix: mix, since: now, far: make(map[planSeatKey]*farVoice), mates: make(mates)}
 		r.direct = d
 	}
 	r.phaseLoop(d, p)
@@ -307,7 +295,11 @@ func (r *Room) directLoopNow(now time.Time) {
 			}
 		}
 	}
-	r.matesLoop(d, seats, now)
+	var others []peer.ID
+	for _, s := range seats {
+		others = append(others, s.peer)
+	}
+	r.matesLoop(&d.mates, others, now)
 	r.voicesLoop(d, seats)
 	next := &directNow{mix: d.mix, only: p.phase == wire.CallPhase_CALL_DIRECT, ways: make(map[string][]way)}
 	next.lead = next.only || p.phase == wire.CallPhase_CALL_APART
@@ -349,65 +341,6 @@ func (r *Room) phaseLoop(d *direct, p *plan) {
 		mix.Lead()
 	}
 	d.follows, d.phase = follows, p.phase
-}
-
-// matesLoop keeps hops to the other peers of the plan.
-func (r *Room) matesLoop(d *direct, seats []planSeat, now time.Time) {
-	next := make(map[peer.ID]*mate)
-	for _, s := range seats {
-		switch m := d.mates[s.peer]; {
-		case s.peer == r.e.self:
-		case m != nil:
-			next[s.peer] = m
-		case next[s.peer] == nil:
-			next[s.peer] = &mate{since: now, dialing: new(atomic.Bool)}
-		}
-	}
-	old := d.mates
-	d.mates = next
-	if !maps.Equal(old, next) {
-		r.relinkLoop(nil)
-	}
-	for id := range old {
-		if next[id] == nil {
-			r.e.releaseHop(id)
-		}
-	}
-	for id, m := range next {
-		r.reachLoop(id, m, now)
-	}
-}
-
-// reachLoop opens a hop to another peer of the plan, where there is none.
-func (r *Room) reachLoop(id peer.ID, m *mate, now time.Time) {
-	if hop := r.e.hop(id); hop != nil {
-		if silentFor(hop, now) < mateSilence {
-			m.since, m.reached = now, true
-		}
-		return
-	}
-	r.expect(id)
-	if m.dialing.Swap(true) {
-		return
-	}
-	r.done.Go(func() {
-		defer m.dialing.Store(false)
-		ctx, cancel := context.WithTimeout(r.ctx, seatPatience)
-		defer cancel()
-		if _, err := r.e.transport.Dial(ctx, id); err != nil {
-			r.e.log.Debug("cannot reach a peer of the conference", "peer", id, "err", err)
-			return
-		}
-		r.tell(func() { r.reportPlanLoop(time.Now()) })
-	})
-}
-
-// missing reports whether a peer cannot be reached.
-func (m *mate) missing(now time.Time) bool {
-	if m.reached {
-		return now.Sub(m.since) >= mateGrace
-	}
-	return now.Sub(m.since) >= matePatience
 }
 
 // voicesLoop takes what comes of the others.
@@ -484,10 +417,7 @@ func (r *Room) undirectLoop() {
 		v.end(r)
 	}
 	d.mix.Close()
-	r.relinkLoop(nil)
-	for id := range d.mates {
-		r.e.releaseHop(id)
-	}
+	r.matesLoop(&d.mates, nil, time.Now())
 }
 
 // watchDirectLoop looks once a second after the other peers, and tells the hub.
@@ -500,9 +430,7 @@ func (r *Room) watchDirectLoop(now time.Time) {
 		r.undirectLoop()
 	}
 	if r.direct != nil {
-		for id, m := range r.direct.mates {
-			r.reachLoop(id, m, now)
-		}
+		r.reachLoop(r.direct.mates, now)
 		r.reportPlanLoop(now)
 	}
 	if r.planner != nil {
@@ -563,125 +491,4 @@ func (e *Engine) callMessage(from peer.ID, m *wire.Message) {
 		}
 		r.post(func() { r.reportedLoop(from, &w, time.Now()) })
 	}
-}
-
-// The part of a call
-
-// localSeat is a call's seat at the mix of its own peer.
-type localSeat struct {
-	mix  Mix
-	seat MixSeat
-}
-
-// direct returns by which way others are heard directly, nil where the plan does not name him.
-func (k *call) direct() *directNow {
-	d := k.room.directNow.Load()
-	if d == nil {
-		return nil
-	}
-	if _, named := d.ways[k.config.Participant]; !named {
-		return nil
-	}
-	return d
-}
-
-// sitDirect keeps the call's seat at its own peer's mix. Only the goroutine that runs the call calls it, or makes it.
-func (k *call) sitDirect() {
-	d, l := k.direct(), k.local.Load()
-	if l != nil && (d == nil || d.mix != l.mix) {
-		k.local.Store(nil)
-		l.seat.Close()
-		l = nil
-	}
-	if d == nil || l != nil {
-		return
-	}
-	seat, err := d.mix.Join(k.directConfig(d.mix))
-	if err != nil {
-		return // the mix has just ended, or the machine has no more room: tried again soon
-	}
-	k.mu.Lock()
-	for participant, gain := range k.wants {
-		seat.Wish(participant, gain)
-	}
-	k.local.Store(&localSeat{d.mix, seat})
-	k.mu.Unlock()
-}
-
-// standDirect gives that up.
-func (k *call) standDirect() {
-	if l := k.local.Swap(nil); l != nil {
-		l.seat.Close()
-	}
-}
-
-// directConfig is what the call asks its own peer's mix for.
-func (k *call) directConfig(mix Mix) SeatConfig {
-	c := k.config
-	c.Hear, c.News = k.hears(directFlow), nil
-	c.Tell = func(s *CallState) {
-		k.hearing.Lock()
-		defer k.hearing.Unlock()
-		k.near = s
-		k.tellLocked()
-	}
-	return c
-}
-
-// tellLocked tells the state of the conference: of the floor, which is the hub's to say, and of who talks, which is that of who is heard.
-func (k *call) tellLocked() {
-	s := k.floor
-	if s == nil || k.config.Tell == nil {
-		return
-	}
-	if d := k.direct(); d != nil && d.lead && k.near != nil {
-		near := *s
-		near.Participants, near.Dominant = slices.Clone(s.Participants), k.near.Dominant
-		for i := range near.Participants {
-			p := &near.Participants[i]
-			p.Talking = slices.ContainsFunc(k.near.Participants, func(o CallParticipant) bool { return o.Participant == p.Participant && o.Talking })
-		}
-		s = &near
-	}
-	k.config.Tell(s)
-}
-
-// writeDirect sends what he says to the others. It reports whether it goes to the mixer as well.
-func (k *call) writeDirect(p *MediaPacket) bool {
-	d := k.direct()
-	if d == nil {
-		return true
-	}
-	if l := k.local.Load(); l != nil {
-		l.seat.Write(p)
-	}
-	for _, w := range d.ways[k.config.Participant] {
-		k.room.e.writeLine(w.to, w.id, p)
-	}
-	return !d.only
-}
-
-// lead returns whose flow is heard.
-func (k *call) lead() peer.ID {
-	if d := k.direct(); d != nil && d.lead {
-		return directFlow
-	}
-	return k.room.mixer()
-}
-
-// relate brings the flow of a peer that mixes to the timeline of what was mixed here. It reports false where the two are not known to be of
-// the same sound, and the latter is heard.
-func (k *call) relate(at peer.ID) bool {
-	if at == directFlow {
-		return true
-	}
-	l := k.local.Load()
-	if l == nil {
-		return true
-	}
-	by, ok := l.mix.Ahead()
-	if ok {
-		k.heard.relate(at, directFlow, by)
-	}
-	return ok || k.heard.from != directFlow
 }

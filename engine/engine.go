@@ -68,12 +68,24 @@ type Config struct {
 	Canary    Canary             // nil: only silence tells that a parent has crashed
 	Mixing    Mixing             // nil: this peer mixes no conferences
 	Policy    Policy             // nil: who has the right may
+	MixSeats  int                // participants of a conference that it holds as their mixer, at most 1,000; 0: DefaultMixSeats
 	// Reach is how long a question about a room may take: 600 ms, or more where peers must be dialled first.
 	Reach   time.Duration
 	Version string       // of castd, for the offers to others
 	Machine Machine      // nil: it is idle and plugged in
 	Crashes []time.Time  // when earlier processes of this peer were found to have ended without a goodbye
 	Log     *slog.Logger // nil discards
+}
+
+// DefaultMixSeats is how many participants a mixer holds, by what a home's uplink bears: each gets some 45 kbit/s.
+const DefaultMixSeats = 150
+
+// mixSeats returns what a Config says.
+func mixSeats(n int) int {
+	if n <= 0 {
+		return DefaultMixSeats
+	}
+	return min(n, maxMixSeats)
 }
 
 // Engine is one peer. All methods are safe for concurrent use. Two engines in one process do not know of each other.
@@ -87,8 +99,9 @@ type Engine struct {
 	self      peer.ID
 	reach     time.Duration
 	version   string
-	canary    Canary  // may be nil
-	mixing    Mixing  // may be nil
+	canary    Canary // may be nil
+	mixing    Mixing // may be nil
+	mixSeats  int
 	policy    Policy  // may be nil
 	machine   Machine // may be nil
 	crashes   []time.Time
@@ -143,7 +156,8 @@ func New(c Config) (*Engine, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{
 		control: c.Control, transport: c.Transport, keeper: c.Keeper, signer: c.Signer, user: c.User, self: c.Control.Self().ID,
-		reach: c.Reach, version: c.Version, canary: c.Canary, mixing: c.Mixing, policy: c.Policy, machine: c.Machine, crashes: slices.Clone(c.Crashes),
+		reach: c.Reach, version: c.Version, canary: c.Canary, mixing: c.Mixing, mixSeats: mixSeats(c.MixSeats),
+		policy: c.Policy, machine: c.Machine, crashes: slices.Clone(c.Crashes),
 		log: c.Log, ctx: ctx, cancel: cancel, started: time.Now(),
 		rooms: make(map[wire.RoomID]*Room), slots: c.Slots, listed: make(chan struct{}, 1),
 		livened: make(chan struct{}, 1),

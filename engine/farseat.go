@@ -44,6 +44,9 @@ const (
 
 // seatJoinLoop answers a peer that asks for a seat at this one's mix.
 func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wire.SeatAnswer {
+	if j.Sound {
+		return r.nativeJoinLoop(from, m, j)
+	}
 	if !r.seatsLoop() {
 		return &wire.SeatAnswer{Reason: "not_hub"}
 	}
@@ -101,6 +104,7 @@ func (r *Room) seatJoinLoop(from peer.ID, m *wire.Message, j *wire.SeatJoin) *wi
 	if r.planner != nil {
 		answer.Plan = r.plannedLoop().toWire()
 	}
+	r.cascadeLoop(now) // he may have to go elsewhere
 	return answer
 }
 
@@ -198,6 +202,15 @@ func (r *Room) stateToWire(s *CallState) *wire.SeatState {
 // seatNewsLoop takes news of a seat: at the peer that mixes from the participant's, and there from the one that mixes.
 // sequence is that of the message: what was said before the seat was asked for is of another one, of which the goodbye is on its way still.
 func (r *Room) seatNewsLoop(from peer.ID, sequence uint64, n *wire.SeatNews) {
+	if n.Sound {
+		r.nativeNewsLoop(from, n)
+		for l := range r.lines {
+			if n.Gone && l.sound && l.hub == from && l.config.Participant == n.Participant {
+				l.gone.Store(true)
+			}
+		}
+		return
+	}
 	if s := r.farLoop(from, n.Participant); s != nil {
 		if sequence < s.far.asked {
 			return
@@ -216,7 +229,7 @@ func (r *Room) seatNewsLoop(from peer.ID, sequence uint64, n *wire.SeatNews) {
 		return
 	}
 	for l := range r.lines {
-		if l.hub != from || l.config.Participant != n.Participant {
+		if l.sound || l.hub != from || l.config.Participant != n.Participant {
 			continue
 		}
 		if n.Gone {

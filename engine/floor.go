@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/libp2p/go-libp2p/core/peer"
+
 	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
 )
@@ -184,7 +186,8 @@ func chatFromWire(list []*wire.ChatMessage) []ChatMessage {
 type floorSeat interface {
 	raise(up bool, since time.Duration)
 	write(text string)
-	wait(on bool) // who mixes has him wait to be let in: for standbys
+	wait(on bool)                   // who mixes has him wait to be let in: for standbys
+	sits(at peer.ID, number uint64) // his sound goes to a further mixer, "": to the hub
 }
 
 var (
@@ -210,6 +213,14 @@ func (s *roomSeat) wait(on bool) { s.room.post(func() { s.room.waitLoop(s, on) }
 
 func (l *line) wait(on bool) { l.tell(&wire.SeatNews{Waiting: &on}) }
 
+func (s *roomSeat) sits(at peer.ID, number uint64) {
+	s.room.tell(func() { s.room.sitsLoop(s, at, number) })
+}
+
+func (l *line) sits(at peer.ID, number uint64) {
+	l.tell(&wire.SeatNews{Sits: &wire.SeatPlace{At: []byte(at), Number: number}})
+}
+
 // maxHand bounds for how long a hand is said to have been up.
 const maxHand = 24 * time.Hour
 
@@ -229,6 +240,9 @@ func (r *Room) heardSeatLoop(s *roomSeat, n *wire.SeatNews, now time.Time) {
 	if n.Waiting != nil {
 		r.waitLoop(s, *n.Waiting)
 	}
+	if n.Sits != nil {
+		r.sitsLoop(s, peer.ID(n.Sits.At), n.Sits.Number)
+	}
 }
 
 // heardNewsLoop takes what whoever mixes has to say to somebody who takes part by way of this peer.
@@ -236,6 +250,9 @@ func (r *Room) heardNewsLoop(l *line, n *wire.SeatNews) {
 	chat := chatFromWire(n.Chat)
 	if r.mixing == nil || r.mixing.follows != "" {
 		r.wroteLoop(r.floor.remember(chat))
+	}
+	if p := n.Place; p != nil && l.config.News != nil && l.hub == r.mixer() {
+		l.config.News(&CallNews{place: &placed{peer.ID(p.At), p.Number}})
 	}
 	if l.config.News != nil && (len(chat) > 0 || n.Notice == CodeTooMany) {
 		l.config.News(&CallNews{Code: n.Notice, Chat: chat})
@@ -489,6 +506,10 @@ func (k *call) told(s *CallState) {
 
 // news hands on what he has not got yet: the next mixer tells him all that it remembers.
 func (k *call) news(n *CallNews) {
+	if n.place != nil {
+		k.placed(n.place)
+		return
+	}
 	k.mu.Lock()
 	var fresh []ChatMessage
 	for _, m := range n.Chat {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -37,7 +38,7 @@ func (r *Room) sendBeaconLoop(now time.Time) {
 		a := r.access.Load()
 		switch since := now.Sub(b.at); {
 		case now.Sub(time.UnixMilli(r.elector.Lease().Term.Since)) < newHub: // some are looking for a parent, and may miss one
-		case b.direct != r.toldDirect:
+		case b.direct != r.toldDirect, !slices.Equal(b.further, r.namedFurtherLoop()):
 		case !r.live && since < quietBeacon:
 			return
 		case len(r.elector.Lease().Successors) == 0 && near(uint32(b.audience), uint32(r.audience())) && (a == nil || a.Number == b.access) && since < idleBeacon:
@@ -49,6 +50,10 @@ func (r *Room) sendBeaconLoop(now time.Time) {
 		Marks: r.marks(func(s *stream) bool { return s.kind.Media() }),
 	}
 	b.Direct = r.toldDirect
+	further := r.namedFurtherLoop()
+	for _, id := range further {
+		b.Further = append(b.Further, []byte(id))
+	}
 	lease := r.elector.Lease()
 	b.Term, b.SinceMs = lease.Term.N, uint64(lease.Term.Since)
 	for _, id := range lease.Successors {
@@ -62,7 +67,7 @@ func (r *Room) sendBeaconLoop(now time.Time) {
 		r.e.log.Error("cannot encode beacon", "err", err)
 		return
 	}
-	r.beacon.Store(&beacon{hub: r.e.self, env: env, at: now, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash), direct: b.Direct})
+	r.beacon.Store(&beacon{hub: r.e.self, env: env, at: now, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash), direct: b.Direct, further: further})
 	r.broadcastLoop(env, false)
 	if ring := r.ring.Load(); r.private && ring.before() != nil {
 		r.broadcastLoop(env, true) // for those who have yet to get the new key, and learn of it by this
@@ -89,7 +94,7 @@ func (r *Room) beaconLoop(m *wire.Message, env []byte, heard time.Time) {
 	}
 	last := r.beacon.Load()
 	back := last != nil && heard.Sub(last.at) >= hubFresh
-	next := &beacon{hub: id, addrs: b.Addrs, env: env, at: heard, sequence: m.Sequence, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash), direct: b.Direct}
+	next := &beacon{hub: id, addrs: b.Addrs, env: env, at: heard, sequence: m.Sequence, audience: int(b.Audience), access: b.Access, hash: string(b.AccessHash), direct: b.Direct, further: furtherFromWire(b.Further)}
 	for _, mark := range b.Marks {
 		next.reached += mark.Number
 	}

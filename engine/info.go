@@ -19,11 +19,12 @@ type beacon struct {
 	at       time.Time // when it was heard
 	sequence uint64
 	audience int
-	access   uint64 // number of the hub's access list
-	hash     string // and what the beacon says of it
-	reached  uint64 // the newest numbers of the hub's streams, summed up
-	direct   bool   // nobody mixes the conference
-	silent   bool   // they are those of the beacon before: nobody sends anything
+	access   uint64    // number of the hub's access list
+	hash     string    // and what the beacon says of it
+	reached  uint64    // the newest numbers of the hub's streams, summed up
+	direct   bool      // nobody mixes the conference
+	further  []peer.ID // peers that mix it besides the hub and its standby
+	silent   bool      // they are those of the beacon before: nobody sends anything
 }
 
 // Peers that give slots tell the room of them when the router says so, which thins what all of them say to about one advert a second.

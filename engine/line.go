@@ -122,6 +122,7 @@ type line struct {
 	hub       peer.ID
 	config    SeatConfig
 	say, hear wire.StreamID
+	sound     bool // for his sound only, at a further mixer
 	closed    sync.Once
 
 	gone atomic.Bool  // the mixer says so
@@ -141,13 +142,41 @@ const maxHopless = time.Second
 // seatPatience is how long it may take to ask a peer for a seat and to open the hop to it.
 const seatPatience = 3 * time.Second
 
+// soundIDs are those of a line to a further mixer.
+func soundIDs(id wire.RoomID, device []byte, participant string, at peer.ID) (say, hear wire.StreamID) {
+	return wire.NewStreamID(id, device, participant, "call", "sound "+string(at)), wire.NewStreamID(id, device, participant, "call", "mix "+string(at))
+}
+
+// soundSeatAt asks a further mixer for a seat for somebody's sound. It returns nothing where asking again may help.
+func (r *Room) soundSeatAt(ctx context.Context, at peer.ID, c SeatConfig) (Seat, error) {
+	if at != r.e.self {
+		return r.dialSeat(ctx, at, c, true)
+	}
+	var s Seat
+	err := r.call(ctx, func() {
+		if l := r.localNativeLoop(c); l != nil {
+			s = l
+		}
+	})
+	return s, err
+}
+
 // dialLine asks a peer for a seat, and opens the hop to it. It returns nothing where asking again may help.
 func (r *Room) dialLine(ctx context.Context, hub peer.ID, c SeatConfig) (Seat, error) {
-	l := &line{room: r, hub: hub, config: c}
-	l.say, l.hear = lineIDs(r.id, r.e.signer.Public(), c.Participant, hub)
+	return r.dialSeat(ctx, hub, c, false)
+}
+
+// dialSeat does so; with sound for sound only, at a further mixer.
+func (r *Room) dialSeat(ctx context.Context, hub peer.ID, c SeatConfig, sound bool) (Seat, error) {
+	l := &line{room: r, hub: hub, config: c, sound: sound}
+	ids := lineIDs
+	if sound {
+		ids = soundIDs
+	}
+	l.say, l.hear = ids(r.id, r.e.signer.Public(), c.Participant, hub)
 	ask := &wire.SeatJoin{
 		Participant: c.Participant, Name: c.Name, Red: c.RED, SendsStereo: c.SendsStereo, HearsStereo: c.HearsStereo, Chain: r.chain.Load(), Self: c.Self,
-		Waiting: c.Waiting, Announces: c.Announces, To: c.To,
+		Waiting: c.Waiting, Announces: c.Announces, To: c.To, Sound: sound,
 	}
 	short, cancel := context.WithTimeout(ctx, seatPatience)
 	defer cancel()
@@ -194,7 +223,7 @@ func (r *Room) dialLine(ctx context.Context, hub peer.ID, c SeatConfig) (Seat, e
 // holds reports whether the line is still of use.
 func (l *line) holds(now time.Time) bool {
 	r := l.room
-	if l.gone.Load() || !slices.Contains(r.mixers(), l.hub) {
+	if l.gone.Load() || !l.sound && !slices.Contains(r.mixers(), l.hub) {
 		return false
 	}
 	switch {
@@ -237,7 +266,7 @@ func (l *line) Close() {
 
 // tell sends news to the mixer.
 func (l *line) tell(n *wire.SeatNews) {
-	n.Participant = l.config.Participant
+	n.Participant, n.Sound = l.config.Participant, l.sound
 	l.room.sendSeatNews(l.hub, n)
 }
 

@@ -24,7 +24,8 @@ type links struct {
 	stage           map[peer.ID]bool      // publishers that this hub has taken
 	seats           map[peer.ID]bool      // peers with a line to this one; true: participants sit here, false: they sit there
 	heads           map[peer.ID]bool      // peers that this standby sends its mix to
-	mates           map[peer.ID]*mate     // peers that this one's participants send to
+	mates           mates                 // peers that get the packets of participants from here
+	natives         map[peer.ID]bool      // peers whose participants' sound comes to this further mixer
 	standby         peer.ID               // which sends its mix to this peer, perhaps
 	place           tree.Status
 	awaits          *atomic.Bool // until the primary's first packet
@@ -49,7 +50,7 @@ func (l *links) copied(to peer.ID) bool { return l.copies[to] != tree.CopyNone &
 func (l *links) uses(id peer.ID) bool {
 	_, child := l.children[id]
 	_, seats := l.seats[id]
-	return child || seats || l.mates[id] != nil || l.heads[id] || id != "" && id == l.standby || id == l.primary || id == l.backup || id == l.previous && id != "" && time.Now().Before(l.previousUntil) || id == l.hub || id == l.formerHub || l.stage[id]
+	return child || seats || l.mates[id] != nil || l.natives[id] || l.heads[id] || id != "" && id == l.standby || id == l.primary || id == l.backup || id == l.previous && id != "" && time.Now().Before(l.previousUntil) || id == l.hub || id == l.formerHub || l.stage[id]
 }
 
 // serves reports whether the peer may ask this one for packets and key frames.
@@ -84,7 +85,7 @@ func (r *Room) expect(id peer.ID) {
 // with each other here.
 func (r *Room) pulsePace(to peer.ID) int {
 	l := r.links.Load()
-	feeds := l.fed(to) || l.copied(to) || to == l.hub || to == l.formerHub
+	feeds := l.fed(to) || l.copied(to) || to == l.hub || to == l.formerHub || l.natives[to]
 	switch {
 	case !l.uses(to):
 		return 0

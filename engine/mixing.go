@@ -40,6 +40,8 @@ type MixSeat interface {
 	Seat
 	// Hold has the participant hear music in place of the others, and them nothing of him, until it is taken back.
 	Hold(on bool)
+	// Deaf has him hear nothing, until it is taken back: he hears the conference elsewhere. What he wished of others holds again then.
+	Deaf(on bool)
 	// Tone has him alone hear a tone.
 	Tone(t Tone)
 }
@@ -90,6 +92,8 @@ type SeatConfig struct {
 type CallNews struct {
 	Code string        // what became of what he did, or was done to him; "": nothing did
 	Chat []ChatMessage // those that he has not got, the oldest first; all that is remembered when he comes
+
+	place *placed // for the call itself
 }
 
 // Codes of CallNews, besides those of UserErrors.

@@ -354,6 +354,7 @@ func (r *Room) reviseLoop(spec room.RecordSpec) error {
 // ruledLoop makes what moderators say hold at this peer's mix: on a new list or record, and when something ends.
 func (r *Room) ruledLoop(now time.Time) {
 	r.muteVoicesLoop(now)
+	r.muteFurtherLoop(now)
 	if r.mixing == nil {
 		return
 	}

@@ -31,10 +31,16 @@ type planSeat struct {
 	user        ed25519.PublicKey // of that peer
 	self        bool
 	red, stereo bool
+
+	// Of a cascade only.
+	hearsStereo bool
+	announces   bool
+	to          string
 }
 
 func (s planSeat) same(o planSeat) bool {
-	return s.participant == o.participant && s.peer == o.peer && s.self == o.self && s.red == o.red && s.stereo == o.stereo && s.user.Equal(o.user)
+	return s.participant == o.participant && s.peer == o.peer && s.self == o.self && s.red == o.red && s.stereo == o.stereo && s.user.Equal(o.user) &&
+		s.hearsStereo == o.hearsStereo && s.announces == o.announces && s.to == o.to
 }
 
 // toWire writes a plan.

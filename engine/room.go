@@ -59,6 +59,8 @@ type Room struct {
 	plan        atomic.Pointer[plan]      // by which way a conference is heard, as the hub said last
 	directNow   atomic.Pointer[directNow] // nil: all by the mixer
 	calls       atomic.Int32              // of participants at this peer
+	mapsFurther atomic.Pointer[[]peer.ID] // further mixers, which follow this hub's mix
+	loudest     loudest                   // whose packets go from this mixer to the others
 	mapsTo      atomic.Pointer[[]peer.ID] // who follows this hub's mix besides the standby
 	seatNews    atomic.Int32              // news of seats that are on their way out
 	liveAt      atomic.Int64              // Unix nanoseconds: when something was live last
@@ -156,6 +158,11 @@ type Room struct {
 	planBefore   []planSeat // of the hub before
 	planBeforeTo time.Time  // until then
 	planToned    time.Time  // when a tone told last that somebody comes or goes
+
+	// Of a conference of more than one mixer can hold, see cascade.go.
+	cascade  cascade
+	further  *further // nil while this peer is no further mixer
+	mixMates mates    // the other mixers
 
 	endedMedia map[wire.Kind]MediaTotals // of streams that are no more; guarded by the engine's mutex
 }
@@ -296,6 +303,7 @@ func (r *Room) loop() {
 // closeLoop ends what the room's goroutine owns.
 func (r *Room) closeLoop() {
 	r.undirectLoop()
+	r.endFurtherLoop()
 	r.unmixLoop(true)
 	r.untieLoop()
 	for _, c := range r.feeding {
@@ -343,6 +351,8 @@ func (r *Room) secondLoop(now time.Time) {
 	r.recordingsLoop(now)
 	r.watchDirectLoop(now)
 	r.planLoop(now)
+	r.cascadeLoop(now)
+	r.watchCascadeLoop(now)
 	r.quietLoop(now)
 }
 
@@ -408,10 +418,12 @@ const lastWords = 250 * time.Millisecond
 // leave says goodbye: publications end, children learn where else to go and are fed until they have moved.
 func (r *Room) leave(ctx context.Context) {
 	r.handOver(ctx)
+	r.retireFurther(ctx)
 	published := false
 	_ = r.call(ctx, func() {
 		r.leaving = true
 		r.undirectLoop()
+		r.endFurtherLoop()
 		r.unmixLoop(true)
 		r.standLoop()
 		published = len(r.pubs)+len(r.endedAt) > 0

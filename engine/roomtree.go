@@ -40,10 +40,8 @@ func (r *Room) relinkLoop(change func(*links)) {
 	next := *old
 	next.place = r.router.Status()
 	next.stage, next.seats, next.heads = r.stagePeers, r.seatPeers, r.heads
-	next.mates = nil
-	if r.direct != nil {
-		next.mates = r.direct.mates
-	}
+	next.mates = r.matesNow()
+	next.natives = r.nativesLoop()
 	next.standby = r.directLoop(next.primary)
 	next.hub, next.formerHub = r.hub, r.formerHub
 	next.inherits = r.inherits != ""

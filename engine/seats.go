@@ -38,6 +38,7 @@ type roomSeat struct {
 	config    SeatConfig
 
 	silent atomic.Bool // he is muted, or waits
+	away   away        // where his sound goes, see cascade.go
 	direct atomic.Bool // he hears the others directly, and nothing from here
 
 	// the room's goroutine's
@@ -54,8 +55,20 @@ func (s *roomSeat) Write(p *MediaPacket) {
 		s.room.e.metrics.muted.Add(1)
 		return
 	}
+	s.returns()
 	s.MixSeat.Write(p)
-	s.room.heardVoice(s.voice, p)
+	s.heard(p)
+	s.pass(p)
+}
+
+// take takes a packet that a further mixer has passed on. It goes no further.
+func (s *roomSeat) take(p *MediaPacket) {
+	if s.silent.Load() {
+		s.room.e.metrics.muted.Add(1)
+		return
+	}
+	s.MixSeat.Write(p)
+	s.heard(p)
 }
 
 // Close implements Seat.
@@ -83,7 +96,12 @@ func (r *Room) seatLoop(c SeatConfig, who room.Standing, chain *wire.Chain, by p
 	if !c.Announces {
 		seat.voice = &Voice{Participant: c.Participant, Name: c.Name, RED: c.RED, Stereo: c.SendsStereo, Started: time.Now()}
 	}
-	c.Tell = seat.tell.mixed
+	r.cascade.seats++
+	seat.away.order, seat.away.voice = r.cascade.seats, new(voice)
+	c.Tell = func(s *CallState) {
+		seat.away.voice.told(s, c.Participant)
+		seat.tell.mixed(s)
+	}
 	hear := c.Hear
 	c.Hear = func(p *MediaPacket) {
 		if !seat.direct.Load() {
@@ -210,6 +228,7 @@ func (r *Room) reseatLoop() {
 	r.untold = true
 	r.retellLoop(now)
 	r.planLoop(now)
+	r.recascadeLoop(now)
 }
 
 // seated is who takes part, as far as this peer knows. Values are immutable but for what is reckoned from them.

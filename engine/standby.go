@@ -64,6 +64,9 @@ func (r *Room) mixerInfo() *MixerInfo {
 	if len(ids) > 1 {
 		info.Standby = ids[1].String()
 	}
+	for _, id := range r.furtherPeers() {
+		info.Further = append(info.Further, id.String())
+	}
 	return info
 }
 
@@ -147,17 +150,21 @@ func mapsID(id wire.RoomID, mixer peer.ID) wire.StreamID {
 // sendMaps returns what sends maps to the standby, and to those who go over to this mix or from it.
 func (r *Room) sendMaps() func(*PlayoutMap) {
 	id := mapsID(r.id, r.e.self)
-	direct := directMapsID(r.id, r.e.self)
+	direct, further := directMapsID(r.id, r.e.self), furtherMapsID(r.id, r.e.self)
 	return func(m *PlayoutMap) {
 		var more []peer.ID
 		if to := r.mapsTo.Load(); to != nil {
 			more = *to
 		}
+		var others []peer.ID
+		if to := r.mapsFurther.Load(); to != nil {
+			others = *to
+		}
 		to := r.standby()
 		if to != "" && r.e.hop(to) == nil {
 			to = "" // it is on its way
 		}
-		if to == "" && len(more) == 0 {
+		if to == "" && len(more)+len(others) == 0 {
 			return
 		}
 		out := &wire.PlayoutMap{Tick: m.Tick, Number: m.Number}
@@ -172,6 +179,9 @@ func (r *Room) sendMaps() func(*PlayoutMap) {
 		packet := &MediaPacket{Sequence: int64(m.Tick), Timestamp: uint32(m.Tick * 960), Payload: payload}
 		if to != "" {
 			r.e.writeLine(to, id, packet)
+		}
+		for _, other := range others {
+			r.e.writeLine(other, further, packet)
 		}
 		for _, other := range more {
 			if other != r.e.self {

@@ -109,6 +109,8 @@ type MixerInfo struct {
 	Mode    string `json:"mode,omitempty"`    // MixerDirect where no peer mixes for others
 	Peer    string `json:"peer"`              // "" then
 	Standby string `json:"standby,omitempty"` // the peer that takes over
+	// Further are the peers that mix besides these, each for some of the participants, where there are more than one can hold.
+	Further []string `json:"further,omitempty"`
 	// Readable says that these peers hear what is said: they have to, in order to mix it.
 	Readable bool `json:"readable"`
 }

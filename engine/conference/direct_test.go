@@ -29,18 +29,27 @@ type few struct {
 	peers   []*enginetest.Peer
 	rooms   []*engine.Room // theirs
 	callers []*caller
+	tones   []float64
 	deaf    atomic.Pointer[enginetest.Peer] // hears of no access list
 
 	judges []*judge // of the callers that judged was called for
 
-	mu    sync.Mutex
-	media map[[2]peer.ID]int // packets of sound on hops, by their ends
+	mu      sync.Mutex
+	media   map[[2]peer.ID]int    // packets of sound on hops, by their ends
+	streams map[wire.StreamID]int // and by their streams
 }
 
 // newFew opens it with so many of Ann's devices and other peers, each with a clock of its own.
 func newFew(t *testing.T, seed uint64, devices, peers int) *few {
 	t.Helper()
-	k := &few{t: t, net: enginetest.NewNetwork(seed), media: make(map[[2]peer.ID]int)}
+	return newCrowd(t, seed, devices, peers, 0)
+}
+
+// newCrowd opens one whose mixers hold so many; 0: as many as is usual.
+func newCrowd(t *testing.T, seed uint64, devices, peers, mixSeats int) *few {
+	t.Helper()
+	k := &few{t: t, net: enginetest.NewNetwork(seed), media: make(map[[2]peer.ID]int), streams: make(map[wire.StreamID]int), tones: tones}
+	k.net.MixSeats = mixSeats
 	k.net.Delay = 20 * time.Millisecond
 	k.net.Unheard = k.misses
 	k.net.Swallow = func(_, to peer.ID, msg []byte) bool { return k.misses(to, msg) }
@@ -48,6 +57,7 @@ func newFew(t *testing.T, seed uint64, devices, peers int) *few {
 		if h, _, err := wire.ParseHeader(pkt); err == nil && h.Kind == wire.KindAudio {
 			k.mu.Lock()
 			k.media[[2]peer.ID{from, to}]++
+			k.streams[h.Stream]++
 			k.mu.Unlock()
 		}
 		return pkt
@@ -92,7 +102,7 @@ var tones = []float64{400, 700, 1200, 1900, 2700}
 // call has somebody take part by way of the peer of a number.
 func (k *few) call(i int) *caller {
 	k.t.Helper()
-	c := takePart(k.t, k.rooms[i], "caller "+string(rune('a'+i)), tones[i])
+	c := takePart(k.t, k.rooms[i], "caller "+string(rune('a'+i)), k.tones[i])
 	k.callers = append(k.callers, c)
 	return c
 }

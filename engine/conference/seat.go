@@ -28,9 +28,11 @@ type seat struct {
 	level     uint8  // of it
 	sequence  int64  // and its number
 	gone      bool
-	output    int64      // of the buffer's timeline at the last tick
-	ticked    bool       // there was one
-	held      bool       // he is on hold
+	output    int64 // of the buffer's timeline at the last tick
+	ticked    bool  // there was one
+	held      bool  // he is on hold
+	deaf      bool  // he hears nothing
+	wishes    map[string]float32
 	played    jitter.Map // of the last tick, unknown where it was not wanted
 	charted   uint32     // timestamp in the last map
 }
@@ -138,9 +140,41 @@ func (s *seat) Loss(percent float64) {
 // Wish implements engine.Seat. A wish for somebody who is not there is for nobody.
 func (s *seat) Wish(participant string, gain float32) {
 	s.table.service.post(func() {
-		if other := s.table.find(participant); other != nil && other != s && !s.gone {
-			s.table.mixer.Wish(s.id, other.id, gain)
+		if s.gone {
+			return
 		}
+		if s.wishes == nil {
+			s.wishes = make(map[string]float32)
+		}
+		if _, known := s.wishes[participant]; known || len(s.wishes) < maxSeats {
+			s.wishes[participant] = gain
+		}
+		s.wish(participant, gain)
+	})
+}
+
+// wish has the mixer do that.
+func (s *seat) wish(participant string, gain float32) {
+	if other := s.table.find(participant); other != nil && other != s {
+		s.table.mixer.Wish(s.id, other.id, gain)
+	}
+}
+
+// Deaf implements engine.MixSeat.
+func (s *seat) Deaf(on bool) {
+	s.table.service.call(func() {
+		if s.gone || s.deaf == on || s.config.Announces {
+			return
+		}
+		if s.deaf = on; on {
+			s.table.mixer.RemoveListener(s.id)
+		} else {
+			s.table.listen(s)
+			for participant, gain := range s.wishes { // in any order
+				s.wish(participant, gain)
+			}
+		}
+		s.table.service.rouse()
 	})
 }
 

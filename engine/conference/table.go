@@ -130,10 +130,7 @@ func (t *table) add(c engine.SeatConfig) (*seat, error) {
 func (t *table) enter(s *seat) bool {
 	if !s.config.Announces {
 		t.mixer.AddInput(s.id)
-		if s.config.Hear != nil {
-			t.mixer.AddListener(s.id, channels(s.config.HearsStereo), bitrate)
-		}
-		t.mixer.Hold(s.id, s.held)
+		t.listen(s)
 		return true
 	}
 	to := mixer.ID(0)
@@ -145,6 +142,14 @@ func (t *table) enter(s *seat) bool {
 		to = other.id
 	}
 	return t.mixer.Play(s, to)
+}
+
+// listen has a seat hear the others.
+func (t *table) listen(s *seat) {
+	if s.config.Hear != nil && !s.deaf {
+		t.mixer.AddListener(s.id, channels(s.config.HearsStereo), bitrate)
+	}
+	t.mixer.Hold(s.id, s.held)
 }
 
 // sounds are what tones sound like.

@@ -49,6 +49,8 @@ type Network struct {
 	Mixing engine.Mixing
 	// Policy, where set, says what each peer asks before somebody takes part or sends, by the peer's name.
 	Policy func(name string) engine.Policy
+	// MixSeats is engine.Config's, of all peers; set it before the first.
+	MixSeats int
 
 	mu     sync.Mutex
 	rng    *rand.Rand
@@ -131,7 +133,7 @@ func (n *Network) add(name string, slots int, keeper *Keeper) (*Peer, error) {
 	others := slices.Collect(maps.Values(n.peers))
 	n.peers[id] = p
 	n.mu.Unlock()
-	c := engine.Config{Control: (*control)(p), Transport: (*transport)(p), Keeper: p.Keeper, Signer: p.Signer, User: p.User, Slots: slots, Mixing: n.Mixing}
+	c := engine.Config{Control: (*control)(p), Transport: (*transport)(p), Keeper: p.Keeper, Signer: p.Signer, User: p.User, Slots: slots, Mixing: n.Mixing, MixSeats: n.MixSeats}
 	if n.Machine != nil {
 		c.Machine = n.Machine(name)
 	}

@@ -52,6 +52,8 @@ const (
 	Type_SEAT_NEWS        Type = 82 // SeatNews: direct, between these two
 	Type_CALL_PLAN        Type = 83 // CallPlan: direct, from the hub of a conference to the peers by way of which somebody takes part, and to its standby
 	Type_CALL_REPORT      Type = 84 // CallReport: direct, from these to the hub
+	Type_CALL_CASCADE     Type = 85 // CallCascade: direct, from the hub of a conference to its standby and to the further peers that mix it
+	Type_CALL_FURTHER     Type = 86 // CallFurther: direct, from these further peers to the hub
 	Type_MODERATE         Type = 90 // Moderate: request, to the hub, from a peer whose user, or whose guest, may moderate and cannot sign an Access
 	Type_MODERATE_ANSWER  Type = 91 // ModerateAnswer: its response
 	Type_HANDS            Type = 92 // Hands: request, to the hub of a conference, from a peer by way of which somebody listens whose hand is up
@@ -87,6 +89,8 @@ var (
 		82: "SEAT_NEWS",
 		83: "CALL_PLAN",
 		84: "CALL_REPORT",
+		85: "CALL_CASCADE",
+		86: "CALL_FURTHER",
 		90: "MODERATE",
 		91: "MODERATE_ANSWER",
 		92: "HANDS",
@@ -119,6 +123,8 @@ var (
 		"SEAT_NEWS":        82,
 		"CALL_PLAN":        83,
 		"CALL_REPORT":      84,
+		"CALL_CASCADE":     85,
+		"CALL_FURTHER":     86,
 		"MODERATE":         90,
 		"MODERATE_ANSWER":  91,
 		"HANDS":            92,
@@ -1457,6 +1463,7 @@ type Beacon struct {
 	Term          uint64                 `protobuf:"varint,60,opt,name=term,proto3" json:"term,omitempty"`                             // grows with each hub of the room: the newer one stays, and since_ms decides within a term
 	Successors    [][]byte               `protobuf:"bytes,61,rep,name=successors,proto3" json:"successors,omitempty"`                  // peer ids, at most 4: who takes the hub's place when it is silent, the first one first
 	Direct        bool                   `protobuf:"varint,80,opt,name=direct,proto3" json:"direct,omitempty"`                         // of a conference: nobody mixes it for others
+	Further       [][]byte               `protobuf:"bytes,81,rep,name=further,proto3" json:"further,omitempty"`                        // of a conference: peers that mix it besides the hub and its standby
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1559,6 +1566,13 @@ func (x *Beacon) GetDirect() bool {
 		return x.Direct
 	}
 	return false
+}
+
+func (x *Beacon) GetFurther() [][]byte {
+	if x != nil {
+		return x.Further
+	}
+	return nil
 }
 
 // TreeMessage is a message between tree.Routers.
@@ -3182,6 +3196,7 @@ type SeatJoin struct {
 	Waiting       bool                   `protobuf:"varint,41,opt,name=waiting,proto3" json:"waiting,omitempty"`     // who mixes has him wait to be let in
 	Announces     bool                   `protobuf:"varint,42,opt,name=announces,proto3" json:"announces,omitempty"` // it is no participant but an announcement, of somebody who may moderate
 	To            string                 `protobuf:"bytes,43,opt,name=to,proto3" json:"to,omitempty"`                // the participant who alone hears that; "": all
+	Sound         bool                   `protobuf:"varint,44,opt,name=sound,proto3" json:"sound,omitempty"`         // what he says and hears only, at a further peer that mixes; all else is the hub's
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3284,6 +3299,13 @@ func (x *SeatJoin) GetTo() string {
 		return x.To
 	}
 	return ""
+}
+
+func (x *SeatJoin) GetSound() bool {
+	if x != nil {
+		return x.Sound
+	}
+	return false
 }
 
 // SeatAnswer: accepted when reason is empty.
@@ -3425,6 +3447,12 @@ type CallSeat struct {
 	Self          bool                   `protobuf:"varint,4,opt,name=self,proto3" json:"self,omitempty"` // he is that user, and no guest of his
 	Red           bool                   `protobuf:"varint,5,opt,name=red,proto3" json:"red,omitempty"`   // as in SeatJoin
 	SendsStereo   bool                   `protobuf:"varint,6,opt,name=sends_stereo,json=sendsStereo,proto3" json:"sends_stereo,omitempty"`
+	HearsStereo   bool                   `protobuf:"varint,7,opt,name=hears_stereo,json=hearsStereo,proto3" json:"hears_stereo,omitempty"`
+	At            uint32                 `protobuf:"varint,8,opt,name=at,proto3" json:"at,omitempty"`       // in a CallCascade, where what he says comes and goes: 0 at the hub, n at the n-th of its mixers
+	Moves         bool                   `protobuf:"varint,9,opt,name=moves,proto3" json:"moves,omitempty"` // he goes there from was, and may be at either
+	Was           uint32                 `protobuf:"varint,10,opt,name=was,proto3" json:"was,omitempty"`
+	Announces     bool                   `protobuf:"varint,11,opt,name=announces,proto3" json:"announces,omitempty"` // as in SeatJoin
+	To            string                 `protobuf:"bytes,12,opt,name=to,proto3" json:"to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3501,6 +3529,211 @@ func (x *CallSeat) GetSendsStereo() bool {
 	return false
 }
 
+func (x *CallSeat) GetHearsStereo() bool {
+	if x != nil {
+		return x.HearsStereo
+	}
+	return false
+}
+
+func (x *CallSeat) GetAt() uint32 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *CallSeat) GetMoves() bool {
+	if x != nil {
+		return x.Moves
+	}
+	return false
+}
+
+func (x *CallSeat) GetWas() uint32 {
+	if x != nil {
+		return x.Was
+	}
+	return 0
+}
+
+func (x *CallSeat) GetAnnounces() bool {
+	if x != nil {
+		return x.Announces
+	}
+	return false
+}
+
+func (x *CallSeat) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+// CallCascade says which peers mix a conference that is more than one can hold, and whose sound comes to which. Of those who take part
+// each page has some.
+type CallCascade struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`     // of the hub
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // grows with each of a term
+	Mixers        [][]byte               `protobuf:"bytes,3,rep,name=mixers,proto3" json:"mixers,omitempty"`  // besides the hub: at most 8
+	Page          uint32                 `protobuf:"varint,4,opt,name=page,proto3" json:"page,omitempty"`
+	Pages         uint32                 `protobuf:"varint,5,opt,name=pages,proto3" json:"pages,omitempty"` // at most 32
+	Seats         []*CallSeat            `protobuf:"bytes,6,rep,name=seats,proto3" json:"seats,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallCascade) Reset() {
+	*x = CallCascade{}
+	mi := &file_wire_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallCascade) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallCascade) ProtoMessage() {}
+
+func (x *CallCascade) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallCascade.ProtoReflect.Descriptor instead.
+func (*CallCascade) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *CallCascade) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *CallCascade) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *CallCascade) GetMixers() [][]byte {
+	if x != nil {
+		return x.Mixers
+	}
+	return nil
+}
+
+func (x *CallCascade) GetPage() uint32 {
+	if x != nil {
+		return x.Page
+	}
+	return 0
+}
+
+func (x *CallCascade) GetPages() uint32 {
+	if x != nil {
+		return x.Pages
+	}
+	return 0
+}
+
+func (x *CallCascade) GetSeats() []*CallSeat {
+	if x != nil {
+		return x.Seats
+	}
+	return nil
+}
+
+// CallFurther says how a further peer fares by a CallCascade.
+type CallFurther struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"` // of the CallCascade that it follows
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	Seats         uint32                 `protobuf:"varint,3,opt,name=seats,proto3" json:"seats,omitempty"`    // how many it can hold; 0: it does not mix, or no longer
+	Ready         bool                   `protobuf:"varint,4,opt,name=ready,proto3" json:"ready,omitempty"`    // it is on the hub's timeline, and reaches the others
+	Missing       [][]byte               `protobuf:"bytes,5,rep,name=missing,proto3" json:"missing,omitempty"` // mixers that it does not reach
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallFurther) Reset() {
+	*x = CallFurther{}
+	mi := &file_wire_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallFurther) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallFurther) ProtoMessage() {}
+
+func (x *CallFurther) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallFurther.ProtoReflect.Descriptor instead.
+func (*CallFurther) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *CallFurther) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *CallFurther) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *CallFurther) GetSeats() uint32 {
+	if x != nil {
+		return x.Seats
+	}
+	return 0
+}
+
+func (x *CallFurther) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *CallFurther) GetMissing() [][]byte {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
 // CallReport says how a peer fares by a CallPlan.
 type CallReport struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3514,7 +3747,7 @@ type CallReport struct {
 
 func (x *CallReport) Reset() {
 	*x = CallReport{}
-	mi := &file_wire_proto_msgTypes[39]
+	mi := &file_wire_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3526,7 +3759,7 @@ func (x *CallReport) String() string {
 func (*CallReport) ProtoMessage() {}
 
 func (x *CallReport) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[39]
+	mi := &file_wire_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3539,7 +3772,7 @@ func (x *CallReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallReport.ProtoReflect.Descriptor instead.
 func (*CallReport) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{39}
+	return file_wire_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CallReport) GetTerm() uint64 {
@@ -3584,13 +3817,16 @@ type SeatNews struct {
 	Notice        string                 `protobuf:"bytes,43,opt,name=notice,proto3" json:"notice,omitempty"`                                       // to him: code of what became of what he said or asked for
 	Ready         bool                   `protobuf:"varint,44,opt,name=ready,proto3" json:"ready,omitempty"`                                        // from him: he takes what was written before he came
 	Waiting       *bool                  `protobuf:"varint,45,opt,name=waiting,proto3,oneof" json:"waiting,omitempty"`                              // from him, to a standby: who mixes has him wait, or does no longer
+	Sound         bool                   `protobuf:"varint,48,opt,name=sound,proto3" json:"sound,omitempty"`                                        // it is about a seat for his sound only
+	Place         *SeatPlace             `protobuf:"bytes,49,opt,name=place,proto3" json:"place,omitempty"`                                         // to him: where his sound is to come and go
+	Sits          *SeatPlace             `protobuf:"bytes,50,opt,name=sits,proto3" json:"sits,omitempty"`                                           // from him: where it does
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SeatNews) Reset() {
 	*x = SeatNews{}
-	mi := &file_wire_proto_msgTypes[40]
+	mi := &file_wire_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3602,7 +3838,7 @@ func (x *SeatNews) String() string {
 func (*SeatNews) ProtoMessage() {}
 
 func (x *SeatNews) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[40]
+	mi := &file_wire_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3615,7 +3851,7 @@ func (x *SeatNews) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatNews.ProtoReflect.Descriptor instead.
 func (*SeatNews) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{40}
+	return file_wire_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SeatNews) GetParticipant() string {
@@ -3695,6 +3931,80 @@ func (x *SeatNews) GetWaiting() bool {
 	return false
 }
 
+func (x *SeatNews) GetSound() bool {
+	if x != nil {
+		return x.Sound
+	}
+	return false
+}
+
+func (x *SeatNews) GetPlace() *SeatPlace {
+	if x != nil {
+		return x.Place
+	}
+	return nil
+}
+
+func (x *SeatNews) GetSits() *SeatPlace {
+	if x != nil {
+		return x.Sits
+	}
+	return nil
+}
+
+// SeatPlace is where a participant's sound comes and goes.
+type SeatPlace struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            []byte                 `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`          // a further peer that mixes; absent: the hub
+	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // grows with each: of two the one with the larger holds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeatPlace) Reset() {
+	*x = SeatPlace{}
+	mi := &file_wire_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeatPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeatPlace) ProtoMessage() {}
+
+func (x *SeatPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeatPlace.ProtoReflect.Descriptor instead.
+func (*SeatPlace) Descriptor() ([]byte, []int) {
+	return file_wire_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *SeatPlace) GetAt() []byte {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *SeatPlace) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
 // SeatHand is a hand that somebody raised or took down.
 type SeatHand struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3707,7 +4017,7 @@ type SeatHand struct {
 
 func (x *SeatHand) Reset() {
 	*x = SeatHand{}
-	mi := &file_wire_proto_msgTypes[41]
+	mi := &file_wire_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3719,7 +4029,7 @@ func (x *SeatHand) String() string {
 func (*SeatHand) ProtoMessage() {}
 
 func (x *SeatHand) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[41]
+	mi := &file_wire_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3732,7 +4042,7 @@ func (x *SeatHand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatHand.ProtoReflect.Descriptor instead.
 func (*SeatHand) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{41}
+	return file_wire_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SeatHand) GetRaised() bool {
@@ -3767,7 +4077,7 @@ type Hands struct {
 
 func (x *Hands) Reset() {
 	*x = Hands{}
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3779,7 +4089,7 @@ func (x *Hands) String() string {
 func (*Hands) ProtoMessage() {}
 
 func (x *Hands) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[42]
+	mi := &file_wire_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3792,7 +4102,7 @@ func (x *Hands) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hands.ProtoReflect.Descriptor instead.
 func (*Hands) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{42}
+	return file_wire_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Hands) GetHands() []*AudienceHand {
@@ -3823,7 +4133,7 @@ type AudienceHand struct {
 
 func (x *AudienceHand) Reset() {
 	*x = AudienceHand{}
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3835,7 +4145,7 @@ func (x *AudienceHand) String() string {
 func (*AudienceHand) ProtoMessage() {}
 
 func (x *AudienceHand) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[43]
+	mi := &file_wire_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3848,7 +4158,7 @@ func (x *AudienceHand) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AudienceHand.ProtoReflect.Descriptor instead.
 func (*AudienceHand) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{43}
+	return file_wire_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *AudienceHand) GetParticipant() string {
@@ -3897,7 +4207,7 @@ type HandsAnswer struct {
 
 func (x *HandsAnswer) Reset() {
 	*x = HandsAnswer{}
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3909,7 +4219,7 @@ func (x *HandsAnswer) String() string {
 func (*HandsAnswer) ProtoMessage() {}
 
 func (x *HandsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[44]
+	mi := &file_wire_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3922,7 +4232,7 @@ func (x *HandsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandsAnswer.ProtoReflect.Descriptor instead.
 func (*HandsAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{44}
+	return file_wire_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *HandsAnswer) GetReason() string {
@@ -3952,7 +4262,7 @@ type AudienceAnswer struct {
 
 func (x *AudienceAnswer) Reset() {
 	*x = AudienceAnswer{}
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3964,7 +4274,7 @@ func (x *AudienceAnswer) String() string {
 func (*AudienceAnswer) ProtoMessage() {}
 
 func (x *AudienceAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[45]
+	mi := &file_wire_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3977,7 +4287,7 @@ func (x *AudienceAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AudienceAnswer.ProtoReflect.Descriptor instead.
 func (*AudienceAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{45}
+	return file_wire_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *AudienceAnswer) GetParticipant() string {
@@ -4022,7 +4332,7 @@ type ChatMessage struct {
 
 func (x *ChatMessage) Reset() {
 	*x = ChatMessage{}
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4034,7 +4344,7 @@ func (x *ChatMessage) String() string {
 func (*ChatMessage) ProtoMessage() {}
 
 func (x *ChatMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[46]
+	mi := &file_wire_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4047,7 +4357,7 @@ func (x *ChatMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChatMessage.ProtoReflect.Descriptor instead.
 func (*ChatMessage) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{46}
+	return file_wire_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ChatMessage) GetNumber() uint64 {
@@ -4104,7 +4414,7 @@ type SeatState struct {
 
 func (x *SeatState) Reset() {
 	*x = SeatState{}
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4116,7 +4426,7 @@ func (x *SeatState) String() string {
 func (*SeatState) ProtoMessage() {}
 
 func (x *SeatState) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[47]
+	mi := &file_wire_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4129,7 +4439,7 @@ func (x *SeatState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatState.ProtoReflect.Descriptor instead.
 func (*SeatState) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{47}
+	return file_wire_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *SeatState) GetParticipants() []*SeatParticipant {
@@ -4219,7 +4529,7 @@ type SeatParticipant struct {
 
 func (x *SeatParticipant) Reset() {
 	*x = SeatParticipant{}
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4231,7 +4541,7 @@ func (x *SeatParticipant) String() string {
 func (*SeatParticipant) ProtoMessage() {}
 
 func (x *SeatParticipant) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[48]
+	mi := &file_wire_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4244,7 +4554,7 @@ func (x *SeatParticipant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatParticipant.ProtoReflect.Descriptor instead.
 func (*SeatParticipant) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{48}
+	return file_wire_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SeatParticipant) GetParticipant() string {
@@ -4321,7 +4631,7 @@ type SeatWish struct {
 
 func (x *SeatWish) Reset() {
 	*x = SeatWish{}
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4333,7 +4643,7 @@ func (x *SeatWish) String() string {
 func (*SeatWish) ProtoMessage() {}
 
 func (x *SeatWish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[49]
+	mi := &file_wire_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4346,7 +4656,7 @@ func (x *SeatWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SeatWish.ProtoReflect.Descriptor instead.
 func (*SeatWish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{49}
+	return file_wire_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SeatWish) GetParticipant() string {
@@ -4376,7 +4686,7 @@ type PlayoutMap struct {
 
 func (x *PlayoutMap) Reset() {
 	*x = PlayoutMap{}
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4388,7 +4698,7 @@ func (x *PlayoutMap) String() string {
 func (*PlayoutMap) ProtoMessage() {}
 
 func (x *PlayoutMap) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[50]
+	mi := &file_wire_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4401,7 +4711,7 @@ func (x *PlayoutMap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlayoutMap.ProtoReflect.Descriptor instead.
 func (*PlayoutMap) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{50}
+	return file_wire_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *PlayoutMap) GetTick() uint64 {
@@ -4437,7 +4747,7 @@ type PlayoutPosition struct {
 
 func (x *PlayoutPosition) Reset() {
 	*x = PlayoutPosition{}
-	mi := &file_wire_proto_msgTypes[51]
+	mi := &file_wire_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4449,7 +4759,7 @@ func (x *PlayoutPosition) String() string {
 func (*PlayoutPosition) ProtoMessage() {}
 
 func (x *PlayoutPosition) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[51]
+	mi := &file_wire_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4462,7 +4772,7 @@ func (x *PlayoutPosition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlayoutPosition.ProtoReflect.Descriptor instead.
 func (*PlayoutPosition) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{51}
+	return file_wire_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *PlayoutPosition) GetParticipant() string {
@@ -4500,7 +4810,7 @@ type HopOffer struct {
 
 func (x *HopOffer) Reset() {
 	*x = HopOffer{}
-	mi := &file_wire_proto_msgTypes[52]
+	mi := &file_wire_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4512,7 +4822,7 @@ func (x *HopOffer) String() string {
 func (*HopOffer) ProtoMessage() {}
 
 func (x *HopOffer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[52]
+	mi := &file_wire_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4525,7 +4835,7 @@ func (x *HopOffer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopOffer.ProtoReflect.Descriptor instead.
 func (*HopOffer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{52}
+	return file_wire_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *HopOffer) GetUfrag() string {
@@ -4578,7 +4888,7 @@ type HopAnswer struct {
 
 func (x *HopAnswer) Reset() {
 	*x = HopAnswer{}
-	mi := &file_wire_proto_msgTypes[53]
+	mi := &file_wire_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4590,7 +4900,7 @@ func (x *HopAnswer) String() string {
 func (*HopAnswer) ProtoMessage() {}
 
 func (x *HopAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[53]
+	mi := &file_wire_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4603,7 +4913,7 @@ func (x *HopAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopAnswer.ProtoReflect.Descriptor instead.
 func (*HopAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{53}
+	return file_wire_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *HopAnswer) GetUfrag() string {
@@ -4661,7 +4971,7 @@ type HopControl struct {
 
 func (x *HopControl) Reset() {
 	*x = HopControl{}
-	mi := &file_wire_proto_msgTypes[54]
+	mi := &file_wire_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4673,7 +4983,7 @@ func (x *HopControl) String() string {
 func (*HopControl) ProtoMessage() {}
 
 func (x *HopControl) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[54]
+	mi := &file_wire_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4686,7 +4996,7 @@ func (x *HopControl) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopControl.ProtoReflect.Descriptor instead.
 func (*HopControl) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{54}
+	return file_wire_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *HopControl) GetPulse() *Pulse {
@@ -4731,7 +5041,7 @@ type Pulse struct {
 
 func (x *Pulse) Reset() {
 	*x = Pulse{}
-	mi := &file_wire_proto_msgTypes[55]
+	mi := &file_wire_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4743,7 +5053,7 @@ func (x *Pulse) String() string {
 func (*Pulse) ProtoMessage() {}
 
 func (x *Pulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[55]
+	mi := &file_wire_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4756,7 +5066,7 @@ func (x *Pulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pulse.ProtoReflect.Descriptor instead.
 func (*Pulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{55}
+	return file_wire_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Pulse) GetStamp() uint32 {
@@ -4814,7 +5124,7 @@ type RoomPulse struct {
 
 func (x *RoomPulse) Reset() {
 	*x = RoomPulse{}
-	mi := &file_wire_proto_msgTypes[56]
+	mi := &file_wire_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4826,7 +5136,7 @@ func (x *RoomPulse) String() string {
 func (*RoomPulse) ProtoMessage() {}
 
 func (x *RoomPulse) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[56]
+	mi := &file_wire_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4839,7 +5149,7 @@ func (x *RoomPulse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoomPulse.ProtoReflect.Descriptor instead.
 func (*RoomPulse) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{56}
+	return file_wire_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *RoomPulse) GetRoom() uint64 {
@@ -4930,7 +5240,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_wire_proto_msgTypes[57]
+	mi := &file_wire_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4942,7 +5252,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[57]
+	mi := &file_wire_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4955,7 +5265,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{57}
+	return file_wire_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Nack) GetStream() uint64 {
@@ -4982,7 +5292,7 @@ type KeyFrameWish struct {
 
 func (x *KeyFrameWish) Reset() {
 	*x = KeyFrameWish{}
-	mi := &file_wire_proto_msgTypes[58]
+	mi := &file_wire_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4994,7 +5304,7 @@ func (x *KeyFrameWish) String() string {
 func (*KeyFrameWish) ProtoMessage() {}
 
 func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[58]
+	mi := &file_wire_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5007,7 +5317,7 @@ func (x *KeyFrameWish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyFrameWish.ProtoReflect.Descriptor instead.
 func (*KeyFrameWish) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{58}
+	return file_wire_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *KeyFrameWish) GetStream() uint64 {
@@ -5028,7 +5338,7 @@ type Doubt struct {
 
 func (x *Doubt) Reset() {
 	*x = Doubt{}
-	mi := &file_wire_proto_msgTypes[59]
+	mi := &file_wire_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5040,7 +5350,7 @@ func (x *Doubt) String() string {
 func (*Doubt) ProtoMessage() {}
 
 func (x *Doubt) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[59]
+	mi := &file_wire_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5053,7 +5363,7 @@ func (x *Doubt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Doubt.ProtoReflect.Descriptor instead.
 func (*Doubt) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{59}
+	return file_wire_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Doubt) GetStream() uint64 {
@@ -5080,7 +5390,7 @@ type Access struct {
 
 func (x *Access) Reset() {
 	*x = Access{}
-	mi := &file_wire_proto_msgTypes[60]
+	mi := &file_wire_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5092,7 +5402,7 @@ func (x *Access) String() string {
 func (*Access) ProtoMessage() {}
 
 func (x *Access) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[60]
+	mi := &file_wire_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5105,7 +5415,7 @@ func (x *Access) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Access.ProtoReflect.Descriptor instead.
 func (*Access) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{60}
+	return file_wire_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Access) GetNumber() uint64 {
@@ -5173,7 +5483,7 @@ type Ruling struct {
 
 func (x *Ruling) Reset() {
 	*x = Ruling{}
-	mi := &file_wire_proto_msgTypes[61]
+	mi := &file_wire_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5185,7 +5495,7 @@ func (x *Ruling) String() string {
 func (*Ruling) ProtoMessage() {}
 
 func (x *Ruling) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[61]
+	mi := &file_wire_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5198,7 +5508,7 @@ func (x *Ruling) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ruling.ProtoReflect.Descriptor instead.
 func (*Ruling) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{61}
+	return file_wire_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Ruling) GetParticipant() string {
@@ -5266,7 +5576,7 @@ type Moderate struct {
 
 func (x *Moderate) Reset() {
 	*x = Moderate{}
-	mi := &file_wire_proto_msgTypes[62]
+	mi := &file_wire_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5278,7 +5588,7 @@ func (x *Moderate) String() string {
 func (*Moderate) ProtoMessage() {}
 
 func (x *Moderate) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[62]
+	mi := &file_wire_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5291,7 +5601,7 @@ func (x *Moderate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moderate.ProtoReflect.Descriptor instead.
 func (*Moderate) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{62}
+	return file_wire_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *Moderate) GetVerb() string {
@@ -5353,7 +5663,7 @@ type ModerateAnswer struct {
 
 func (x *ModerateAnswer) Reset() {
 	*x = ModerateAnswer{}
-	mi := &file_wire_proto_msgTypes[63]
+	mi := &file_wire_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5365,7 +5675,7 @@ func (x *ModerateAnswer) String() string {
 func (*ModerateAnswer) ProtoMessage() {}
 
 func (x *ModerateAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[63]
+	mi := &file_wire_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5378,7 +5688,7 @@ func (x *ModerateAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModerateAnswer.ProtoReflect.Descriptor instead.
 func (*ModerateAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{63}
+	return file_wire_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *ModerateAnswer) GetCode() string {
@@ -5401,7 +5711,7 @@ type Recording struct {
 
 func (x *Recording) Reset() {
 	*x = Recording{}
-	mi := &file_wire_proto_msgTypes[64]
+	mi := &file_wire_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5413,7 +5723,7 @@ func (x *Recording) String() string {
 func (*Recording) ProtoMessage() {}
 
 func (x *Recording) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[64]
+	mi := &file_wire_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5426,7 +5736,7 @@ func (x *Recording) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recording.ProtoReflect.Descriptor instead.
 func (*Recording) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{64}
+	return file_wire_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Recording) GetOn() bool {
@@ -5471,7 +5781,7 @@ type Revocation struct {
 
 func (x *Revocation) Reset() {
 	*x = Revocation{}
-	mi := &file_wire_proto_msgTypes[65]
+	mi := &file_wire_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5483,7 +5793,7 @@ func (x *Revocation) String() string {
 func (*Revocation) ProtoMessage() {}
 
 func (x *Revocation) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[65]
+	mi := &file_wire_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5496,7 +5806,7 @@ func (x *Revocation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Revocation.ProtoReflect.Descriptor instead.
 func (*Revocation) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{65}
+	return file_wire_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Revocation) GetInvite() []byte {
@@ -5546,7 +5856,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_wire_proto_msgTypes[66]
+	mi := &file_wire_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5558,7 +5868,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[66]
+	mi := &file_wire_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5571,7 +5881,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{66}
+	return file_wire_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Keys) GetAccess() []byte {
@@ -5606,7 +5916,7 @@ type MediaKey struct {
 
 func (x *MediaKey) Reset() {
 	*x = MediaKey{}
-	mi := &file_wire_proto_msgTypes[67]
+	mi := &file_wire_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5618,7 +5928,7 @@ func (x *MediaKey) String() string {
 func (*MediaKey) ProtoMessage() {}
 
 func (x *MediaKey) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[67]
+	mi := &file_wire_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5631,7 +5941,7 @@ func (x *MediaKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaKey.ProtoReflect.Descriptor instead.
 func (*MediaKey) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{67}
+	return file_wire_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *MediaKey) GetGeneration() uint32 {
@@ -5660,7 +5970,7 @@ type Redeem struct {
 
 func (x *Redeem) Reset() {
 	*x = Redeem{}
-	mi := &file_wire_proto_msgTypes[68]
+	mi := &file_wire_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5672,7 +5982,7 @@ func (x *Redeem) String() string {
 func (*Redeem) ProtoMessage() {}
 
 func (x *Redeem) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[68]
+	mi := &file_wire_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5685,7 +5995,7 @@ func (x *Redeem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redeem.ProtoReflect.Descriptor instead.
 func (*Redeem) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{68}
+	return file_wire_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Redeem) GetChain() *Chain {
@@ -5714,7 +6024,7 @@ type RedeemAnswer struct {
 
 func (x *RedeemAnswer) Reset() {
 	*x = RedeemAnswer{}
-	mi := &file_wire_proto_msgTypes[69]
+	mi := &file_wire_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5726,7 +6036,7 @@ func (x *RedeemAnswer) String() string {
 func (*RedeemAnswer) ProtoMessage() {}
 
 func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[69]
+	mi := &file_wire_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5739,7 +6049,7 @@ func (x *RedeemAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RedeemAnswer.ProtoReflect.Descriptor instead.
 func (*RedeemAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{69}
+	return file_wire_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *RedeemAnswer) GetDenied() string {
@@ -5776,7 +6086,7 @@ type Lease struct {
 
 func (x *Lease) Reset() {
 	*x = Lease{}
-	mi := &file_wire_proto_msgTypes[70]
+	mi := &file_wire_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5788,7 +6098,7 @@ func (x *Lease) String() string {
 func (*Lease) ProtoMessage() {}
 
 func (x *Lease) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[70]
+	mi := &file_wire_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5801,7 +6111,7 @@ func (x *Lease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lease.ProtoReflect.Descriptor instead.
 func (*Lease) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{70}
+	return file_wire_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Lease) GetTerm() uint64 {
@@ -5850,7 +6160,7 @@ type Offer struct {
 
 func (x *Offer) Reset() {
 	*x = Offer{}
-	mi := &file_wire_proto_msgTypes[71]
+	mi := &file_wire_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5862,7 +6172,7 @@ func (x *Offer) String() string {
 func (*Offer) ProtoMessage() {}
 
 func (x *Offer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[71]
+	mi := &file_wire_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5875,7 +6185,7 @@ func (x *Offer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Offer.ProtoReflect.Descriptor instead.
 func (*Offer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{71}
+	return file_wire_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Offer) GetSlots() uint32 {
@@ -5945,7 +6255,7 @@ type Bid struct {
 
 func (x *Bid) Reset() {
 	*x = Bid{}
-	mi := &file_wire_proto_msgTypes[72]
+	mi := &file_wire_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5957,7 +6267,7 @@ func (x *Bid) String() string {
 func (*Bid) ProtoMessage() {}
 
 func (x *Bid) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[72]
+	mi := &file_wire_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5970,7 +6280,7 @@ func (x *Bid) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bid.ProtoReflect.Descriptor instead.
 func (*Bid) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{72}
+	return file_wire_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Bid) GetOffer() *Offer {
@@ -5997,7 +6307,7 @@ type Handover struct {
 
 func (x *Handover) Reset() {
 	*x = Handover{}
-	mi := &file_wire_proto_msgTypes[73]
+	mi := &file_wire_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6009,7 +6319,7 @@ func (x *Handover) String() string {
 func (*Handover) ProtoMessage() {}
 
 func (x *Handover) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[73]
+	mi := &file_wire_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6022,7 +6332,7 @@ func (x *Handover) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Handover.ProtoReflect.Descriptor instead.
 func (*Handover) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{73}
+	return file_wire_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Handover) GetTerm() uint64 {
@@ -6042,7 +6352,7 @@ type HandoverAnswer struct {
 
 func (x *HandoverAnswer) Reset() {
 	*x = HandoverAnswer{}
-	mi := &file_wire_proto_msgTypes[74]
+	mi := &file_wire_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6054,7 +6364,7 @@ func (x *HandoverAnswer) String() string {
 func (*HandoverAnswer) ProtoMessage() {}
 
 func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_proto_msgTypes[74]
+	mi := &file_wire_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6067,7 +6377,7 @@ func (x *HandoverAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HandoverAnswer.ProtoReflect.Descriptor instead.
 func (*HandoverAnswer) Descriptor() ([]byte, []int) {
-	return file_wire_proto_rawDescGZIP(), []int{74}
+	return file_wire_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *HandoverAnswer) GetReason() string {
@@ -6180,7 +6490,7 @@ const file_wire_proto_rawDesc = "" +
 	"\bdelay_ms\x18\t \x01(\rR\adelayMs\x12\x1c\n" +
 	"\trepairing\x18\n" +
 	" \x01(\bR\trepairing\x12\x12\n" +
-	"\x04gone\x18\v \x01(\bR\x04gone\"\x9d\x02\n" +
+	"\x04gone\x18\v \x01(\bR\x04gone\"\xb7\x02\n" +
 	"\x06Beacon\x12\x10\n" +
 	"\x03hub\x18\x01 \x01(\fR\x03hub\x12\x14\n" +
 	"\x05addrs\x18\x02 \x03(\fR\x05addrs\x12/\n" +
@@ -6194,7 +6504,8 @@ const file_wire_proto_rawDesc = "" +
 	"\n" +
 	"successors\x18= \x03(\fR\n" +
 	"successors\x12\x16\n" +
-	"\x06direct\x18P \x01(\bR\x06direct\"\x83\x04\n" +
+	"\x06direct\x18P \x01(\bR\x06direct\x12\x18\n" +
+	"\afurther\x18Q \x03(\fR\afurther\"\x83\x04\n" +
 	"\vTreeMessage\x12,\n" +
 	"\x05probe\x18\x01 \x01(\v2\x14.castd.wire.v1.ProbeH\x00R\x05probe\x12<\n" +
 	"\vprobe_reply\x18\x02 \x01(\v2\x19.castd.wire.v1.ProbeReplyH\x00R\n" +
@@ -6335,7 +6646,7 @@ const file_wire_proto_rawDesc = "" +
 	"\vStageAnswer\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12*\n" +
 	"\x03hub\x18\x02 \x01(\v2\x18.castd.wire.v1.CandidateR\x03hub\x12-\n" +
-	"\x04have\x18< \x03(\v2\x19.castd.wire.v1.StreamMarkR\x04have\"\xa0\x02\n" +
+	"\x04have\x18< \x03(\v2\x19.castd.wire.v1.StreamMarkR\x04have\"\xb6\x02\n" +
 	"\bSeatJoin\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
@@ -6346,7 +6657,8 @@ const file_wire_proto_rawDesc = "" +
 	"\x04self\x18( \x01(\bR\x04self\x12\x18\n" +
 	"\awaiting\x18) \x01(\bR\awaiting\x12\x1c\n" +
 	"\tannounces\x18* \x01(\bR\tannounces\x12\x0e\n" +
-	"\x02to\x18+ \x01(\tR\x02to\"i\n" +
+	"\x02to\x18+ \x01(\tR\x02to\x12\x14\n" +
+	"\x05sound\x18, \x01(\bR\x05sound\"i\n" +
 	"\n" +
 	"SeatAnswer\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x16\n" +
@@ -6356,20 +6668,40 @@ const file_wire_proto_rawDesc = "" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12.\n" +
 	"\x05phase\x18\x03 \x01(\x0e2\x18.castd.wire.v1.CallPhaseR\x05phase\x12-\n" +
-	"\x05seats\x18\x04 \x03(\v2\x17.castd.wire.v1.CallSeatR\x05seats\"\x9d\x01\n" +
+	"\x05seats\x18\x04 \x03(\v2\x17.castd.wire.v1.CallSeatR\x05seats\"\xa6\x02\n" +
 	"\bCallSeat\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\fR\x04peer\x12\x12\n" +
 	"\x04user\x18\x03 \x01(\fR\x04user\x12\x12\n" +
 	"\x04self\x18\x04 \x01(\bR\x04self\x12\x10\n" +
 	"\x03red\x18\x05 \x01(\bR\x03red\x12!\n" +
-	"\fsends_stereo\x18\x06 \x01(\bR\vsendsStereo\"h\n" +
+	"\fsends_stereo\x18\x06 \x01(\bR\vsendsStereo\x12!\n" +
+	"\fhears_stereo\x18\a \x01(\bR\vhearsStereo\x12\x0e\n" +
+	"\x02at\x18\b \x01(\rR\x02at\x12\x14\n" +
+	"\x05moves\x18\t \x01(\bR\x05moves\x12\x10\n" +
+	"\x03was\x18\n" +
+	" \x01(\rR\x03was\x12\x1c\n" +
+	"\tannounces\x18\v \x01(\bR\tannounces\x12\x0e\n" +
+	"\x02to\x18\f \x01(\tR\x02to\"\xaa\x01\n" +
+	"\vCallCascade\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x16\n" +
+	"\x06mixers\x18\x03 \x03(\fR\x06mixers\x12\x12\n" +
+	"\x04page\x18\x04 \x01(\rR\x04page\x12\x14\n" +
+	"\x05pages\x18\x05 \x01(\rR\x05pages\x12-\n" +
+	"\x05seats\x18\x06 \x03(\v2\x17.castd.wire.v1.CallSeatR\x05seats\"\x7f\n" +
+	"\vCallFurther\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
+	"\x05seats\x18\x03 \x01(\rR\x05seats\x12\x14\n" +
+	"\x05ready\x18\x04 \x01(\bR\x05ready\x12\x18\n" +
+	"\amissing\x18\x05 \x03(\fR\amissing\"h\n" +
 	"\n" +
 	"CallReport\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
 	"\x05ready\x18\x03 \x01(\bR\x05ready\x12\x18\n" +
-	"\amissing\x18\x04 \x03(\fR\amissing\"\xa5\x03\n" +
+	"\amissing\x18\x04 \x03(\fR\amissing\"\x99\x04\n" +
 	"\bSeatNews\x12 \n" +
 	"\vparticipant\x18\x01 \x01(\tR\vparticipant\x12\x12\n" +
 	"\x04gone\x18\x02 \x01(\bR\x04gone\x12.\n" +
@@ -6381,10 +6713,16 @@ const file_wire_proto_rawDesc = "" +
 	"\x04chat\x18* \x03(\v2\x1a.castd.wire.v1.ChatMessageR\x04chat\x12\x16\n" +
 	"\x06notice\x18+ \x01(\tR\x06notice\x12\x14\n" +
 	"\x05ready\x18, \x01(\bR\x05ready\x12\x1d\n" +
-	"\awaiting\x18- \x01(\bH\x01R\awaiting\x88\x01\x01B\x10\n" +
+	"\awaiting\x18- \x01(\bH\x01R\awaiting\x88\x01\x01\x12\x14\n" +
+	"\x05sound\x180 \x01(\bR\x05sound\x12.\n" +
+	"\x05place\x181 \x01(\v2\x18.castd.wire.v1.SeatPlaceR\x05place\x12,\n" +
+	"\x04sits\x182 \x01(\v2\x18.castd.wire.v1.SeatPlaceR\x04sitsB\x10\n" +
 	"\x0e_loss_permilleB\n" +
 	"\n" +
-	"\b_waiting\"Q\n" +
+	"\b_waiting\"3\n" +
+	"\tSeatPlace\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\fR\x02at\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x04R\x06number\"Q\n" +
 	"\bSeatHand\x12\x16\n" +
 	"\x06raised\x18\x01 \x01(\bR\x06raised\x12\x15\n" +
 	"\x06age_ms\x18\x02 \x01(\rR\x05ageMs\x12\x16\n" +
@@ -6580,7 +6918,7 @@ const file_wire_proto_rawDesc = "" +
 	"\bHandover\x12\x12\n" +
 	"\x04term\x18< \x01(\x04R\x04term\"(\n" +
 	"\x0eHandoverAnswer\x12\x16\n" +
-	"\x06reason\x18< \x01(\tR\x06reason*\xc9\x03\n" +
+	"\x06reason\x18< \x01(\tR\x06reason*\xed\x03\n" +
 	"\x04Type\x12\x14\n" +
 	"\x10TYPE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vROOM_RECORD\x10\x01\x12\x0e\n" +
@@ -6614,7 +6952,9 @@ const file_wire_proto_rawDesc = "" +
 	"\vSEAT_ANSWER\x10Q\x12\r\n" +
 	"\tSEAT_NEWS\x10R\x12\r\n" +
 	"\tCALL_PLAN\x10S\x12\x0f\n" +
-	"\vCALL_REPORT\x10T\x12\f\n" +
+	"\vCALL_REPORT\x10T\x12\x10\n" +
+	"\fCALL_CASCADE\x10U\x12\x10\n" +
+	"\fCALL_FURTHER\x10V\x12\f\n" +
 	"\bMODERATE\x10Z\x12\x13\n" +
 	"\x0fMODERATE_ANSWER\x10[\x12\t\n" +
 	"\x05HANDS\x10\\\x12\x10\n" +
@@ -6652,7 +6992,7 @@ func file_wire_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 75)
+var file_wire_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
 var file_wire_proto_goTypes = []any{
 	(Type)(0),                 // 0: castd.wire.v1.Type
 	(ChildKind)(0),            // 1: castd.wire.v1.ChildKind
@@ -6697,42 +7037,45 @@ var file_wire_proto_goTypes = []any{
 	(*SeatAnswer)(nil),        // 40: castd.wire.v1.SeatAnswer
 	(*CallPlan)(nil),          // 41: castd.wire.v1.CallPlan
 	(*CallSeat)(nil),          // 42: castd.wire.v1.CallSeat
-	(*CallReport)(nil),        // 43: castd.wire.v1.CallReport
-	(*SeatNews)(nil),          // 44: castd.wire.v1.SeatNews
-	(*SeatHand)(nil),          // 45: castd.wire.v1.SeatHand
-	(*Hands)(nil),             // 46: castd.wire.v1.Hands
-	(*AudienceHand)(nil),      // 47: castd.wire.v1.AudienceHand
-	(*HandsAnswer)(nil),       // 48: castd.wire.v1.HandsAnswer
-	(*AudienceAnswer)(nil),    // 49: castd.wire.v1.AudienceAnswer
-	(*ChatMessage)(nil),       // 50: castd.wire.v1.ChatMessage
-	(*SeatState)(nil),         // 51: castd.wire.v1.SeatState
-	(*SeatParticipant)(nil),   // 52: castd.wire.v1.SeatParticipant
-	(*SeatWish)(nil),          // 53: castd.wire.v1.SeatWish
-	(*PlayoutMap)(nil),        // 54: castd.wire.v1.PlayoutMap
-	(*PlayoutPosition)(nil),   // 55: castd.wire.v1.PlayoutPosition
-	(*HopOffer)(nil),          // 56: castd.wire.v1.HopOffer
-	(*HopAnswer)(nil),         // 57: castd.wire.v1.HopAnswer
-	(*HopControl)(nil),        // 58: castd.wire.v1.HopControl
-	(*Pulse)(nil),             // 59: castd.wire.v1.Pulse
-	(*RoomPulse)(nil),         // 60: castd.wire.v1.RoomPulse
-	(*Nack)(nil),              // 61: castd.wire.v1.Nack
-	(*KeyFrameWish)(nil),      // 62: castd.wire.v1.KeyFrameWish
-	(*Doubt)(nil),             // 63: castd.wire.v1.Doubt
-	(*Access)(nil),            // 64: castd.wire.v1.Access
-	(*Ruling)(nil),            // 65: castd.wire.v1.Ruling
-	(*Moderate)(nil),          // 66: castd.wire.v1.Moderate
-	(*ModerateAnswer)(nil),    // 67: castd.wire.v1.ModerateAnswer
-	(*Recording)(nil),         // 68: castd.wire.v1.Recording
-	(*Revocation)(nil),        // 69: castd.wire.v1.Revocation
-	(*Keys)(nil),              // 70: castd.wire.v1.Keys
-	(*MediaKey)(nil),          // 71: castd.wire.v1.MediaKey
-	(*Redeem)(nil),            // 72: castd.wire.v1.Redeem
-	(*RedeemAnswer)(nil),      // 73: castd.wire.v1.RedeemAnswer
-	(*Lease)(nil),             // 74: castd.wire.v1.Lease
-	(*Offer)(nil),             // 75: castd.wire.v1.Offer
-	(*Bid)(nil),               // 76: castd.wire.v1.Bid
-	(*Handover)(nil),          // 77: castd.wire.v1.Handover
-	(*HandoverAnswer)(nil),    // 78: castd.wire.v1.HandoverAnswer
+	(*CallCascade)(nil),       // 43: castd.wire.v1.CallCascade
+	(*CallFurther)(nil),       // 44: castd.wire.v1.CallFurther
+	(*CallReport)(nil),        // 45: castd.wire.v1.CallReport
+	(*SeatNews)(nil),          // 46: castd.wire.v1.SeatNews
+	(*SeatPlace)(nil),         // 47: castd.wire.v1.SeatPlace
+	(*SeatHand)(nil),          // 48: castd.wire.v1.SeatHand
+	(*Hands)(nil),             // 49: castd.wire.v1.Hands
+	(*AudienceHand)(nil),      // 50: castd.wire.v1.AudienceHand
+	(*HandsAnswer)(nil),       // 51: castd.wire.v1.HandsAnswer
+	(*AudienceAnswer)(nil),    // 52: castd.wire.v1.AudienceAnswer
+	(*ChatMessage)(nil),       // 53: castd.wire.v1.ChatMessage
+	(*SeatState)(nil),         // 54: castd.wire.v1.SeatState
+	(*SeatParticipant)(nil),   // 55: castd.wire.v1.SeatParticipant
+	(*SeatWish)(nil),          // 56: castd.wire.v1.SeatWish
+	(*PlayoutMap)(nil),        // 57: castd.wire.v1.PlayoutMap
+	(*PlayoutPosition)(nil),   // 58: castd.wire.v1.PlayoutPosition
+	(*HopOffer)(nil),          // 59: castd.wire.v1.HopOffer
+	(*HopAnswer)(nil),         // 60: castd.wire.v1.HopAnswer
+	(*HopControl)(nil),        // 61: castd.wire.v1.HopControl
+	(*Pulse)(nil),             // 62: castd.wire.v1.Pulse
+	(*RoomPulse)(nil),         // 63: castd.wire.v1.RoomPulse
+	(*Nack)(nil),              // 64: castd.wire.v1.Nack
+	(*KeyFrameWish)(nil),      // 65: castd.wire.v1.KeyFrameWish
+	(*Doubt)(nil),             // 66: castd.wire.v1.Doubt
+	(*Access)(nil),            // 67: castd.wire.v1.Access
+	(*Ruling)(nil),            // 68: castd.wire.v1.Ruling
+	(*Moderate)(nil),          // 69: castd.wire.v1.Moderate
+	(*ModerateAnswer)(nil),    // 70: castd.wire.v1.ModerateAnswer
+	(*Recording)(nil),         // 71: castd.wire.v1.Recording
+	(*Revocation)(nil),        // 72: castd.wire.v1.Revocation
+	(*Keys)(nil),              // 73: castd.wire.v1.Keys
+	(*MediaKey)(nil),          // 74: castd.wire.v1.MediaKey
+	(*Redeem)(nil),            // 75: castd.wire.v1.Redeem
+	(*RedeemAnswer)(nil),      // 76: castd.wire.v1.RedeemAnswer
+	(*Lease)(nil),             // 77: castd.wire.v1.Lease
+	(*Offer)(nil),             // 78: castd.wire.v1.Offer
+	(*Bid)(nil),               // 79: castd.wire.v1.Bid
+	(*Handover)(nil),          // 80: castd.wire.v1.Handover
+	(*HandoverAnswer)(nil),    // 81: castd.wire.v1.HandoverAnswer
 }
 var file_wire_proto_depIdxs = []int32{
 	0,  // 0: castd.wire.v1.Signed.type:type_name -> castd.wire.v1.Type
@@ -6741,9 +7084,9 @@ var file_wire_proto_depIdxs = []int32{
 	9,  // 3: castd.wire.v1.RoomQuery.chain:type_name -> castd.wire.v1.Chain
 	13, // 4: castd.wire.v1.RoomAnswer.rooms:type_name -> castd.wire.v1.RoomFound
 	14, // 5: castd.wire.v1.RoomFound.candidates:type_name -> castd.wire.v1.Candidate
-	70, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
+	73, // 6: castd.wire.v1.RoomFound.keys:type_name -> castd.wire.v1.Keys
 	14, // 7: castd.wire.v1.Advert.self:type_name -> castd.wire.v1.Candidate
-	75, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
+	78, // 8: castd.wire.v1.Advert.offer:type_name -> castd.wire.v1.Offer
 	18, // 9: castd.wire.v1.Census.seats:type_name -> castd.wire.v1.Seat
 	1,  // 10: castd.wire.v1.Seat.kind:type_name -> castd.wire.v1.ChildKind
 	29, // 11: castd.wire.v1.Beacon.marks:type_name -> castd.wire.v1.StreamMark
@@ -6782,33 +7125,36 @@ var file_wire_proto_depIdxs = []int32{
 	41, // 44: castd.wire.v1.SeatAnswer.plan:type_name -> castd.wire.v1.CallPlan
 	3,  // 45: castd.wire.v1.CallPlan.phase:type_name -> castd.wire.v1.CallPhase
 	42, // 46: castd.wire.v1.CallPlan.seats:type_name -> castd.wire.v1.CallSeat
-	51, // 47: castd.wire.v1.SeatNews.state:type_name -> castd.wire.v1.SeatState
-	53, // 48: castd.wire.v1.SeatNews.wishes:type_name -> castd.wire.v1.SeatWish
-	45, // 49: castd.wire.v1.SeatNews.hand:type_name -> castd.wire.v1.SeatHand
-	50, // 50: castd.wire.v1.SeatNews.chat:type_name -> castd.wire.v1.ChatMessage
-	47, // 51: castd.wire.v1.Hands.hands:type_name -> castd.wire.v1.AudienceHand
-	9,  // 52: castd.wire.v1.Hands.chain:type_name -> castd.wire.v1.Chain
-	49, // 53: castd.wire.v1.HandsAnswer.hands:type_name -> castd.wire.v1.AudienceAnswer
-	52, // 54: castd.wire.v1.SeatState.participants:type_name -> castd.wire.v1.SeatParticipant
-	55, // 55: castd.wire.v1.PlayoutMap.inputs:type_name -> castd.wire.v1.PlayoutPosition
-	59, // 56: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
-	61, // 57: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
-	62, // 58: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
-	63, // 59: castd.wire.v1.HopControl.doubts:type_name -> castd.wire.v1.Doubt
-	60, // 60: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
-	29, // 61: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	69, // 62: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
-	65, // 63: castd.wire.v1.Access.rulings:type_name -> castd.wire.v1.Ruling
-	9,  // 64: castd.wire.v1.Moderate.chain:type_name -> castd.wire.v1.Chain
-	71, // 65: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
-	9,  // 66: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
-	9,  // 67: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
-	75, // 68: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
-	69, // [69:69] is the sub-list for method output_type
-	69, // [69:69] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	42, // 47: castd.wire.v1.CallCascade.seats:type_name -> castd.wire.v1.CallSeat
+	54, // 48: castd.wire.v1.SeatNews.state:type_name -> castd.wire.v1.SeatState
+	56, // 49: castd.wire.v1.SeatNews.wishes:type_name -> castd.wire.v1.SeatWish
+	48, // 50: castd.wire.v1.SeatNews.hand:type_name -> castd.wire.v1.SeatHand
+	53, // 51: castd.wire.v1.SeatNews.chat:type_name -> castd.wire.v1.ChatMessage
+	47, // 52: castd.wire.v1.SeatNews.place:type_name -> castd.wire.v1.SeatPlace
+	47, // 53: castd.wire.v1.SeatNews.sits:type_name -> castd.wire.v1.SeatPlace
+	50, // 54: castd.wire.v1.Hands.hands:type_name -> castd.wire.v1.AudienceHand
+	9,  // 55: castd.wire.v1.Hands.chain:type_name -> castd.wire.v1.Chain
+	52, // 56: castd.wire.v1.HandsAnswer.hands:type_name -> castd.wire.v1.AudienceAnswer
+	55, // 57: castd.wire.v1.SeatState.participants:type_name -> castd.wire.v1.SeatParticipant
+	58, // 58: castd.wire.v1.PlayoutMap.inputs:type_name -> castd.wire.v1.PlayoutPosition
+	62, // 59: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
+	64, // 60: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
+	65, // 61: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
+	66, // 62: castd.wire.v1.HopControl.doubts:type_name -> castd.wire.v1.Doubt
+	63, // 63: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
+	29, // 64: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
+	72, // 65: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
+	68, // 66: castd.wire.v1.Access.rulings:type_name -> castd.wire.v1.Ruling
+	9,  // 67: castd.wire.v1.Moderate.chain:type_name -> castd.wire.v1.Chain
+	74, // 68: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
+	9,  // 69: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
+	9,  // 70: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
+	78, // 71: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
+	72, // [72:72] is the sub-list for method output_type
+	72, // [72:72] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
@@ -6828,14 +7174,14 @@ func file_wire_proto_init() {
 		(*TreeMessage_Census)(nil),
 		(*TreeMessage_Hearing)(nil),
 	}
-	file_wire_proto_msgTypes[40].OneofWrappers = []any{}
+	file_wire_proto_msgTypes[42].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_proto_rawDesc), len(file_wire_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   75,
+			NumMessages:   78,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
