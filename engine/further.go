@@ -69,7 +69,10 @@ const furtherLife = 10 * time.Second
 
 // heldSeats is how many participants this peer would hold as a further mixer; 0: it does not mix.
 func (r *Room) heldSeats() int {
-	if r.e.mixing == nil || r.e.mixSeats == 0 || r.leaving || r.further != nil && r.further.leave {
+	r.e.mu.Lock()
+	relays := r.e.slots > 0
+	r.e.mu.Unlock()
+	if r.e.mixing == nil || !relays || r.leaving || r.further != nil && r.further.leave {
 		return 0
 	}
 	if r.further == nil && (r.e.battery.Load() || 1000-int(r.e.busy.Load()) < mixIdle) {

@@ -131,6 +131,7 @@ func TestExitCodes(t *testing.T) {
 		{"start --media-port 70000", 2, "65535"},
 		{"start --media-port x", 2, "not a number"},
 		{"start --max-children -2", 2, "--max-children"},
+		{"start --max-participants -2", 2, "--max-participants"},
 		{"start --http 8470", 2, "HOST:PORT"},
 		{"start --tls-cert x", 2, "--tls-key"},
 		{"start --room two", 2, "two rooms"},

@@ -21,6 +21,7 @@ type peerFlags struct {
 	noMDNS    bool
 	upload    rate
 	children  int
+	seats     int
 	token     string
 
 	set *pflag.FlagSet
@@ -29,7 +30,7 @@ type peerFlags struct {
 // ownFlags are the flags among them that say how this process's own peer runs, and mean nothing to one that runs already.
 var ownFlags = [...]string{ //nolint:gochecknoglobals // a constant
 	"http", "tls-cert", "tls-key", "tls", "public-url", "listen", "media-port", "bootstrap", "no-mdns", "upload",
-	"max-children", "token",
+	"max-children", "max-participants", "token",
 }
 
 func (p *peerFlags) register(f *pflag.FlagSet, http string) {
@@ -47,6 +48,7 @@ func (p *peerFlags) register(f *pflag.FlagSet, http string) {
 	f.Var(&p.upload, "upload", "what this peer may spend on others, like 20M; 0 never relays (default: measured, 10M until then)")
 	f.Lookup("upload").DefValue = "" // the text says it
 	f.IntVar(&p.children, "max-children", d.MaxChildren, "most ordinary children to feed; -1 derives it from the upload")
+	f.IntVar(&p.seats, "max-participants", d.MaxParticipants, "most participants of a conference to mix for; further peers mix for more; -1 derives it from the upload")
 	f.StringVar(&p.token, "token", "", "administrator's `TOKEN` of the gateway (default: made once, kept in the data folder)")
 }
 
@@ -69,8 +71,11 @@ func (p *peerFlags) options(a *app) (node.Options, error) {
 		Upload:       uint64(p.upload),
 		UploadSet:    p.set.Changed("upload"),
 		MaxChildren:  p.children,
-		Log:          a.log,
-		Version:      version(),
+
+		MaxParticipants: p.seats,
+
+		Log:     a.log,
+		Version: version(),
 	}
 	if o.HTTP == "" {
 		o.HTTP = node.NoHTTP

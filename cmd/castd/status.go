@@ -120,6 +120,9 @@ func roomText(r *engine.RoomInfo) string {
 		if r.Mixer.Standby != "" {
 			fmt.Fprintf(&b, "  standby   %s\n", short(r.Mixer.Standby))
 		}
+		for _, id := range r.Mixer.Further {
+			fmt.Fprintf(&b, "  and by    %s\n", short(id))
+		}
 		for _, p := range r.Participants {
 			fmt.Fprintf(&b, "  speaker   %s\n", participantText(&p))
 		}

@@ -30,7 +30,7 @@ func TestPeersTable(t *testing.T) {
 // TestRoomText: of a conference is told who mixes it, and who takes part.
 func TestRoomText(t *testing.T) {
 	r := &engine.RoomInfo{
-		Room: "idtalk", Name: "talk", Mode: "conference", Role: "owner", Audience: 2, Mixer: &engine.MixerInfo{Peer: "12D3KooWmixer", Standby: "12D3KooWspare"},
+		Room: "idtalk", Name: "talk", Mode: "conference", Role: "owner", Audience: 2, Mixer: &engine.MixerInfo{Peer: "12D3KooWmixer", Standby: "12D3KooWspare", Further: []string{"12D3KooWthird"}},
 		Participants: []engine.ParticipantInfo{{Participant: "abcd", Name: "Ann", Peer: "12D3KooWmixer"}, {Participant: "efgh", Peer: "12D3KooWother", Muted: true, Waiting: true}},
 		Recording:    []engine.RecordingInfo{{Peer: "12D3KooWother", Participant: "ijkl", Name: "Eve"}},
 		Streams:      []engine.StreamInfo{{Kind: "audio", Codec: "opus", Slot: "mix", Participant: "owner", State: "live"}},
@@ -39,6 +39,7 @@ func TestRoomText(t *testing.T) {
 		"  audience  2\n" +
 		"  mixed by  …ooWmixer\n" +
 		"  standby   …ooWspare\n" +
+		"  and by    …ooWthird\n" +
 		"  speaker   Ann (abcd), at …ooWmixer\n" +
 		"  speaker   efgh, muted, waiting, at …ooWother\n" +
 		"  recorded  by Eve (ijkl), at …ooWother\n" +

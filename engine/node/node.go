@@ -111,7 +111,7 @@ func Start(ctx context.Context, o Options) (_ *Node, err error) {
 	}
 	if n.engine, err = engine.New(engine.Config{
 		Control: n.plane, Transport: n.transport, Keeper: keeper{n.store}, Signer: n.store.Signer(), User: id.User,
-		Slots: slots(&o), Reach: reach, Canary: n.canary, Mixing: n.mixing, Policy: o.Policy, Version: o.Version, Machine: machine.New(), Crashes: n.store.Crashes(), Log: n.log.With("part", "engine"),
+		Slots: slots(&o), Reach: reach, Canary: n.canary, Mixing: n.mixing, MixSeats: mixSeats(&o), Policy: o.Policy, Version: o.Version, Machine: machine.New(), Crashes: n.store.Crashes(), Log: n.log.With("part", "engine"),
 	}); err != nil {
 		return nil, err
 	}
@@ -208,6 +208,20 @@ func slots(o *Options) int {
 		return o.MaxChildren
 	}
 	return int(min(o.Upload*3/4*100/(programmeBps*105), 64))
+}
+
+// participantBps is what a participant of a conference gets from its mixer, with all overhead.
+const participantBps = 56_000
+
+// mixSeats returns how many participants this peer mixes for; 0: the engine's default.
+func mixSeats(o *Options) int {
+	switch {
+	case o.MaxParticipants > 0:
+		return o.MaxParticipants
+	case o.MaxParticipants == 0 || o.Upload == 0:
+		return 0 // a library's zero value; and who relays nothing mixes his own room all the same
+	}
+	return int(max(o.Upload*3/4/participantBps, 4))
 }
 
 func bootstrapPeers(addrs []string) ([]peer.AddrInfo, error) {

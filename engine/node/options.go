@@ -61,6 +61,9 @@ type Options struct {
 	UploadSet bool
 	// MaxChildren bounds ordinary children; -1 derives it from Upload. The reserve for orphans and idle backups come on top.
 	MaxChildren int
+	// MaxParticipants bounds the participants of a conference that this peer mixes for, from 1 on; further peers mix for more. -1 derives
+	// it from Upload.
+	MaxParticipants int
 
 	// Plugins is what runs plugins for this node: it is served at /api/v1/plugins, and its metrics are shown. nil: nothing does.
 	Plugins interface {
@@ -91,6 +94,8 @@ func DefaultOptions() Options {
 		MediaPort:   DefaultMediaPort,
 		Upload:      DefaultUpload,
 		MaxChildren: -1,
+
+		MaxParticipants: -1,
 	}
 }
 
@@ -115,6 +120,9 @@ func (o *Options) Validate() error {
 	}
 	if o.MaxChildren < -1 {
 		return fmt.Errorf("--max-children cannot be %d: use 0 or more", o.MaxChildren)
+	}
+	if o.MaxParticipants < -1 {
+		return fmt.Errorf("--max-participants cannot be %d: use 1 or more", o.MaxParticipants)
 	}
 	return nil
 }

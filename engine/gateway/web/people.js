@@ -28,7 +28,8 @@ function showHearers(info) {
   const at = info.mixer?.peer;
   byId('mixed').hidden = !info.mixer?.readable;
   if (!info.mixer?.readable) return;
-  byId('mixed').textContent = `Mixed by the peer ${short(at)}${info.mixer.standby ? `, with ${short(info.mixer.standby)} standing by` : ''}, who can hear it.`;
+  const peers = [at, ...(info.mixer.further || [])].map(short).join(', ');
+  byId('mixed').textContent = `Mixed by the peer${info.mixer.further ? 's' : ''} ${peers}${info.mixer.standby ? `, with ${short(info.mixer.standby)} standing by` : ''}, who can hear it.`;
 }
 
 const rate = (bps) => (bps >= 950000 ? (bps / 1e6).toFixed(1) + '\u00a0Mbit/s' : Math.round((bps || 0) / 1000) + '\u00a0kbit/s');
