@@ -13,6 +13,7 @@ import (
 
 	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree"
 	"github.com/castd/castd/tree/elect"
 )
 
@@ -283,6 +284,10 @@ func (r *Room) furtherReportLoop(from peer.ID, w *wire.CallFurther, now time.Tim
 	if r.cascade.plan == nil || w.Term != r.cascade.plan.term {
 		rep.number = 0 // numbers begin at 1
 	}
+	rep.addrs = shortAddrs(w.Addrs)
+	if c.mixer(from) != nil {
+		r.learn(tree.Candidate{Peer: tree.ID(from), Addrs: rep.addrs})
+	}
 	for _, id := range w.Missing[:min(len(w.Missing), maxFurther)] {
 		rep.missing = append(rep.missing, peer.ID(id))
 	}
@@ -315,6 +320,9 @@ func (r *Room) tellPlacesLoop(now time.Time) {
 		}
 		c.told[key] = toldPlace{at, now}
 		place := &wire.SeatPlace{At: []byte(at), Number: uint64(now.UnixMicro())}
+		if m := c.cascader.mixer(at); m != nil {
+			place.Addrs = m.addrs
+		}
 		r.sendSeatNews(s.far.peer, &wire.SeatNews{Participant: s.far.participant, Place: place})
 	}
 }
@@ -435,6 +443,10 @@ func (r *Room) heardCascadeLoop(from peer.ID, user ed25519.PublicKey, w *wire.Ca
 		}
 		return
 	}
+	for _, m := range candidatesFromWire(w.At) {
+		m.Addrs = shortAddrs(m.Addrs)
+		r.learn(m)
+	}
 	p := r.cascade.pages.take(from, w)
 	if p == nil {
 		return
@@ -447,6 +459,15 @@ func (r *Room) heardCascadeLoop(from peer.ID, user ed25519.PublicKey, w *wire.Ca
 	r.cascade.plan = p
 	r.furtherLoop(p, now)
 }
+
+// shortAddrs returns those of another peer's addresses that are as short as addresses are.
+func shortAddrs(all [][]byte) [][]byte {
+	all = slices.Clone(all[:min(len(all), tree.MaxAddrs)])
+	return slices.DeleteFunc(all, func(a []byte) bool { return len(a) > maxMixerAddr })
+}
+
+// maxMixerAddr bounds an address of a mixer, in octets.
+const maxMixerAddr = 64
 
 // furtherPeers lists who mixes besides the hub and its standby, as far as this peer knows.
 func (r *Room) furtherPeers() []peer.ID {

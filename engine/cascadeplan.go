@@ -13,7 +13,8 @@ import (
 type cascadePlan struct {
 	hub          peer.ID
 	term, number uint64
-	mixers       []peer.ID // without the hub
+	mixers       []peer.ID  // without the hub
+	addrs        [][][]byte // of each of them; may be fewer
 	seats        []cascadePlanSeat
 }
 
@@ -27,7 +28,7 @@ type cascadePlanSeat struct {
 
 const (
 	// cascadePage is how many seats a page has: these fit into an envelope.
-	cascadePage = 56
+	cascadePage = 40
 	// maxCascadePages bounds them: a mix has no more seats either.
 	maxCascadePages = 32
 	// maxMixSeats bounds what a peer may say that it can hold.
@@ -67,6 +68,9 @@ func (p *cascadePlan) toWire() (pages []*wire.CallCascade) {
 			})
 		}
 		seats, pages = seats[n:], append(pages, page)
+	}
+	for i, addrs := range p.addrs {
+		pages[0].At = append(pages[0].At, &wire.Candidate{Peer: []byte(p.mixers[i]), Addrs: addrs})
 	}
 	for _, page := range pages {
 		page.Pages = uint32(len(pages))

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"cmp"
 	"maps"
 	"slices"
@@ -75,6 +76,7 @@ type furtherMixer struct {
 	heard    time.Time // when it said so last; zero: it did not
 	retires  bool      // it is to be given up
 	missing  []peer.ID // further mixers that it does not reach
+	addrs    [][]byte
 	deserted time.Time // since when nobody has sat there; zero: somebody does
 }
 
@@ -84,6 +86,7 @@ type furtherReport struct {
 	seats   int
 	ready   bool
 	missing []peer.ID // mixers that it does not reach
+	addrs   [][]byte  // its own
 }
 
 func newCascader() *cascader {
@@ -123,6 +126,10 @@ func (c *cascader) report(from peer.ID, r furtherReport, now time.Time) bool {
 	}
 	m.heard, m.seats, m.missing = now, min(r.seats, maxMixSeats), r.missing
 	m.ready = m.ready || r.ready
+	if len(r.addrs) > 0 && !slices.EqualFunc(m.addrs, r.addrs, bytes.Equal) {
+		m.addrs = r.addrs
+		c.number++ // the others are to know
+	}
 	if r.seats == 0 {
 		c.fail(m, now)
 	}
@@ -384,6 +391,7 @@ func (c *cascader) plan(hub peer.ID, term uint64, seats []cascadeSeat) *cascadeP
 	p := &cascadePlan{hub: hub, term: term, number: c.number}
 	for _, m := range c.mixers {
 		p.mixers = append(p.mixers, m.id)
+		p.addrs = append(p.addrs, m.addrs)
 	}
 	for _, s := range seats {
 		is := cascadePlanSeat{planSeat: s.planSeat}

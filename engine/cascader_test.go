@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree"
 )
 
 // stageOf is a cascader with what it is told.
@@ -277,7 +278,13 @@ func FuzzCascade(f *testing.F) {
 
 // A plan of a thousand comes in pages that fit into envelopes, in any order.
 func TestCascadePages(t *testing.T) {
-	p := &cascadePlan{hub: "hub", term: 7, number: 9, mixers: []peer.ID{realPeer(1), realPeer(2)}}
+	p := &cascadePlan{hub: "hub", term: 7, number: 9, mixers: []peer.ID{}}
+	for i := range maxFurther {
+		p.mixers = append(p.mixers, realPeer(byte(100+i)))
+	}
+	for range p.mixers {
+		p.addrs = append(p.addrs, slices.Repeat([][]byte{make([]byte, maxMixerAddr)}, tree.MaxAddrs))
+	}
 	for i := range 1000 {
 		long := fmt.Sprintf("%064d", i)
 		is := planSeat{participant: long, peer: realPeer(byte(i)), user: make([]byte, 32), to: long}

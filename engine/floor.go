@@ -13,6 +13,7 @@ import (
 
 	"github.com/castd/castd/engine/room"
 	"github.com/castd/castd/engine/wire"
+	"github.com/castd/castd/tree"
 )
 
 // The floor of a conference is what its participants say without speaking: raised hands, which wait in the order in which they went up, and
@@ -252,6 +253,9 @@ func (r *Room) heardNewsLoop(l *line, n *wire.SeatNews) {
 		r.wroteLoop(r.floor.remember(chat))
 	}
 	if p := n.Place; p != nil && l.config.News != nil && l.hub == r.mixer() {
+		if len(p.At) > 0 {
+			r.learn(tree.Candidate{Peer: tree.ID(p.At), Addrs: shortAddrs(p.Addrs)})
+		}
 		l.config.News(&CallNews{place: &placed{peer.ID(p.At), p.Number}})
 	}
 	if l.config.News != nil && (len(chat) > 0 || n.Notice == CodeTooMany) {

@@ -467,7 +467,7 @@ func (r *Room) reportFurtherLoop(now time.Time) {
 	if p == nil || hub == "" || hub == r.e.self || p.hub != hub || !slices.Contains(p.mixers, r.e.self) {
 		return
 	}
-	w := &wire.CallFurther{Term: p.term, Number: p.number, Seats: uint32(r.heldSeats()), Ready: r.further != nil}
+	w := &wire.CallFurther{Term: p.term, Number: p.number, Seats: uint32(r.heldSeats()), Ready: r.further != nil, Addrs: addrsOf(r.e.control.Self())}
 	for id, m := range r.mixMates {
 		w.Ready = w.Ready && (m.reached && !m.missing(now) || id == r.standby())
 		if m.missing(now) {

@@ -3581,6 +3581,7 @@ type CallCascade struct {
 	Page          uint32                 `protobuf:"varint,4,opt,name=page,proto3" json:"page,omitempty"`
 	Pages         uint32                 `protobuf:"varint,5,opt,name=pages,proto3" json:"pages,omitempty"` // at most 32
 	Seats         []*CallSeat            `protobuf:"bytes,6,rep,name=seats,proto3" json:"seats,omitempty"`
+	At            []*Candidate           `protobuf:"bytes,7,rep,name=at,proto3" json:"at,omitempty"` // of the first page: where the mixers are reached, as far as the hub knows
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3657,6 +3658,13 @@ func (x *CallCascade) GetSeats() []*CallSeat {
 	return nil
 }
 
+func (x *CallCascade) GetAt() []*Candidate {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
 // CallFurther says how a further peer fares by a CallCascade.
 type CallFurther struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3665,6 +3673,7 @@ type CallFurther struct {
 	Seats         uint32                 `protobuf:"varint,3,opt,name=seats,proto3" json:"seats,omitempty"`    // how many it can hold; 0: it does not mix, or no longer
 	Ready         bool                   `protobuf:"varint,4,opt,name=ready,proto3" json:"ready,omitempty"`    // it is on the hub's timeline, and reaches the others
 	Missing       [][]byte               `protobuf:"bytes,5,rep,name=missing,proto3" json:"missing,omitempty"` // mixers that it does not reach
+	Addrs         [][]byte               `protobuf:"bytes,6,rep,name=addrs,proto3" json:"addrs,omitempty"`     // its own
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3730,6 +3739,13 @@ func (x *CallFurther) GetReady() bool {
 func (x *CallFurther) GetMissing() [][]byte {
 	if x != nil {
 		return x.Missing
+	}
+	return nil
+}
+
+func (x *CallFurther) GetAddrs() [][]byte {
+	if x != nil {
+		return x.Addrs
 	}
 	return nil
 }
@@ -3956,6 +3972,7 @@ func (x *SeatNews) GetSits() *SeatPlace {
 type SeatPlace struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	At            []byte                 `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`          // a further peer that mixes; absent: the hub
+	Addrs         [][]byte               `protobuf:"bytes,3,rep,name=addrs,proto3" json:"addrs,omitempty"`    // of that
 	Number        uint64                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"` // grows with each: of two the one with the larger holds
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3994,6 +4011,13 @@ func (*SeatPlace) Descriptor() ([]byte, []int) {
 func (x *SeatPlace) GetAt() []byte {
 	if x != nil {
 		return x.At
+	}
+	return nil
+}
+
+func (x *SeatPlace) GetAddrs() [][]byte {
+	if x != nil {
+		return x.Addrs
 	}
 	return nil
 }
@@ -6682,20 +6706,22 @@ const file_wire_proto_rawDesc = "" +
 	"\x03was\x18\n" +
 	" \x01(\rR\x03was\x12\x1c\n" +
 	"\tannounces\x18\v \x01(\bR\tannounces\x12\x0e\n" +
-	"\x02to\x18\f \x01(\tR\x02to\"\xaa\x01\n" +
+	"\x02to\x18\f \x01(\tR\x02to\"\xd4\x01\n" +
 	"\vCallCascade\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x16\n" +
 	"\x06mixers\x18\x03 \x03(\fR\x06mixers\x12\x12\n" +
 	"\x04page\x18\x04 \x01(\rR\x04page\x12\x14\n" +
 	"\x05pages\x18\x05 \x01(\rR\x05pages\x12-\n" +
-	"\x05seats\x18\x06 \x03(\v2\x17.castd.wire.v1.CallSeatR\x05seats\"\x7f\n" +
+	"\x05seats\x18\x06 \x03(\v2\x17.castd.wire.v1.CallSeatR\x05seats\x12(\n" +
+	"\x02at\x18\a \x03(\v2\x18.castd.wire.v1.CandidateR\x02at\"\x95\x01\n" +
 	"\vCallFurther\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\x12\x14\n" +
 	"\x05seats\x18\x03 \x01(\rR\x05seats\x12\x14\n" +
 	"\x05ready\x18\x04 \x01(\bR\x05ready\x12\x18\n" +
-	"\amissing\x18\x05 \x03(\fR\amissing\"h\n" +
+	"\amissing\x18\x05 \x03(\fR\amissing\x12\x14\n" +
+	"\x05addrs\x18\x06 \x03(\fR\x05addrs\"h\n" +
 	"\n" +
 	"CallReport\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x16\n" +
@@ -6719,9 +6745,10 @@ const file_wire_proto_rawDesc = "" +
 	"\x04sits\x182 \x01(\v2\x18.castd.wire.v1.SeatPlaceR\x04sitsB\x10\n" +
 	"\x0e_loss_permilleB\n" +
 	"\n" +
-	"\b_waiting\"3\n" +
+	"\b_waiting\"I\n" +
 	"\tSeatPlace\x12\x0e\n" +
-	"\x02at\x18\x01 \x01(\fR\x02at\x12\x16\n" +
+	"\x02at\x18\x01 \x01(\fR\x02at\x12\x14\n" +
+	"\x05addrs\x18\x03 \x03(\fR\x05addrs\x12\x16\n" +
 	"\x06number\x18\x02 \x01(\x04R\x06number\"Q\n" +
 	"\bSeatHand\x12\x16\n" +
 	"\x06raised\x18\x01 \x01(\bR\x06raised\x12\x15\n" +
@@ -7126,35 +7153,36 @@ var file_wire_proto_depIdxs = []int32{
 	3,  // 45: castd.wire.v1.CallPlan.phase:type_name -> castd.wire.v1.CallPhase
 	42, // 46: castd.wire.v1.CallPlan.seats:type_name -> castd.wire.v1.CallSeat
 	42, // 47: castd.wire.v1.CallCascade.seats:type_name -> castd.wire.v1.CallSeat
-	54, // 48: castd.wire.v1.SeatNews.state:type_name -> castd.wire.v1.SeatState
-	56, // 49: castd.wire.v1.SeatNews.wishes:type_name -> castd.wire.v1.SeatWish
-	48, // 50: castd.wire.v1.SeatNews.hand:type_name -> castd.wire.v1.SeatHand
-	53, // 51: castd.wire.v1.SeatNews.chat:type_name -> castd.wire.v1.ChatMessage
-	47, // 52: castd.wire.v1.SeatNews.place:type_name -> castd.wire.v1.SeatPlace
-	47, // 53: castd.wire.v1.SeatNews.sits:type_name -> castd.wire.v1.SeatPlace
-	50, // 54: castd.wire.v1.Hands.hands:type_name -> castd.wire.v1.AudienceHand
-	9,  // 55: castd.wire.v1.Hands.chain:type_name -> castd.wire.v1.Chain
-	52, // 56: castd.wire.v1.HandsAnswer.hands:type_name -> castd.wire.v1.AudienceAnswer
-	55, // 57: castd.wire.v1.SeatState.participants:type_name -> castd.wire.v1.SeatParticipant
-	58, // 58: castd.wire.v1.PlayoutMap.inputs:type_name -> castd.wire.v1.PlayoutPosition
-	62, // 59: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
-	64, // 60: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
-	65, // 61: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
-	66, // 62: castd.wire.v1.HopControl.doubts:type_name -> castd.wire.v1.Doubt
-	63, // 63: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
-	29, // 64: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
-	72, // 65: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
-	68, // 66: castd.wire.v1.Access.rulings:type_name -> castd.wire.v1.Ruling
-	9,  // 67: castd.wire.v1.Moderate.chain:type_name -> castd.wire.v1.Chain
-	74, // 68: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
-	9,  // 69: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
-	9,  // 70: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
-	78, // 71: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
-	72, // [72:72] is the sub-list for method output_type
-	72, // [72:72] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	14, // 48: castd.wire.v1.CallCascade.at:type_name -> castd.wire.v1.Candidate
+	54, // 49: castd.wire.v1.SeatNews.state:type_name -> castd.wire.v1.SeatState
+	56, // 50: castd.wire.v1.SeatNews.wishes:type_name -> castd.wire.v1.SeatWish
+	48, // 51: castd.wire.v1.SeatNews.hand:type_name -> castd.wire.v1.SeatHand
+	53, // 52: castd.wire.v1.SeatNews.chat:type_name -> castd.wire.v1.ChatMessage
+	47, // 53: castd.wire.v1.SeatNews.place:type_name -> castd.wire.v1.SeatPlace
+	47, // 54: castd.wire.v1.SeatNews.sits:type_name -> castd.wire.v1.SeatPlace
+	50, // 55: castd.wire.v1.Hands.hands:type_name -> castd.wire.v1.AudienceHand
+	9,  // 56: castd.wire.v1.Hands.chain:type_name -> castd.wire.v1.Chain
+	52, // 57: castd.wire.v1.HandsAnswer.hands:type_name -> castd.wire.v1.AudienceAnswer
+	55, // 58: castd.wire.v1.SeatState.participants:type_name -> castd.wire.v1.SeatParticipant
+	58, // 59: castd.wire.v1.PlayoutMap.inputs:type_name -> castd.wire.v1.PlayoutPosition
+	62, // 60: castd.wire.v1.HopControl.pulse:type_name -> castd.wire.v1.Pulse
+	64, // 61: castd.wire.v1.HopControl.nacks:type_name -> castd.wire.v1.Nack
+	65, // 62: castd.wire.v1.HopControl.wishes:type_name -> castd.wire.v1.KeyFrameWish
+	66, // 63: castd.wire.v1.HopControl.doubts:type_name -> castd.wire.v1.Doubt
+	63, // 64: castd.wire.v1.Pulse.rooms:type_name -> castd.wire.v1.RoomPulse
+	29, // 65: castd.wire.v1.RoomPulse.marks:type_name -> castd.wire.v1.StreamMark
+	72, // 66: castd.wire.v1.Access.revoked:type_name -> castd.wire.v1.Revocation
+	68, // 67: castd.wire.v1.Access.rulings:type_name -> castd.wire.v1.Ruling
+	9,  // 68: castd.wire.v1.Moderate.chain:type_name -> castd.wire.v1.Chain
+	74, // 69: castd.wire.v1.Keys.keys:type_name -> castd.wire.v1.MediaKey
+	9,  // 70: castd.wire.v1.Redeem.chain:type_name -> castd.wire.v1.Chain
+	9,  // 71: castd.wire.v1.RedeemAnswer.chain:type_name -> castd.wire.v1.Chain
+	78, // 72: castd.wire.v1.Bid.offer:type_name -> castd.wire.v1.Offer
+	73, // [73:73] is the sub-list for method output_type
+	73, // [73:73] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_wire_proto_init() }
