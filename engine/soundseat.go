@@ -70,7 +70,7 @@ func (k *call) sitSound(now time.Time) {
 		k.returnSound(s, now)
 	case want != s.at:
 		k.returnSound(s, now)
-	case !s.alone && now.Sub(t.since) >= soundSettle:
+	case !s.alone && now.Sub(t.since) >= soundSettle && k.heardAlike(s.at):
 		k.sound.Store(&soundSeat{callSeat: s.callSeat, leads: true, alone: true})
 		k.tellSits(s.at, now)
 	}
@@ -102,6 +102,23 @@ func (k *call) heardAt(s *soundSeat, now time.Time) bool {
 		return seat.native.Load() == seat.n
 	}
 	return false
+}
+
+// heardAlike reports whether as much is heard from a further mixer as from the hub, which may both be silent.
+func (k *call) heardAlike(at peer.ID) bool {
+	hub := k.room.mixer()
+	k.hearing.Lock()
+	defer k.hearing.Unlock()
+	var there, here time.Time
+	for _, f := range k.heard.flows {
+		switch f.from {
+		case at:
+			there = f.at
+		case hub:
+			here = f.at
+		}
+	}
+	return here.Sub(there) < soundSilence
 }
 
 // triedSound takes what came of asking for a seat.

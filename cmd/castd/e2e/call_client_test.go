@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ type participant struct {
 	ear       *tonetest.Ear
 	data      *webrtc.DataChannel
 	heard     trace
+	quiet     atomic.Bool // he sends nothing
 
 	mu    sync.Mutex // guards all following fields
 	state callState  // newest
@@ -122,6 +124,9 @@ func joinCall(t *testing.T, base, token, room, name string, frequency float64) *
 			payload, level, err := voice.Packet()
 			if err != nil {
 				return
+			}
+			if p.quiet.Load() {
+				continue
 			}
 			packet := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: uint16(n), Timestamp: uint32(n) * 960}, Payload: payload}
 			if err := packet.SetExtension(id, []byte{0x80 | level}); err != nil {

@@ -50,7 +50,10 @@ func roomOf(t *testing.T, g *guest, room string) (info struct {
 	Mode         string
 	Streams      []struct{ Slot, Codec, State string }
 	Participants []partOfRoom
-	Mixer        struct{ Mode, Peer, Standby string }
+	Mixer        struct {
+		Mode, Peer, Standby string
+		Further             []string
+	}
 },
 ) {
 	t.Helper()
