@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -43,7 +44,9 @@ func nodePlugin(t *testing.T) string {
 		}
 	}
 	for _, args := range [][]string{{"ci", "--prefer-offline", "--no-audit", "--no-fund", "--no-progress"}, {"test"}} {
-		npm := exec.Command("npm", args...)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
+		defer cancel()
+		npm := exec.CommandContext(ctx, "npm", args...)
 		npm.Dir = example
 		if out, err := npm.CombinedOutput(); err != nil {
 			t.Fatalf("npm %v: %v\n%s", args, err, out)

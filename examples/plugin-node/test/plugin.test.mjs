@@ -17,6 +17,7 @@ import { parseSecret, verify } from '../src/signature.mjs';
 const program = fileURLToPath(new URL('../dist/castd-plugin-webhook', import.meta.url));
 const protocol = fileURLToPath(new URL('../../../plugins/sdk/protocol/plugin.proto', import.meta.url));
 const { castd } = grpc.loadPackageDefinition(protoLoader.loadSync(protocol, { longs: Number, enums: String, defaults: true }));
+const patient = { timeout: 60_000 }; // ms
 const secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
 const settings = { secret, events: 'all', queue: 10, timeout: '5s', give_up: '1m' };
 
@@ -105,7 +106,7 @@ const room = { id: 'testtest', name: 'lobby', title: 'The lobby', mode: 'confere
 const time = '2026-01-02T03:04:05.678Z';
 const event = (name, fields) => ({ event: name, time, json: Buffer.from(JSON.stringify({ event: name, room: room.id, ...fields })) });
 
-test('what happens in a room arrives, also what happens at the end', async (t) => {
+test('what happens in a room arrives, also what happens at the end', patient, async (t) => {
   const p = await plugin(t);
   const hook = await webhook(t, 200);
   await p.configure({ url: hook.url }, ['rooms', 'network']);
@@ -140,7 +141,7 @@ test('what happens in a room arrives, also what happens at the end', async (t) =
   assert.deepEqual(await p.ended, [0, null]);
 });
 
-test('the operator is told when events are lost', async (t) => {
+test('the operator is told when events are lost', patient, async (t) => {
   const p = await plugin(t);
   const hook = await webhook(t, 403);
   await p.configure({ url: hook.url }, ['rooms', 'network', 'notify']);
@@ -155,7 +156,7 @@ test('the operator is told when events are lost', async (t) => {
   assert.ok(!p.stderr.includes(hook.url) && !p.stderr.includes(secret.slice(6)), p.stderr);
 });
 
-test('without the network it says so, and sends nothing', async (t) => {
+test('without the network it says so, and sends nothing', patient, async (t) => {
   const p = await plugin(t);
   const hook = await webhook(t, 200);
   await p.configure({ url: hook.url }, []);
@@ -163,7 +164,7 @@ test('without the network it says so, and sends nothing', async (t) => {
   assert.equal(hook.posts.length, 0);
 });
 
-test('a bad setting is refused, for the operator', async (t) => {
+test('a bad setting is refused, for the operator', patient, async (t) => {
   const p = await plugin(t);
   await assert.rejects(p.configure({ url: 'https://example.com', secret: 'geheim' }, []), (err) => {
     assert.equal(err.code, grpc.status.INVALID_ARGUMENT);
@@ -172,7 +173,7 @@ test('a bad setting is refused, for the operator', async (t) => {
   });
 });
 
-test('it describes itself, ends without castd, and says what it is to who starts it by hand', async () => {
+test('it describes itself, ends without castd, and says what it is to who starts it by hand', patient, async () => {
   const described = await run(['describe'], {});
   assert.equal(described.code, 0);
   const description = JSON.parse(described.stdout);
