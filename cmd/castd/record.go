@@ -118,7 +118,7 @@ func (a *app) recorded(ctx context.Context, args []string, done string, do func(
 	}
 	out.text("%s %s %s", info.Name, done, info.Folder)
 	if info.State == recording.StateEnded {
-		out.text(": %v in %d files, %s", time.Duration(info.DurationMs)*time.Millisecond, len(info.Files), formatSize(uint64(info.Bytes)))
+		out.text(": %v in %s, %s", time.Duration(info.DurationMs)*time.Millisecond, counted(len(info.Files), "file"), formatSize(uint64(info.Bytes)))
 	}
 	out.text("\n")
 	return nil
