@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // child is a process of a plugin. It is made with its upper fields set, and started once.
@@ -63,12 +64,21 @@ const maxFiles = 1024
 type tee struct {
 	file *os.File
 	copy io.Writer
+	once sync.Once
+	read chan struct{} // closed when it was read to its end
+}
+
+func newTee(file *os.File, copy io.Writer) *tee {
+	return &tee{file: file, copy: copy, read: make(chan struct{})}
 }
 
 func (t *tee) Read(b []byte) (int, error) {
 	n, err := t.file.Read(b)
 	if n > 0 && t.copy != nil {
 		_, _ = t.copy.Write(b[:n])
+	}
+	if err != nil {
+		t.once.Do(func() { close(t.read) })
 	}
 	if err != nil && errors.Is(err, os.ErrClosed) {
 		err = io.EOF
@@ -106,7 +116,7 @@ func (c *child) launch() error {
 		_, _ = outRead.Close(), outWrite.Close()
 		return fmt.Errorf("make pipe: %w", err)
 	}
-	c.out, c.err = &tee{outRead, c.stdout}, &tee{errRead, c.stderr}
+	c.out, c.err = newTee(outRead, c.stdout), newTee(errRead, c.stderr)
 	c.exited = make(chan struct{})
 	err = c.spawn(outWrite, errWrite)
 	_, _ = outWrite.Close(), errWrite.Close()
@@ -126,10 +136,29 @@ func (c *child) code() int {
 	return c.cmd.ProcessState.ExitCode()
 }
 
-// ending says how the process ended.
+// lastWords is how long what a process printed may take to be read after its end.
+const lastWords = 500 * time.Millisecond
+
+// ending says how the process ended, when what it printed on standard error has been read.
 func (c *child) ending() string {
 	<-c.exited
+	c.heard()
 	return exitText(c.cmd.ProcessState)
+}
+
+// heard waits until what a process that has ended printed on standard error has been read.
+func (c *child) heard() {
+	select {
+	case <-c.exited:
+	default:
+		return
+	}
+	limit := time.NewTimer(lastWords) // its heir may hold the pipe, where the system cannot end those
+	defer limit.Stop()
+	select {
+	case <-c.err.read:
+	case <-limit.C:
+	}
 }
 
 // What follows is runner.Runner of go-plugin.

@@ -228,6 +228,7 @@ const endedAtOnce = "ended at once"
 // startError makes a sentence of why a plugin has not started.
 func startError(l *launchSpec, p *process, out *head, err error) error {
 	name, text := l.plugin.Name, err.Error()
+	p.child.heard()
 	printed := strings.TrimSpace(string(out.bytes()))
 	switch {
 	case errors.Is(err, context.Canceled):
