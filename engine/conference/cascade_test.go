@@ -376,7 +376,7 @@ func TestCascadeModeration(t *testing.T) {
 				heard(bad, false)
 				out = bad
 				heard(other, true)
-				do(room.Ban, ids[there[2]])
+				do(room.Ban, ids[other])
 				time.Sleep(2 * time.Second)
 				if got := k.hubs[0].Info().Participants; len(got) != 6 {
 					t.Errorf("after two were put out: %+v", got)
