@@ -25,7 +25,9 @@ type Config struct {
 	Also []string
 	// Own are plugins that are part of castd's program; NeedOwn starts them.
 	Own []Own
-	Log *slog.Logger // nil discards
+	// Attached is a plugin that its author has started, for castd plugin run and nothing else; nil for none.
+	Attached *Attached
+	Log      *slog.Logger // nil discards
 }
 
 // Host runs plugins. Its methods are safe for concurrent use.
@@ -35,7 +37,9 @@ type Host struct {
 	version string
 	also    []string
 	own     []*ownPlugin
-	log     *slog.Logger
+	// attached is nil but in castd plugin run --attach.
+	attached *Attached
+	log      *slog.Logger
 	// startTime is how long a plugin may take until its handshake; tests change it.
 	startTime time.Duration
 	shared    bool // as where the system lets castd make no namespaces; tests change it
@@ -62,7 +66,7 @@ type Host struct {
 // NewHost returns a Host that runs nothing before Start.
 func NewHost(c Config) *Host {
 	h := &Host{
-		store: c.Store, startTime: startTime, version: c.Version, also: c.Also, log: c.Log, running: make(map[string]*supervisor), counters: make(map[string]*counters),
+		store: c.Store, startTime: startTime, version: c.Version, also: c.Also, attached: c.Attached, log: c.Log, running: make(map[string]*supervisor), counters: make(map[string]*counters),
 		values: make(map[string]*values), emit: func(engine.Event) {},
 	}
 	if h.log == nil {
@@ -80,6 +84,10 @@ func NewHost(c Config) *Host {
 func (h *Host) Start(svc engine.Service, emit func(engine.Event)) error {
 	h.mu.Lock()
 	h.engine, h.emit, h.started = svc, emit, true
+	if a := h.attached; a != nil {
+		h.events.start(h.ctx, svc)
+		h.running[a.plugin.Name] = newSupervisor(h, a.plugin)
+	}
 	h.mu.Unlock()
 	if h.store.Empty() {
 		if len(h.also) > 0 {
@@ -125,8 +133,8 @@ func (h *Host) Reload() error {
 	}
 	var end []*supervisor
 	for name, s := range h.running {
-		if s.plugin.own != nil {
-			delete(want, name) // castd's own has the name
+		if s.plugin.own != nil || s.plugin.attached != nil {
+			delete(want, name) // castd's own has the name, or the one attached to
 			continue
 		}
 		if p, ok := want[name]; !ok || !reflect.DeepEqual(p, s.plugin) || s.status().State == StateFailed {
@@ -255,11 +263,15 @@ func (s *supervisor) status() Status {
 		}
 	}
 	if p := s.process; p != nil {
-		out.Confinement = Confinement()
-		if p.child.isolated {
-			out.Confinement = append(out.Confinement, "no network")
-		} else if !slices.Contains(s.plugin.Granted, permissionNetwork) {
-			out.Hint = networkHint(s.plugin.Name)
+		switch {
+		case p.child == nil: // attached: its author has started it, and nothing confines it
+		case p.child.isolated:
+			out.Confinement = append(Confinement(), "no network")
+		default:
+			out.Confinement = Confinement()
+			if !slices.Contains(s.plugin.Granted, permissionNetwork) {
+				out.Hint = networkHint(s.plugin.Name)
+			}
 		}
 	}
 	out.PID, out.Restarts, out.MemoryBytes = int(s.pid.Load()), s.crashed.Load(), s.memory.Load()
@@ -276,6 +288,11 @@ func (h *Host) Status() ([]Status, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	out := make([]Status, 0, len(list))
+	if a := h.attached; a != nil {
+		if s := h.running[a.plugin.Name]; s != nil {
+			out = append(out, s.status())
+		}
+	}
 	for _, o := range h.own {
 		if s := h.running[o.Description.Name]; s != nil && s.plugin.own != nil {
 			out = append(out, s.status())

@@ -71,6 +71,7 @@ type hostService struct {
 	values   *values
 	log      *slog.Logger
 	refused  func(permission string) // told of what was not granted
+	patient  bool                    // the plugin may stand at a breakpoint
 	token    string
 	path     string
 	server   *grpc.Server

@@ -35,14 +35,16 @@ const (
 
 // process is a running plugin.
 type process struct {
-	child   *child
-	client  *goplugin.Client
+	child   *child           // nil: castd has attached to it, and neither knows its process id nor ends it
+	client  *goplugin.Client // nil where child is
 	conn    *grpc.ClientConn
 	base    protocol.PluginClient
 	service *hostService
 	runDir  string
 	sockets string
 	errors  *tail
+	gone    chan struct{} // where child is nil: closed when the connection has ended
+	free    func()        // and lets others attach
 }
 
 // launchSpec says what to launch.
@@ -113,10 +115,7 @@ func launch(ctx context.Context, l *launchSpec) (_ *process, err error) {
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC}, AutoMTLS: !l.plugin.NoMTLS, SkipHostEnv: true,
 		StartTimeout: l.limit, Stderr: logs, SyncStdout: logs, SyncStderr: logs, Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Off}),
 		UnixSocketConfig: &goplugin.UnixSocketConfig{TempDir: p.sockets},
-		GRPCDialOptions: []grpc.DialOption{
-			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(protocol.Codec{}), grpc.MaxCallRecvMsgSize(protocol.MaxMessage), grpc.MaxCallSendMsgSize(protocol.MaxMessage)),
-			grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(1 << 20),
-		},
+		GRPCDialOptions:  dialOptions(),
 		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
 			p.child.env = append(append(environment(l.folder, temporary), cmd.Env...), protocol.EnvHostSocket+"="+p.service.path,
 				protocol.EnvHostToken+"="+p.service.token, fmt.Sprintf("%s=%d", protocol.EnvParent, cmp.Or(l.parent, os.Getpid())))
@@ -141,6 +140,14 @@ func launch(ctx context.Context, l *launchSpec) (_ *process, err error) {
 		return nil, startError(l, p, out, err)
 	}
 	return p, p.configure(ctx, l)
+}
+
+// dialOptions are of the connection to a plugin.
+func dialOptions() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(protocol.Codec{}), grpc.MaxCallRecvMsgSize(protocol.MaxMessage), grpc.MaxCallSendMsgSize(protocol.MaxMessage)),
+		grpc.WithInitialWindowSize(1 << 20), grpc.WithInitialConnWindowSize(1 << 20),
+	}
 }
 
 // prepare returns what is to be executed: a copy in runDir, or castd itself for what is its own.
@@ -258,8 +265,11 @@ func startError(l *launchSpec, p *process, out *head, err error) error {
 // configure asks the process who it is, and tells it what it needs to know.
 func (p *process) configure(ctx context.Context, l *launchSpec) error {
 	name := l.plugin.Name
-	ctx, cancel := context.WithTimeout(ctx, configureTime)
-	defer cancel()
+	if p.child != nil { // else it may stand at a breakpoint
+		limited, cancel := context.WithTimeout(ctx, configureTime)
+		defer cancel()
+		ctx = limited
+	}
 	d, err := p.base.Describe(ctx, &protocol.DescribeRequest{})
 	if err != nil {
 		return badPlugin("the plugin %s does not say what it is (%s): its author can find out why with castd plugin test PATH%s", name, callError(err), p.errors.quote())
@@ -301,12 +311,12 @@ func callError(err error) string {
 
 // stop asks the plugin to finish, and kills it when ctx ends.
 func (p *process) stop(ctx context.Context) {
-	defer p.kill()
+	defer p.kill() // of what was attached to it is the connection that ends
 	request := &protocol.ShutdownRequest{DeadlineMs: 1000}
 	if end, ok := ctx.Deadline(); ok {
 		request.DeadlineMs = max(1, time.Until(end).Milliseconds())
 	}
-	if _, err := p.base.Shutdown(ctx, request); err != nil {
+	if _, err := p.base.Shutdown(ctx, request); err != nil || p.child == nil {
 		return
 	}
 	done := make(chan struct{})
@@ -324,15 +334,47 @@ func (p *process) stop(ctx context.Context) {
 
 // kill ends the process, and removes what was made for it. It may be called again.
 func (p *process) kill() {
-	if p.child != nil {
-		p.child.kill()
-	}
+	p.abort()
 	if p.client != nil {
 		p.client.Kill() // the process is dead already: it cleans up
 	}
 	p.service.close()
+	if p.free != nil {
+		p.free()
+	}
 	_ = errors.Join(os.RemoveAll(p.runDir), os.RemoveAll(p.sockets)) // what is left is removed by the next start
 }
 
-// exited is closed when the process has ended.
-func (p *process) exited() <-chan struct{} { return p.child.exited }
+// abort ends the process at once, or the connection to one that castd has not started.
+func (p *process) abort() {
+	switch {
+	case p.child != nil:
+		p.child.kill()
+	case p.gone != nil:
+		_ = p.conn.Close() // it is closed in any case
+	}
+}
+
+// exited is closed when the process has ended, or the connection to one that castd has not started.
+func (p *process) exited() <-chan struct{} {
+	if p.child == nil {
+		return p.gone
+	}
+	return p.child.exited
+}
+
+// ending says how it has ended.
+func (p *process) ending(name string) error {
+	if p.child == nil {
+		return badPlugin("the plugin %s is gone: start it again, and type castd plugin run --attach with the line that it prints then", name)
+	}
+	return badPlugin("the plugin %s ended with %s%s", name, p.child.ending(), p.errors.quote())
+}
+
+// id returns the process id; 0 of a process that castd has not started.
+func (p *process) id() int {
+	if p.child == nil {
+		return 0
+	}
+	return p.child.id()
+}

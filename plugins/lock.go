@@ -34,6 +34,8 @@ type Installed struct {
 	Settings map[string]any `json:"settings,omitempty"`
 	// own is what it is a part of castd as; nil for what was installed.
 	own *ownPlugin
+	// attached is what its author has started, for castd plugin run; nil otherwise. No file can hold it.
+	attached *sdk.Attachment
 }
 
 // lockFile is plugins.lock.

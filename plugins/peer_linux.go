@@ -20,13 +20,9 @@ func (h *Host) FromPlugin(c net.Conn) bool {
 	if !ok {
 		return false
 	}
-	raw, err := conn.SyscallConn()
+	peer, err := credentials(conn)
 	if err != nil {
 		return true // it is closed
-	}
-	var peer *unix.Ucred
-	if e := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); e != nil || err != nil {
-		return true
 	}
 	if peer.Pid == 0 {
 		return false // of another container, and so no child of this process
@@ -38,6 +34,29 @@ func (h *Host) FromPlugin(c net.Conn) bool {
 		return true // who has gone wants no answer
 	}
 	return confined(string(status), string(limits))
+}
+
+// credentials says who is at the other end of a Unix socket.
+func credentials(c syscall.Conn) (*unix.Ucred, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var peer *unix.Ucred
+	if e := raw.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); e != nil {
+		return nil, e
+	}
+	return peer, err
+}
+
+// sameUser reports whether the user of this process has opened the other end of a Unix socket.
+func sameUser(c net.Conn) bool {
+	conn, ok := c.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	peer, err := credentials(conn)
+	return err == nil && int(peer.Uid) == os.Geteuid()
 }
 
 // confined reports whether a process is confined as launch.go has it, or more, from its files status and limits (proc(5)).

@@ -137,7 +137,7 @@ func (s *supervisor) run(ctx context.Context) {
 		s.crashed.Add(1)
 		text := sentence(err)
 		delay, again := b.fail(began, time.Now(), random)
-		if permanent(err) {
+		if permanent(err) || s.plugin.attached != nil { // whom castd has not started it starts no more
 			s.failed(text)
 			<-ctx.Done()
 			return
@@ -192,14 +192,19 @@ func (s *supervisor) once(ctx context.Context, epoch uint64) error {
 	service.allowed, service.engine, service.emit, service.log = s.allows, h.engine, h.emit, s.log
 	service.values, service.refused = s.values, s.refused
 	s.started.Add(1)
-	p, err := launch(ctx, &launchSpec{
+	service.patient = s.plugin.attached != nil
+	run := launch
+	if s.plugin.attached != nil {
+		run = attach
+	}
+	p, err := run(ctx, &launchSpec{
 		plugin: s.plugin, program: h.store.program(name), folder: s.folder(), runDir: h.store.runDir(), epoch: epoch, castd: h.version,
 		log: h.log, service: service, limit: h.startTime, shared: h.shared,
 	})
 	if err != nil {
 		return err
 	}
-	s.pid.Store(int64(p.child.id()))
+	s.pid.Store(int64(p.id()))
 	s.mu.Lock()
 	s.process = p
 	s.mu.Unlock()
@@ -211,10 +216,10 @@ func (s *supervisor) once(ctx context.Context, epoch uint64) error {
 		s.memory.Store(0)
 	}()
 	s.set(StateRunning, "")
-	if !p.child.isolated && !service.granted[permissionNetwork] {
+	if p.child != nil && !p.child.isolated && !service.granted[permissionNetwork] {
 		s.log.Warn("this system lets castd not keep the network from a plugin, which was not granted")
 	}
-	s.log.Info("plugin runs", "version", s.plugin.Version, "pid", p.child.id(), "granted", s.plugin.Granted)
+	s.log.Info("plugin runs", "version", s.plugin.Version, "pid", p.id(), "granted", s.plugin.Granted)
 
 	watch, unwatch := context.WithCancel(ctx)
 	defer unwatch()
@@ -222,15 +227,17 @@ func (s *supervisor) once(ctx context.Context, epoch uint64) error {
 	var work sync.WaitGroup
 	finish, cutOff := context.WithCancel(context.Background()) // until when attendances may finish
 	defer cutOff()
-	work.Go(func() { s.watchHealth(watch, p, unwell) })
+	if p.child != nil { // who stands at a breakpoint is not ill
+		work.Go(func() { s.watchHealth(watch, p, unwell) })
+	}
 	if s.attends() {
 		work.Go(func() { s.attendRooms(watch, finish, p, unwell) })
 	}
 	select {
 	case <-p.exited():
-		err = badPlugin("the plugin %s ended with %s%s", name, p.child.ending(), p.errors.quote())
+		err = p.ending(name)
 	case err = <-unwell:
-		p.child.kill()
+		p.abort()
 	case <-ctx.Done():
 		s.finish(p, unwatch, cutOff, &work)
 		return ctx.Err()
@@ -252,7 +259,7 @@ func (s *supervisor) finish(p *process, unwatch, cutOff func(), work *sync.WaitG
 	defer cancel()
 	unwatch()
 	defer context.AfterFunc(limit, cutOff)()
-	defer context.AfterFunc(limit, p.child.kill)()
+	defer context.AfterFunc(limit, p.abort)()
 	work.Wait()
 	p.stop(limit)
 }

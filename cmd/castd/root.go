@@ -167,6 +167,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	var value *pflag.ValueRequiredError
 	var invalid *pflag.InvalidValueError
 	switch {
+	case errors.As(err, &missing) && missing.GetSpecifiedName() == attachFlag:
+		return usagef("%s attaches to no plugin that somebody else has started: castd plugin run does, for its author to debug it", cmd.CommandPath())
 	case errors.As(err, &missing):
 		name := "--" + missing.GetSpecifiedName()
 		if s := missing.GetSpecifiedShortnames(); s != "" {

@@ -44,3 +44,20 @@ func FuzzParseDescription(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseAttachment(f *testing.F) {
+	f.Add([]byte(`{"socket":"/tmp/castd-attach-1/plugin2","description":{"name":"who","version":"1.2.3","protocols":[1]}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		a, err := ParseAttachment(text)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ParseAttachment(again); err != nil && len(again) <= maxDescription {
+			t.Fatalf("%s: %v", again, err)
+		}
+	})
+}

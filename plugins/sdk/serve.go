@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	goplugin "github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/castd/castd/plugins/sdk/protocol"
@@ -29,7 +31,8 @@ type Plugin interface {
 
 // Configurer is a Plugin with something to set up. All plugins that talk to castd by a Host need it.
 type Configurer interface {
-	// Configure is called once, before anything else but Describe. An error is shown to the operator: it should say what to write instead.
+	// Configure is called once, before anything else but Describe; under a debugger each time that castd attaches. An error is shown to the
+	// operator: it should say what to write instead.
 	Configure(ctx context.Context, c *Config) error
 }
 
@@ -140,7 +143,15 @@ func Serve(p Plugin) {
 		fmt.Println(string(text))
 		os.Exit(0)
 	}
-	if os.Getenv(protocol.CookieKey) != protocol.CookieValue {
+	cookie := os.Getenv(protocol.CookieKey) == protocol.CookieValue
+	if len(os.Args) == 2 && os.Args[1] == attachArg && !cookie {
+		if err := serveAttached(p, d); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[0], err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if !cookie {
 		fmt.Fprintf(os.Stderr, "%s is a plugin of castd, which starts it: type castd plugin install %s, or castd plugin run %s to try it out\n",
 			d.Name, os.Args[0], os.Args[0])
 		os.Exit(1)
@@ -149,18 +160,23 @@ func Serve(p Plugin) {
 	stderr := os.Stderr
 	slog.SetDefault(slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	go dieWithParent()
-	goplugin.Serve(&goplugin.ServeConfig{
+	goplugin.Serve(serveConfig(newServer(p, d), stderr))
+	os.Exit(0)
+}
+
+// serveConfig has go-plugin serve s, and log to stderr.
+func serveConfig(s *server, stderr io.Writer) *goplugin.ServeConfig {
+	return &goplugin.ServeConfig{
 		HandshakeConfig: goplugin.HandshakeConfig{
 			ProtocolVersion: protocol.Version, MagicCookieKey: protocol.CookieKey, MagicCookieValue: protocol.CookieValue,
 		},
-		VersionedPlugins: map[int]goplugin.PluginSet{protocol.Version: {"castd": &served{server: newServer(p, d)}}},
+		VersionedPlugins: map[int]goplugin.PluginSet{protocol.Version: {"castd": &served{server: s}}},
 		GRPCServer: func(o []grpc.ServerOption) *grpc.Server {
 			return grpc.NewServer(append(o, grpc.ForceServerCodecV2(protocol.Codec{}), grpc.MaxRecvMsgSize(protocol.MaxMessage),
 				grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(1<<20))...)
 		},
 		Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: stderr, JSONFormat: true}),
-	})
-	os.Exit(0)
+	}
 }
 
 // dieWithParent ends the process when castd is gone.
@@ -209,13 +225,16 @@ type server struct {
 	plugin      Plugin
 	sink        Sink // nil where it is none
 	description Description
+	attached    bool // castd did not start it, and may attach again after it has detached
 	configured  atomic.Bool
-	rooms       sync.WaitGroup // calls of Attend
+	host        atomic.Pointer[Host]
+	rooms       atomic.Pointer[sync.WaitGroup] // calls of Attend, for the castd that has configured it
 }
 
 func newServer(p Plugin, d Description) *server {
 	s := &server{plugin: p, description: d}
 	s.sink, _ = p.(Sink)
+	s.rooms.Store(new(sync.WaitGroup))
 	return s
 }
 
@@ -227,12 +246,20 @@ func (s *server) Describe(context.Context, *protocol.DescribeRequest) (*protocol
 
 // Configure implements protocol.PluginServer.
 func (s *server) Configure(ctx context.Context, r *protocol.ConfigureRequest) (*protocol.ConfigureResponse, error) {
-	if s.configured.Swap(true) {
+	socket, token := os.Getenv(protocol.EnvHostSocket), os.Getenv(protocol.EnvHostToken)
+	if s.attached {
+		md, _ := metadata.FromIncomingContext(ctx)
+		socket, token = strings.Join(md.Get(protocol.HostSocketKey), ""), strings.Join(md.Get(protocol.TokenKey), "")
+		s.rooms.Store(new(sync.WaitGroup)) // calls for an earlier castd may still stand at a breakpoint
+	} else if s.configured.Swap(true) {
 		return nil, status.Error(codes.FailedPrecondition, "configured already")
 	}
-	host, err := newHost(os.Getenv(protocol.EnvHostSocket), os.Getenv(protocol.EnvHostToken))
+	host, err := newHost(socket, token)
 	if err != nil {
 		return nil, status.Error(codes.Internal, err.Error())
+	}
+	if old := s.host.Swap(host); old != nil {
+		_ = old.Close() // its castd is gone
 	}
 	c, ok := s.plugin.(Configurer)
 	if !ok {
@@ -271,8 +298,9 @@ func (s *server) Shutdown(ctx context.Context, r *protocol.ShutdownRequest) (*pr
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(r.DeadlineMs)*time.Millisecond)
 	defer cancel()
 	done := make(chan struct{})
+	rooms := s.rooms.Load()
 	go func() {
-		s.rooms.Wait()
+		rooms.Wait()
 		close(done)
 	}()
 	select {
@@ -289,8 +317,9 @@ func (s *server) Shutdown(ctx context.Context, r *protocol.ShutdownRequest) (*pr
 
 // Attend implements protocol.RoomsServer.
 func (s *server) Attend(stream grpc.BidiStreamingServer[protocol.ToPlugin, protocol.FromPlugin]) error {
-	s.rooms.Add(1)
-	defer s.rooms.Done()
+	rooms := s.rooms.Load()
+	rooms.Add(1)
+	defer rooms.Done()
 	room, err := newRoom(stream)
 	if err != nil {
 		return err

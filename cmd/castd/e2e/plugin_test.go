@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -192,5 +193,54 @@ func TestPluginRun(t *testing.T) {
 	until(t, "it writes down who speaks", func() bool { return strings.Contains(p.stderr(), "writing down who speaks") })
 	if code, took := p.stop(); code != 0 || took > 10*time.Second || !strings.Contains(p.stdout(), "runs in the room test") {
 		t.Errorf("exit code %d after %v: %s", code, took, p.stdout())
+	}
+}
+
+// TestPluginAttach tries out one that its author has started, which castd leaves as it was, twice.
+func TestPluginAttach(t *testing.T) {
+	t.Parallel()
+	program := exec.Command(stranger(t), "attach")
+	program.Env = append(os.Environ(), "TMPDIR="+folder(t))
+	out, err := program.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	defer func() {
+		_ = program.Process.Kill()
+		<-ended
+	}()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	go func() { ended <- program.Wait() }()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line = strings.TrimSpace(line)
+	for range 2 {
+		p := spawn(t, "run", "", "plugin", "run", "--attach", line, "--log-level", "debug")
+		until(t, "the plugin runs", func() bool { return strings.Contains(p.stderr(), "plugin runs") })
+		if code, took := p.stop(); code != 0 || took > 10*time.Second || !strings.Contains(p.stdout(), "it lives on") {
+			t.Errorf("exit code %d after %v: %s", code, took, p.stdout())
+		}
+	}
+	if err := program.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("the plugin lives no more: %v", err)
+	}
+	for _, c := range []struct {
+		says string
+		args []string
+	}{
+		{"castd plugin run does", []string{"start", "--attach", line}},
+		{"castd plugin run does", []string{"plugin", "install", "--attach", line}},
+		{"starts no program", []string{"plugin", "run", "--attach", line, "castd-plugin-who"}},
+		{"the PATH of a program", []string{"plugin", "run"}},
+		{"pass on all of it", []string{"plugin", "run", "--attach", "/tmp/socket"}},
+	} {
+		if _, errs, code := castd(t, c.args...); code == 0 || !strings.Contains(errs, c.says) {
+			t.Errorf("castd %.60q: exit code %d, and %s", c.args, code, errs)
+		}
 	}
 }

@@ -24,6 +24,10 @@ const (
 // TokenKey is the metadata with the token in calls to Host.
 const TokenKey = "castd-token"
 
+// HostSocketKey is the metadata with the path of Host's socket, beside the token, in the call of Configure to a plugin that castd has not
+// started but attached to.
+const HostSocketKey = "castd-host-socket"
+
 // Window is how many ToPlugin messages castd sends ahead of the newest that was acknowledged.
 const Window = 25
 
