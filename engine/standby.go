@@ -314,13 +314,28 @@ func (r *Room) directLoop(parent peer.ID) peer.ID {
 	if parent != "" && parent == r.mixer() {
 		return id
 	}
-	now := time.Now()
-	for _, s := range *r.media.Load() {
-		if s.author != r.e.self && s.direct(now) {
-			return s.author
+	return mixSender(*r.media.Load(), r.e.self, id, time.Now())
+}
+
+// mixSender returns who else sends his mix to this peer himself: the standby before others, and of those the one who did last. The hub that
+// has just died, whose child this peer was, would else be taken for it, and the standby's hop be closed when it is needed most.
+func mixSender(media []*stream, self, standby peer.ID, now time.Time) peer.ID {
+	var last *stream
+	for _, s := range media {
+		if s.author == self || !s.direct(now) {
+			continue
+		}
+		if s.author == standby {
+			return standby
+		}
+		if last == nil || s.directAt.Load() > last.directAt.Load() {
+			last = s
 		}
 	}
-	return ""
+	if last == nil {
+		return ""
+	}
+	return last.author
 }
 
 // spareSilence is how long a standby may be silent that is to be a standby still: it hears from this hub, and tells, twice a second.
