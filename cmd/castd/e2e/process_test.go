@@ -293,3 +293,13 @@ func audience(t *testing.T, name string, first *process, flags ...string) *proce
 }
 
 func inTemp(t *testing.T, name string) string { t.Helper(); return filepath.Join(t.TempDir(), name) }
+
+// record runs castd record.
+func record(t *testing.T, want int, dir string, args ...string) string {
+	t.Helper()
+	out, errs, code := castd(t, append([]string{"record"}, append(args, "--data-dir", dir)...)...)
+	if code != want {
+		t.Fatalf("record %v: exit code %d: %s%s", args, code, out, errs)
+	}
+	return out + errs
+}

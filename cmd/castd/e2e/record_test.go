@@ -67,16 +67,6 @@ func readManifest(t *testing.T, dir string) manifest {
 	return m
 }
 
-// record runs castd record.
-func record(t *testing.T, want int, dir string, args ...string) string {
-	t.Helper()
-	out, errs, code := castd(t, append([]string{"record"}, append(args, "--data-dir", dir)...)...)
-	if code != want {
-		t.Fatalf("record %v: exit code %d: %s%s", args, code, out, errs)
-	}
-	return out + errs
-}
-
 // lastPacket returns when the last packet of a file begins, from its beginning; ffprobe must have nothing to say.
 func lastPacket(t *testing.T, path string) time.Duration {
 	t.Helper()
